@@ -1,0 +1,251 @@
+"""Joins data, model and trainer: the one place where they meet."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning_fabric.utilities.rank_zero import rank_zero_only
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from covidnet.args import CommandLine, exit_with, expand
+from covidnet.data.module import RadiographyDataModule
+from covidnet.errors import UserError
+from covidnet.models.classifier import Classifier
+from covidnet.parser import CommandParser
+from covidnet.record import AppendingCSVLogger, RunRecord, read_recipe
+from covidnet.trainer import SPLIT, Trainer
+
+SKIPPED = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
+PREPROCESSING = ("image_size", "interpolation", "classes")  # a checkpoint's weights know no other
+DIVISION = ("seed", "val_fraction", "test_per_class", "test_root")  # changed in mid-training, they would leak
+
+
+class CommandLineInterface(LightningCLI):
+    """LightningCLI over a sorted command line: defaults, groups and a checkpoint's recipe come before what was typed."""
+
+    model: Classifier
+    datamodule: RadiographyDataModule
+    trainer: Trainer
+
+    def __init__(self, command_line: CommandLine) -> None:
+        self.command_line = command_line
+        self.resumed: Path | None = None  # the run directory that training goes on in
+        self.name = command_line.groups["model"]  # of the run's folder
+        command_parser = {
+            "default_config_files": [str(path) for path in command_line.layers],
+            "prog": f"train.py {command_line.command}",
+        }
+        super().__init__(
+            Classifier,
+            RadiographyDataModule,
+            trainer_class=Trainer,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            seed_everything_default=28,
+            parser_class=CommandParser,
+            parser_kwargs={"allow_abbrev": False, command_line.command: {"allow_abbrev": False, **command_parser}},
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """Build a parser that knows what was typed, for its messages."""
+        parser = super().init_parser(**kwargs)
+        parser.typed = self.command_line.typed_keys()
+        return parser
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # static in Lightning; a parser costs time
+        """Return the one command that was asked for."""
+        return {self.command_line.command: SKIPPED}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the callbacks and TensorBoard, and link what two classes need."""
+        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_argument("--tensorboard", type=bool, default=False, help="Write TensorBoard files too.")
+        parser.link_arguments("data.init_args.image_size", "model.init_args.image_size")
+        parser.link_arguments("data.num_classes", "model.init_args.num_classes", apply_on="instantiate")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse what was typed, over the recipe of a checkpoint where one is given."""
+        self.config = parser.parse_args(self.command_line.argv)
+        config = self.config[self.command_line.command]
+        if config.get("ckpt_path"):
+            checkpoint = self._find_checkpoint(config)
+            recipe = read_recipe(checkpoint)
+            self.name = recipe["name"]
+            command, *typed = self.command_line.argv
+            layer = json.dumps(self._layer(recipe, checkpoint))
+            self.config = parser.parse_args([command, f"--config={layer}", *typed])
+            self.config[command].ckpt_path = str(checkpoint)
+            self._refuse_changes(recipe)
+        elif self.command_line.command not in ("run", "fit"):
+            raise UserError(
+                f"{self.command_line.command} needs the checkpoint to use: ckpt_path=FILE, or ckpt_path=last. "
+                "Without one it would measure random weights."
+            )
+        self._check_processes()
+        self._check_monitors()
+
+    def _parse_ckpt_path(self) -> None:
+        """Leave out Lightning's own restoring of the model's configuration, which overrides what was typed."""
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Build the trainer with our run directory, whatever loggers the user adds to it."""
+        config = self.config_init[self.command_line.command]
+        given = config.trainer.get("logger")
+        others: list[Logger] = given if isinstance(given, list) else [given] if isinstance(given, Logger) else []
+        logger = self._logger(Path(config.trainer.get("default_root_dir") or "runs"))
+        loggers: list[Logger] = [logger, *others]
+        if config.tensorboard:
+            loggers.append(TensorBoardLogger(logger.save_dir, name=logger.name, version=logger.version))
+        try:
+            trainer: Trainer = super().instantiate_trainer(logger=loggers, **kwargs)
+        except (MisconfigurationException, ValueError) as error:
+            raise UserError(f"The trainer's keys do not go together, or not with this machine: {error}") from error
+        trainer.callbacks.append(RunRecord(self._recipe()))
+        return trainer
+
+    def after_test(self) -> None:
+        """Write and print what the test found."""
+        self.trainer.report_test(self.model, self.datamodule)
+
+    def after_predict(self) -> None:
+        """Write the predictions."""
+        self.trainer.report_predictions(self.model, self.datamodule)
+
+    def _logger(self, root: Path) -> AppendingCSVLogger:
+        if self.resumed:
+            self.save_config_kwargs = {"overwrite": True}
+            return AppendingCSVLogger(self.resumed.parent.parent, self.resumed.parent.name, self.resumed.name)
+        logger = AppendingCSVLogger(root, self.name)
+        if rank_zero_only.rank == 0:
+            _claim(logger)
+        return logger
+
+    def _recipe(self) -> dict[str, Any]:
+        """Return the model and data sections as plain types, for the checkpoints."""
+        self._dump_config()
+        return {"name": self.name, "model": self.config_dump["model"], "data": self.config_dump["data"]}
+
+    def _find_checkpoint(self, config: Namespace) -> Path:
+        """Return the file that ckpt_path names; with ``fit`` and ``run``, training will go on in its directory."""
+        given = str(config.ckpt_path)
+        root = Path(config.trainer.get("default_root_dir") or "runs")
+        if given == "last":
+            found = sorted(root.glob(f"{self.name}/*/checkpoints/last.ckpt"), key=lambda file: file.stat().st_mtime)
+            if not found:
+                raise UserError(
+                    f"ckpt_path=last: there is no {root / self.name}/version_*/checkpoints/last.ckpt. Give the path of "
+                    "a checkpoint, another model=, or the trainer.default_root_dir that the runs are in."
+                )
+            checkpoint = found[-1]
+        else:
+            checkpoint = Path(given).expanduser()
+        if not checkpoint.is_file():
+            raise UserError(f"ckpt_path={given} does not exist; give the path of a checkpoint, or ckpt_path=last.")
+        run = checkpoint.absolute().parent.parent
+        if self.command_line.command in ("run", "fit") and (run / "config.yaml").is_file():
+            self.resumed = run
+        return checkpoint
+
+    def _layer(self, recipe: dict[str, Any], checkpoint: Path) -> dict[str, Any]:
+        """Return the configuration that a checkpoint brings; a data= that was typed keeps all but the preprocessing."""
+        data = {**recipe["data"], "init_args": {**recipe["data"]["init_args"], "classes": recipe["classes"]}}
+        split = checkpoint.absolute().parent.parent / SPLIT
+        typed = self.command_line.typed_keys()
+        if "data" in self.command_line.typed_groups:
+            kept = {key: value for key, value in data["init_args"].items() if key in PREPROCESSING}
+            return {"model": recipe["model"], "data": kept}
+        if split.is_file() and not {f"data.{key}" for key in ("root", *DIVISION)} & set(typed):
+            # The split as it was drawn: a folder that has grown since must not move training images into the test.
+            data["init_args"]["split_file"] = str(split)
+        return {"model": recipe["model"], "data": data}
+
+    def _refuse_changes(self, recipe: dict[str, Any]) -> None:
+        """Refuse what was typed and would silently not hold, or would let test images into the training."""
+        if "model" in self.command_line.typed_groups and self.command_line.groups["model"] != recipe["name"]:
+            raise UserError(
+                f"model={self.command_line.groups['model']} does not go with this checkpoint, which holds "
+                f"{recipe['name']}. Leave model= out."
+            )
+        training = self.command_line.command in ("run", "fit")
+        config = self.config[self.command_line.command]
+        frozen = [("model", key) for key in recipe["model"].get("init_args", {})]
+        frozen += [("data", key) for key in (*PREPROCESSING, *(DIVISION if training else ()))]
+        recorded = {"model": recipe["model"]["init_args"], "data": {**recipe["data"]["init_args"]}}
+        recorded["data"]["classes"] = recipe["classes"]
+        for section, key in frozen:
+            now = config[section].init_args.get(key)
+            if now != recorded[section].get(key) and not (section == "data" and key not in recorded[section]):
+                raise UserError(
+                    f"{section}.{key}={now} does not go with this checkpoint, which holds "
+                    f"{section}.{key}={recorded[section].get(key)}. Leave it out, or train anew without ckpt_path."
+                )
+
+    def _check_processes(self) -> None:
+        """Refuse copies that torchrun started and the trainer would not join: each would train alone."""
+        world = int(os.environ.get("WORLD_SIZE", "1"))
+        config = self.config[self.command_line.command].trainer
+        if world > 1 and (config.strategy == "auto" or str(config.devices) == "1" and config.num_nodes == 1):
+            raise UserError(
+                f"{world} processes were started (WORLD_SIZE={world}), but trainer.devices={config.devices} and "
+                f"trainer.num_nodes={config.num_nodes} ask for one. Add trainer=ddp, trainer.devices=<processes a "
+                "machine> and trainer.num_nodes=<machines>, or start it without torchrun."
+            )
+
+    def _check_monitors(self) -> None:
+        config = self.config[self.command_line.command]
+        for key in ("early_stopping", "checkpoint"):
+            if "accuracy" in str(config[key].monitor) and config[key].mode == "min":
+                raise UserError(f"{key}.monitor={config[key].monitor} is better when higher: add {key}.mode=max.")
+
+
+def main(args: Sequence[str] | None = None) -> CommandLineInterface:
+    """Run a command line in this process, ``sys.argv`` by default; return what it built.
+
+    Raises:
+        SystemExit: With code 2 for a user's mistake, after one message on stderr.
+    """
+    try:
+        command_line = expand(sys.argv[1:] if args is None else args, os.environ)
+    except UserError as error:
+        exit_with(error)
+    return run_command_line(command_line)
+
+
+def run_command_line(command_line: CommandLine) -> CommandLineInterface:
+    """Run a sorted command line; a user's mistake ends in one message and exit code 2."""
+    try:
+        return CommandLineInterface(command_line)
+    except ValueError as error:
+        mistake = _user_error(error)
+        if mistake is None:
+            raise
+        exit_with(mistake)
+
+
+def _claim(logger: AppendingCSVLogger) -> None:
+    """Make the run's directory now, so that a run started at the same moment takes the next number."""
+    while True:
+        folder = Path(logger.log_dir)
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            logger._version = int(folder.name.rpartition("_")[2]) + 1
+        else:
+            return
+
+
+def _user_error(error: BaseException | None) -> UserError | None:
+    """Return the user's mistake behind ``error``; jsonargparse wraps what a constructor raises."""
+    while error is not None and not isinstance(error, UserError):
+        error = error.__cause__ or error.__context__
+    return error

@@ -1,0 +1,1 @@
+"""Folders of radiographs on disk -> batches."""

@@ -1,0 +1,392 @@
+"""Decode once -> one memory-mapped uint8 array.
+
+A cache is a folder with two append-only files: ``planes.u8``, square planes of bytes one after the other (one plane a
+grey image, three a coloured one), and ``journal.jsonl``, a header and then one JSON line for each finished image with
+its path, the file's identity, its planes and their checksum. A line is written after its planes, so whatever moment a
+build dies at, every line stands for finished work; a damaged plane fails its checksum and is decoded again. Nothing is
+ever overwritten in place, so a run that reads the cache is safe from one that adds to it.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import signal
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+from platformdirs import user_cache_path
+from tqdm import tqdm
+
+from covidnet.data.image import DECODER, Interpolation, UnreadableImageError, decode, read
+from covidnet.errors import UserError
+
+FORMAT = 1  # raise when the files of a cache change their meaning
+PLANES, JOURNAL, LOCK = "planes.u8", "journal.jsonl", "lock"
+CHUNK = 16  # images a worker decodes before it reports: what a kill can lose
+FEW = 64  # so few images are decoded sooner than worker processes start
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One finished image in the journal."""
+
+    path: str  # POSIX, below the root
+    identity: tuple[int, int, int, int]  # size, inode, modification and change time of the file, in bytes and ns
+    content: str  # hash of the file's bytes
+    plane: int  # its first plane
+    channels: int  # 1 or 3 planes
+    checksum: int  # CRC-32 of the planes
+
+
+@dataclass(frozen=True)
+class PixelCache:
+    """Decoded images: ``planes`` (P, S, S) uint8, memory-mapped, and ``index`` (N, C), the planes of each image.
+
+    C is 1 where all images are grey, else 3; a grey image among coloured ones names its plane three times.
+    """
+
+    planes: NDArray[np.uint8]
+    index: NDArray[np.int64]
+
+    def gather(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the images with these numbers (B,) as (B, C, S, S) uint8, a copy."""
+        return np.asarray(self.planes[self.index[numbers]])
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """What is decoded, from where, and how; its hash names the cache's folder."""
+
+    root: str  # resolved
+    size: int
+    interpolation: Interpolation
+    decoder: int = DECODER
+    format: int = FORMAT
+
+    @property
+    def name(self) -> str:
+        """A folder name that no other root or option has."""
+        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:20]
+
+    @property
+    def plane_bytes(self) -> int:
+        """Bytes of one plane."""
+        return self.size * self.size
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a worker returns for one file: pixels (C, S, S), or the reason why there are none."""
+
+    path: str
+    identity: tuple[int, int, int, int]
+    content: str
+    pixels: NDArray[np.uint8] | None
+    reason: str = ""
+
+
+def default_cache_dir() -> Path:
+    """Return the user's cache folder for this program, as the system has it."""
+    return user_cache_path("covidnet", appauthor=False)
+
+
+def open_cache(
+    root: Path,
+    paths: Sequence[str],
+    size: int,
+    interpolation: Interpolation = "bilinear",
+    cache_dir: Path | None = None,
+    *,
+    verify: bool = False,
+) -> tuple[PixelCache, dict[str, str]]:
+    """Open the cache of ``paths`` (POSIX, below ``root``) at ``size``; decode what it lacks, on all cores.
+
+    An image is taken from the cache where its file has the same size, inode, modification and change time as when it
+    was decoded (with ``verify``: and the same bytes), and its planes their checksum. Two processes may call this at
+    the same time: the second waits for the first.
+
+    Returns:
+        The cache, whose ``index`` follows ``paths`` without the unreadable ones; and the reason for each of those.
+
+    Raises:
+        UserError: Where the disk is too small or not writable.
+    """
+    decoding = Decoding(str(root.resolve()), size, interpolation)
+    folder = (cache_dir or default_cache_dir()) / decoding.name
+    with _explain_disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder / LOCK):
+            entries = _usable_entries(folder, decoding, root, paths, verify=verify)
+            missing = [path for path in paths if path not in entries]
+            unreadable = _add(folder, decoding, root, missing, entries)
+            planes = _map(folder, decoding)
+    images = [entries[path] for path in paths if path in entries]
+    return PixelCache(planes, _plane_index(images)), unreadable
+
+
+def check_images(root: Path, paths: Sequence[str], size: int, interpolation: Interpolation) -> dict[str, str]:
+    """Decode every image once, keeping nothing; return the reason for each unreadable one."""
+    decoding = Decoding(str(root.resolve()), size, interpolation)
+    return {image.path: image.reason for image in _decode_all(root, paths, decoding) if image.pixels is None}
+
+
+def decode_file(root: Path, path: str, size: int, interpolation: Interpolation) -> Decoded:
+    """Read and decode one file; an unreadable one comes back with its reason."""
+    try:
+        identity = file_identity(root / path)
+        content = read(root / path)
+    except (OSError, UnreadableImageError) as error:
+        return Decoded(path, (0, 0, 0, 0), "", None, str(error))
+    digest = _digest(content)
+    try:
+        return Decoded(path, identity, digest, decode(content, size, interpolation))
+    except UnreadableImageError as error:
+        return Decoded(path, identity, digest, None, str(error))
+
+
+def file_identity(path: Path) -> tuple[int, int, int, int]:
+    """Return size (bytes), inode, modification and change time (ns): what tells that a file is still the same."""
+    status = path.stat()
+    return status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _plane_index(images: Sequence[Entry]) -> NDArray[np.int64]:
+    first = np.array([entry.plane for entry in images], dtype=np.int64)[:, None]  # (N, 1)
+    coloured = np.array([entry.channels == 3 for entry in images], dtype=np.int64)[:, None]
+    return first + coloured * np.arange(3) if coloured.any() else first
+
+
+def _usable_entries(
+    folder: Path, decoding: Decoding, root: Path, paths: Sequence[str], *, verify: bool
+) -> dict[str, Entry]:
+    """Return the entries of ``paths`` that may be trained on; compact the cache where most of it is stale."""
+    journal = _read_journal(folder, decoding)
+    planes = _map(folder, decoding)
+    wanted = set(paths)
+    fresh = [entry for path, entry in journal.items() if path in wanted and _unchanged(root, entry, verify=verify)]
+    with ThreadPoolExecutor() as threads:  # a CRC leaves Python's lock free
+        intact = list(threads.map(lambda entry: _checksum(planes, entry) == entry.checksum, fresh))
+    usable = {entry.path: entry for entry, ok in zip(fresh, intact, strict=True) if ok}
+    live = sum(entry.channels for path, entry in journal.items() if path in usable or path not in wanted)
+    if live < len(planes) // 2:
+        kept = {path: entry for path, entry in journal.items() if path in usable or path not in wanted}
+        entries = _compact(folder, decoding, planes, kept)
+        return {path: entry for path, entry in entries.items() if path in usable}
+    return usable
+
+
+def _unchanged(root: Path, entry: Entry, *, verify: bool) -> bool:
+    try:
+        if file_identity(root / entry.path) != entry.identity:
+            return False
+        return not verify or _digest(read(root / entry.path)) == entry.content
+    except (OSError, UnreadableImageError):
+        return False
+
+
+def _read_journal(folder: Path, decoding: Decoding) -> dict[str, Entry]:
+    """Return the last entry of each path; start anew where the journal is missing, foreign or has lost its planes."""
+    try:
+        lines = (folder / JOURNAL).read_text(encoding="utf-8", errors="replace").splitlines()
+        header = json.loads(lines[0])
+    except (OSError, IndexError, ValueError):
+        header, lines = None, []
+    length = (folder / PLANES).stat().st_size if (folder / PLANES).exists() else 0
+    if header != asdict(decoding):
+        (folder / PLANES).write_bytes(b"")
+        (folder / JOURNAL).write_text(json.dumps(asdict(decoding)) + "\n", encoding="utf-8")
+        return {}
+    entries = {}
+    for line in lines[1:]:
+        entry = _parse(line)
+        if entry is not None and 0 <= entry.plane and (entry.plane + entry.channels) * decoding.plane_bytes <= length:
+            entries[entry.path] = entry
+    return entries
+
+
+def _parse(line: str) -> Entry | None:
+    """Return a journal line's entry, or None for one that was cut short or damaged."""
+    try:
+        record = json.loads(line)
+        entry = Entry(**{**record, "identity": tuple(record["identity"])})
+    except (ValueError, TypeError, KeyError):
+        return None
+    plain = isinstance(entry.plane, int) and entry.channels in (1, 3) and isinstance(entry.path, str)
+    return entry if plain else None
+
+
+def _add(
+    folder: Path, decoding: Decoding, root: Path, missing: Sequence[str], entries: dict[str, Entry]
+) -> dict[str, str]:
+    """Decode ``missing`` into the cache and ``entries``; return the reason for each unreadable one."""
+    if not missing:
+        return {}
+    needed = len(missing) * decoding.plane_bytes
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"The decoded images need at least {_size(needed)} in {folder}, but only {_size(free)} are free there. "
+            "Give data.cache_dir=FOLDER on a larger disk, a smaller data.image_size, or data.cache=false."
+        )
+    unreadable: dict[str, str] = {}
+    with (folder / PLANES).open("r+b") as planes, (folder / JOURNAL).open("a", encoding="utf-8") as journal:
+        _mend_tails(planes, journal, decoding)
+        for image in _decode_all(root, missing, decoding, f"in {folder}"):
+            if image.pixels is None:
+                unreadable[image.path] = image.reason
+            else:
+                entries[image.path] = _append(planes, journal, decoding, image)
+    return unreadable
+
+
+def _append(planes: BinaryIO, journal: TextIO, decoding: Decoding, image: Decoded) -> Entry:
+    assert image.pixels is not None
+    plane = planes.tell() // decoding.plane_bytes
+    content = image.pixels.tobytes()
+    planes.write(content)
+    planes.flush()  # before its line: a line without its planes would be a lie
+    entry = Entry(image.path, image.identity, image.content, plane, len(image.pixels), zlib.crc32(content))
+    journal.write(json.dumps(asdict(entry)) + "\n")
+    journal.flush()
+    return entry
+
+
+def _mend_tails(planes: BinaryIO, journal: TextIO, decoding: Decoding) -> None:
+    """Make both files end on a whole record after a killed build."""
+    end = planes.seek(0, os.SEEK_END)
+    planes.seek(end - end % decoding.plane_bytes)
+    planes.truncate()
+    journal.write("\n")  # ends a line that was cut short; an empty line is no entry
+
+
+def _compact(
+    folder: Path, decoding: Decoding, planes: NDArray[np.uint8], entries: dict[str, Entry]
+) -> dict[str, Entry]:
+    """Rewrite the cache with ``entries`` alone; a crash in between leaves planes that fail their checksums."""
+    kept: dict[str, Entry] = {}
+    new_planes, new_journal = folder / f"{PLANES}.new", folder / f"{JOURNAL}.new"
+    with new_planes.open("wb") as out, new_journal.open("w", encoding="utf-8") as journal:
+        journal.write(json.dumps(asdict(decoding)) + "\n")
+        for entry in entries.values():
+            pixels = np.asarray(planes[entry.plane : entry.plane + entry.channels])
+            image = Decoded(entry.path, entry.identity, entry.content, pixels)
+            kept[entry.path] = _append(out, journal, decoding, image)
+    new_planes.replace(folder / PLANES)
+    new_journal.replace(folder / JOURNAL)
+    return kept
+
+
+def _map(folder: Path, decoding: Decoding) -> NDArray[np.uint8]:
+    """Map the planes (P, S, S) read-only."""
+    file = folder / PLANES
+    count = file.stat().st_size // decoding.plane_bytes
+    shape = (count, decoding.size, decoding.size)
+    if count == 0:  # an empty file cannot be mapped
+        return np.empty(shape, dtype=np.uint8)
+    return np.memmap(file, dtype=np.uint8, mode="r", shape=shape)
+
+
+def _checksum(planes: NDArray[np.uint8], entry: Entry) -> int:
+    return zlib.crc32(planes[entry.plane : entry.plane + entry.channels])
+
+
+def _decode_all(root: Path, paths: Sequence[str], decoding: Decoding, where: str = "") -> Iterator[Decoded]:
+    """Decode files in parallel, in order, under a progress bar."""
+    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    work = partial(_decode_chunk, root, size=decoding.size, interpolation=decoding.interpolation)
+    title = f"decoding {len(paths):,} images to {decoding.size}x{decoding.size} {where}".rstrip()
+    with tqdm(total=len(paths), desc=title, unit="image", disable=len(paths) < FEW, file=sys.stderr) as bar:
+        for chunk in _parallel_map(work, chunks, processes=1 if len(paths) < FEW else _cores()):
+            for image in chunk:
+                yield image
+                bar.update()
+
+
+def _parallel_map(
+    work: Callable[[Sequence[str]], list[Decoded]], chunks: Sequence[Sequence[str]], processes: int
+) -> Iterator[list[Decoded]]:
+    if processes == 1:
+        yield from map(work, chunks)
+        return
+    # Spawned, not forked: this process may hold CUDA and threads. The workers import NumPy and Pillow only.
+    executor = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_ignore_interrupt)
+    done = 0
+    try:
+        for result in executor.map(work, chunks):
+            yield result
+            done += 1
+    except BrokenProcessPool:
+        # No workers here: a script without a __main__ guard, or a machine short of memory. One process can do it.
+        print("covidnet: worker processes ended; decoding goes on in this one process.", file=sys.stderr)
+        yield from map(work, chunks[done:])
+    finally:
+        _stop(executor)
+
+
+def _stop(executor: Executor) -> None:
+    executor.shutdown(wait=False, cancel_futures=True)  # on Ctrl-C the rest is not waited for
+
+
+def _ignore_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+
+
+def _decode_chunk(root: Path, paths: Sequence[str], size: int, interpolation: Interpolation) -> list[Decoded]:
+    return [decode_file(root, path, size, interpolation) for path in paths]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0.5)
+    except Timeout:
+        print(f"covidnet: another run is filling {file.parent}; waiting for it.", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _explain_disk_errors(folder: Path) -> Iterator[Any]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
+            raise
+        raise UserError(
+            f"The cache of decoded images cannot be written to {folder}: {error.strerror}. What is finished is kept. "
+            "Give data.cache_dir=FOLDER on another disk, or data.cache=false."
+        ) from error

@@ -1,0 +1,172 @@
+"""Images and classes of every release's layout, over torchvision ImageFolder; refuses junk."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from torchvision.datasets import ImageFolder
+
+from covidnet.data.image import EXTENSIONS
+from covidnet.errors import UserError
+
+IMAGES = "images"  # the later release keeps a class's radiographs here, beside "masks"
+MASKS = ("masks", "mask", "lung_masks")
+SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
+JUNK_FOLDERS = ("__macosx", "__pycache__")
+JUNK_FILES = ("thumbs.db", "desktop.ini")
+
+
+class RadiographFolder(ImageFolder):
+    """``root/<class>/*`` or ``root/<class>/images/*`` as ``(path, label)`` samples in an order of their own.
+
+    ``samples`` are sorted by their path below ``root``, whatever order the disk lists them in. ``masks`` folders,
+    folders named like a split inside a class, hidden files and folders, and empty class folders give no sample and no
+    class. ``classes`` chooses and orders the class folders; without it they are sorted by name. ``ignored`` lists the
+    other files and folders found in the classes, with the reason.
+
+    Raises:
+        UserError: Where ``root`` is missing, holds no class folder with images, or lacks one of ``classes``.
+    """
+
+    def __init__(self, root: Path, classes: Sequence[str] | None = None, key: str = "data.root") -> None:
+        self.wanted = list(classes) if classes is not None else None
+        self.key = key  # the setting that an error names
+        self.ignored: list[tuple[str, str]] = []
+        if not root.is_dir():
+            found = "is a file" if root.exists() else "does not exist"
+            raise UserError(
+                f"{root} {found}, but {key} must be a folder that holds one folder of radiographs a class. "
+                f"Give {key}=FOLDER, or try the tool on drawn radiographs with data=phantom."
+            )
+        super().__init__(str(root), loader=_not_loaded_here, allow_empty=True)
+
+    @property
+    def paths(self) -> list[str]:
+        """The samples' paths, POSIX and relative to ``root``: the name of an image in every file that we write."""
+        return [Path(path).relative_to(self.root).as_posix() for path, _ in self.samples]
+
+    @property
+    def class_counts(self) -> dict[str, int]:
+        """Images per class, in the order of the labels."""
+        counts = Counter(self.targets)
+        return {name: counts[label] for name, label in self.class_to_idx.items()}
+
+    def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
+        """Return the class folders that hold images, in the order of their labels."""
+        root = Path(directory)
+        folders = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not _is_junk(entry.name))
+        held = {name: bool(_images_below(root / name)[0]) for name in folders}
+        found = [name for name in folders if held[name]]
+        if self.wanted is None:
+            self._refuse_other_layouts(root, found)
+            classes = found
+        else:
+            classes = self.wanted
+            missing = [name for name in classes if not held.get(name)]
+            if missing or len(set(classes)) != len(classes) or not classes:
+                raise UserError(
+                    f"{root} holds {len(found)} class folders with images, {found}, but data.classes names {classes}"
+                    f"{f', of which {missing} are not among them' if missing else ''}. "
+                    "Change data.classes: each of its names must be one of these folders, once."
+                )
+        return classes, {name: label for label, name in enumerate(classes)}
+
+    def make_dataset(  # type: ignore[override]  # a static method in torchvision, which calls it on the instance
+        self,
+        directory: str | Path,
+        class_to_idx: dict[str, int],
+        extensions: tuple[str, ...] | None = None,
+        is_valid_file: Callable[[str], bool] | None = None,
+        allow_empty: bool = False,
+    ) -> list[tuple[str, int]]:
+        """List the images of every class; fills ``ignored``."""
+        samples = []
+        for name, label in class_to_idx.items():
+            images, ignored = _images_below(Path(directory) / name)
+            samples += [(str(path), label) for path in images]
+            self.ignored += [(path.relative_to(directory).as_posix(), reason) for path, reason in ignored]
+        return sorted(samples, key=lambda sample: Path(sample[0]).relative_to(directory).as_posix())
+
+    def _refuse_other_layouts(self, root: Path, found: list[str]) -> None:
+        """Explain the folders that people give by mistake: a level too high, a level too low, a split's parent."""
+        splits = [name for name in found if name.lower() in SPLITS]
+        if splits:
+            raise UserError(
+                f"{root} holds the split folders {splits}, which would be taken for classes. Give "
+                f"{self.key}={root / splits[0]} and, for a test folder, data.test_root={root / 'test'}."
+            )
+        if found == [IMAGES] or any(name.lower() in MASKS for name in found):
+            raise UserError(
+                f"{root} holds {found}, as one class of the later release does. Give the folder above it: "
+                f"{self.key}={root.parent}."
+            )
+        if len(found) < 2:
+            inner = [found[0]] if found and len(_class_like(root / found[0])) > 1 else []
+            hint = f" Its folder {inner[0]!r} looks like the root: {self.key}={root / inner[0]}." if inner else ""
+            raise UserError(
+                f"{root} holds {len(found)} class folders with images {found}, but a classifier needs at least two. "
+                f"{self.key} must be a folder that holds one folder of radiographs a class.{hint}"
+            )
+
+
+def _class_like(folder: Path) -> list[str]:
+    return [
+        entry.name
+        for entry in os.scandir(folder)
+        if entry.is_dir() and not _is_junk(entry.name) and entry.name.lower() not in (IMAGES, *MASKS)
+    ]
+
+
+def _images_below(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """Return the images of one class folder, and what else lies there with the reason why it is left out."""
+    start = folder / IMAGES if (folder / IMAGES).is_dir() else folder
+    images: list[Path] = []
+    ignored: list[tuple[Path, str]] = []
+    visited = set()
+    for current, folders, files in os.walk(start, followlinks=True):
+        here = Path(current)
+        identity = here.resolve()
+        if identity in visited:  # a loop of symbolic links
+            folders.clear()
+            continue
+        visited.add(identity)
+        for name in [*folders]:
+            reason = _why_no_image_folder(name)
+            if reason is not None:
+                folders.remove(name)
+                if reason:
+                    ignored.append((here / name, reason))
+        for name in files:
+            path = here / name
+            if _is_junk(name):
+                continue
+            if path.suffix.lower() in EXTENSIONS:
+                images.append(path)
+            else:
+                ignored.append((path, _why_no_image(path)))
+    return images, sorted(ignored)
+
+
+def _why_no_image_folder(name: str) -> str | None:
+    """Return why a folder inside a class is not searched ("" where nobody needs to be told), or None if it is."""
+    if _is_junk(name) or name.lower() in MASKS:
+        return ""
+    if name.lower() in SPLITS:
+        return "is named like a split; a split inside a class is not read"
+    return None
+
+
+def _why_no_image(path: Path) -> str:
+    if path.suffix.lower() in (".dcm", ".dicom"):
+        return "DICOM is not read yet; export it as PNG"
+    return f"is no image ({path.suffix or 'no ending'})"
+
+
+def _is_junk(name: str) -> bool:
+    """Tell files and folders that systems leave behind: hidden ones, resource forks, thumbnails."""
+    return name.startswith(".") or name.lower() in (*JUNK_FOLDERS, *JUNK_FILES)
+
+
+def _not_loaded_here(path: str) -> None:
+    raise AssertionError(f"{path}: pixels are decoded by covidnet.data.image, not by the folder")

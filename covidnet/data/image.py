@@ -1,0 +1,90 @@
+"""One image file -> its pixels: the single decoding path of training, testing and prediction."""
+
+import io
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+Interpolation = Literal["bilinear", "nearest"]
+DECODER = 1  # raise when the pixels that this file makes change: caches of another number are not read
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".pgm", ".ppm")
+_RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "nearest": Image.Resampling.NEAREST}
+_WIDE_MODES = ("I", "F")  # and the 16-bit modes, whose names begin with "I;"
+
+
+class UnreadableImageError(Exception):
+    """The reason, in plain words, why a file gives no pixels."""
+
+
+def decode(content: bytes, size: int, interpolation: Interpolation = "bilinear") -> NDArray[np.uint8]:
+    """Decode a file's bytes and resize to ``(C, size, size)`` uint8; C is 1 where all channels are equal, else 3.
+
+    Bilinear resizing is antialiased, as Pillow does it. Images of more than 8 bits are scaled by their own minimum and
+    maximum: Pillow's own conversion would clip a 16-bit radiograph to white. An alpha channel is dropped.
+
+    Raises:
+        UnreadableImageError: With the reason.
+    """
+    image = _open(content)
+    if image.mode in _WIDE_MODES or image.mode.startswith("I;"):
+        image = _to_eight_bits(image)
+    elif image.mode != "L":
+        image = image.convert("RGB")
+        first, *others = image.split()
+        if all(first.tobytes() == other.tobytes() for other in others):
+            image = first  # grey: a third of the resizing, the same pixels
+    resized = np.asarray(image.resize((size, size), _RESAMPLING[interpolation]))
+    return np.ascontiguousarray(np.atleast_3d(resized).transpose(2, 0, 1))  # (C, size, size)
+
+
+def read(path: Path) -> bytes:
+    """Return the bytes of ``path``.
+
+    Raises:
+        UnreadableImageError: Where the system refuses.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableImageError(f"cannot be opened: {error.strerror or error}") from error
+
+
+def _open(content: bytes) -> Image.Image:
+    """Open and fully load an image: a truncated file fails here, not in mid-epoch."""
+    if not content:
+        raise UnreadableImageError("is empty (0 bytes)")
+    try:
+        image = Image.open(io.BytesIO(content))
+        image.load()
+    except UnidentifiedImageError:
+        raise UnreadableImageError(_what_it_is_instead(content)) from None
+    except Image.DecompressionBombError as error:
+        raise UnreadableImageError(f"is refused as too large: {error}") from None
+    # Damaged data makes Pillow's decoders raise many kinds; each is the file's fault here, not ours.
+    except Exception as error:  # noqa: BLE001
+        raise UnreadableImageError(f"is damaged: {error}") from None
+    return image
+
+
+def _what_it_is_instead(content: bytes) -> str:
+    head = content[:256].lstrip()
+    if content[128:132] == b"DICM":
+        return "is a DICOM file under another ending; export it as PNG"
+    if head[:1] == b"<":
+        return "is a web page or XML, not an image; download it again"
+    if content[:4] == b"\x00\x05\x16\x07":
+        return "is a macOS resource fork (AppleDouble), not an image; delete it"
+    return f"is not an image that Pillow knows: it begins with {content[:8]!r}"
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Scale one wide channel from its own [minimum, maximum] to [0, 255]."""
+    values = np.asarray(image).astype(np.float64)
+    low, high = values.min(), values.max()
+    if not np.isfinite(high - low):
+        raise UnreadableImageError("holds pixels that are not finite numbers")
+    scaled = (values - low) * (255.0 / (high - low) if high > low else 0.0)
+    return Image.fromarray(np.rint(scaled).astype(np.uint8))

@@ -1,0 +1,92 @@
+"""The optional table ``path, patient, group, source``: which images belong together."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from covidnet.errors import UserError
+
+NAME = "metadata.csv"
+LINKS = ("patient", "group")  # images that share either are never split
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """A table's rows by the images' paths; an empty cell means unknown."""
+
+    file: Path
+    rows: dict[str, dict[str, str]]  # path below the root -> column -> value
+    unmatched: int  # rows that name no image of the folder
+
+
+def find_metadata(root: Path) -> Path | None:
+    """Return the table in ``root`` or else in its parent folder."""
+    return next((path for path in (root / NAME, root.parent / NAME) if path.is_file()), None)
+
+
+def read_metadata(file: Path, root: Path, paths: Sequence[str]) -> Metadata:
+    """Read ``file`` for the images ``paths`` (POSIX, below ``root``).
+
+    A row's path is taken as relative to ``root`` or, where no image is there, to the table's own folder.
+
+    Raises:
+        UserError: Where the file is missing, is no UTF-8 CSV, has no column ``path``, or names one image twice with
+            different values.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            reader = csv.DictReader(lines)
+            records = list(reader)
+            columns = list(reader.fieldnames or [])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{file} cannot be read as a CSV table: {error}. Change data.metadata (or none).") from error
+    if "path" not in columns:
+        raise UserError(
+            f"{file} has the columns {columns}, but data.metadata needs a column 'path' "
+            "(and may have patient, group and source). Give data.metadata=none to go without."
+        )
+    known = set(paths)
+    rows: dict[str, dict[str, str]] = {}
+    unmatched = 0
+    for record in records:
+        path = _path_below(root, file.parent, (record["path"] or "").replace("\\", "/"), known)
+        row = {column: (value or "").strip() for column, value in record.items() if column and column != "path"}
+        if path is None:
+            unmatched += 1
+        elif rows.setdefault(path, row) != row:
+            raise UserError(f"{file} names {path} twice with different values. Mend the table, or data.metadata=none.")
+    return Metadata(file, rows, unmatched)
+
+
+def linked_groups(paths: Sequence[str], rows: dict[str, dict[str, str]]) -> list[int]:
+    """Return a group number for each image: two images share it if a chain of patients and groups links them.
+
+    The connected components come from SciPy, which scikit-learn brings.
+    """
+    import numpy as np
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    names: dict[tuple[str, str], int] = {}
+    edges = [
+        (image, names.setdefault((column, value), len(names)))
+        for image, path in enumerate(paths)
+        for column in LINKS
+        if (value := rows.get(path, {}).get(column))
+    ]
+    size = len(paths) + len(names)
+    images, links = np.array(edges, dtype=np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(edges)), (images, links + len(paths))), shape=(size, size))
+    _, components = connected_components(graph, directed=False)
+    return [int(component) for component in components[: len(paths)]]
+
+
+def _path_below(root: Path, folder: Path, path: str, known: set[str]) -> str | None:
+    if path in known:
+        return path
+    try:
+        relative = (folder / path).relative_to(root).as_posix()
+    except ValueError:
+        return None
+    return relative if relative in known else None

@@ -1,0 +1,385 @@
+"""RadiographyDataModule: a folder of radiographs -> batches."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pytorch_lightning import LightningDataModule
+from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSampler
+from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_warn
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from covidnet.data.augment import mild
+from covidnet.data.cache import check_images, decode_file, open_cache
+from covidnet.data.folder import RadiographFolder
+from covidnet.data.image import Interpolation
+from covidnet.data.metadata import Metadata, find_metadata, linked_groups, read_metadata
+from covidnet.data.split import TEST_PREFIX, Split, read_split, seeded_split, write_split
+from covidnet.errors import UserError
+from covidnet.types import Batch
+
+Numbers = NDArray[np.int64]
+LISTED = 10  # so many files are named in a warning, the rest counted
+
+
+class Images(NamedTuple):
+    """The readable images of a folder, numbered from 0, and how to get at their pixels."""
+
+    paths: list[str]
+    labels: list[int]
+    gather: Callable[[Numbers], NDArray[np.uint8]]  # (B,) -> (B, C, H, W), C 1 or 3
+
+
+class RadiographDataset(Dataset[Batch]):
+    """Some of the images as batches, gathered by number, a whole batch at a time."""
+
+    def __init__(self, images: Images, numbers: Sequence[int], augment: Callable[[Tensor], Tensor] | None) -> None:
+        self.paths = [images.paths[number] for number in numbers]
+        self.labels = torch.tensor([images.labels[number] for number in numbers], dtype=torch.int64)
+        self.numbers = np.array(numbers, dtype=np.int64)
+        self.gather = images.gather
+        self.augment = augment
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> Batch:
+        """Return one image (3, H, W) float32 in [0, 1] and its label ()."""
+        images, labels = self.__getitems__([index])
+        return images[0], labels[0]
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        """Return a batch; the loader calls this once for all of its images."""
+        pixels = torch.from_numpy(self.gather(self.numbers[indices]))
+        images = pixels.to(torch.float32).div_(255).expand(-1, 3, -1, -1).contiguous()
+        return (self.augment(images) if self.augment else images), self.labels[indices]
+
+
+class RadiographyDataModule(LightningDataModule):
+    """Serve ``root/<class>/*`` as batches.
+
+    A seeded holdout is read by ``trainer.test`` alone; the rest is split into training and validation images,
+    stratified by class, linked images kept together. Labels index ``classes``. After ``setup``, ``class_counts`` (C,)
+    holds the training images per class. Pixels stay in [0, 1]: each model normalises for its own weights.
+
+    Args:
+        root: Folder that holds one folder of radiographs a class.
+        image_size: Side in pixels to which every image is resized; its aspect is not kept.
+        batch_size: Images a step, on each device.
+        classes: Which class folders, in the order of their labels; all of them, sorted, where left out.
+        seed: Seed of the split and of the holdout.
+        val_fraction: Share of the images outside the holdout that validate, between 0 and 1.
+        test_per_class: Images a class that are held out for the test, where there is no test root.
+        test_root: Folder of test images by class; where left out, the folder "<root> Test" if there is one.
+        split_file: A split.csv to use instead of drawing a split.
+        metadata: Table (path, patient, group, source) whose patients and groups stay together; "none" for no table;
+            where left out, metadata.csv in the root or its parent folder if there is one.
+        interpolation: "bilinear", antialiased; or "nearest", as Keras resized in the tutorial.
+        augment: Change training images a little, at random.
+        num_workers: Processes that load batches; where left out, none with a cache and one a core without.
+        cache: Keep decoded images on disk; "verify" compares the bytes of every file first; false decodes anew.
+        cache_dir: Where decoded images are kept; the user's cache folder where left out.
+        on_error: "raise" lists all unreadable images and stops; "skip" lists them and goes on without them.
+    """
+
+    notice = ""  # what every output on these images must say about them
+
+    def __init__(
+        self,
+        root: str = "data/COVID-19 Radiography Database",
+        image_size: int = 50,
+        batch_size: int = 250,
+        classes: list[str] | None = None,
+        seed: int = 28,
+        val_fraction: float = 0.2,
+        test_per_class: int = 40,
+        test_root: str | None = None,
+        split_file: str | None = None,
+        metadata: str | None = None,
+        interpolation: Interpolation = "bilinear",
+        augment: bool = False,
+        num_workers: int | None = None,
+        cache: bool | Literal["verify"] = True,
+        cache_dir: str | None = None,
+        on_error: Literal["raise", "skip"] = "raise",
+    ) -> None:
+        super().__init__()
+        _require(0 < val_fraction < 1, "data.val_fraction", val_fraction, "a share between 0 and 1")
+        _require(image_size > 0, "data.image_size", image_size, "1 pixel or more")
+        _require(batch_size > 0, "data.batch_size", batch_size, "1 image or more")
+        _require(test_per_class >= 0, "data.test_per_class", test_per_class, "0 or more images")
+        _require(num_workers is None or num_workers >= 0, "data.num_workers", num_workers, "0 or more processes")
+        self.root = Path(root).expanduser()
+        self.image_size = image_size
+        self.batch_size = batch_size
+        self.wanted_classes = classes
+        self.seed = seed
+        self.val_fraction = val_fraction
+        self.test_per_class = test_per_class
+        self.given_test_root = _path(test_root)
+        self.split_file = _path(split_file)
+        self.given_metadata = metadata
+        self.interpolation: Interpolation = interpolation
+        self.augment = mild if augment else None
+        self.num_workers = num_workers
+        self.cache = cache
+        self.cache_dir = _path(cache_dir)
+        self.on_error = on_error
+
+    @cached_property
+    def folder(self) -> RadiographFolder:
+        """The images and classes of the root, listed once."""
+        return RadiographFolder(self.root, self.wanted_classes)
+
+    @cached_property
+    def test_folder(self) -> RadiographFolder | None:
+        """The separate folder of test images, if there is one."""
+        sibling = self.root.with_name(f"{self.root.name} Test")
+        root = self.given_test_root or (sibling if sibling.is_dir() else None)
+        return RadiographFolder(root, self.classes, key="data.test_root") if root else None
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, in the order of their labels."""
+        return list(self.folder.classes)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes C; the command line links it to the model before ``setup``."""
+        return len(self.folder.classes)
+
+    @cached_property
+    def images(self) -> Images:
+        """The readable images of the root, then those of the test root, whose paths begin with ``test:``."""
+        images = self._open(self.folder)
+        return _join(images, self._open(self.test_folder)) if self.test_folder else images
+
+    @cached_property
+    def metadata(self) -> Metadata | None:
+        """The table of patients, groups and sources, if there is one."""
+        if self.given_metadata == "none":
+            return None
+        file = _path(self.given_metadata) or find_metadata(self.root)
+        if file is None:
+            return None
+        metadata = read_metadata(file, self.root, self.folder.paths)
+        if not metadata.rows:
+            raise UserError(
+                f"{file} names {metadata.unmatched} images, but none of those in {self.root}. Its paths must be "
+                "relative to data.root or to the table's own folder. Change data.metadata (or none)."
+            )
+        return metadata
+
+    @cached_property
+    def split(self) -> Split:
+        """Numbers of the images in each split."""
+        paths, labels, _ = self.images
+        if self.split_file:
+            split, unnamed = read_split(self.split_file, paths, labels, self.classes)
+            if unnamed:
+                rank_zero_warn(f"{len(unnamed)} images are not in {self.split_file} and take no part: {_some(unnamed)}")
+            return split
+        own = [number for number, path in enumerate(paths) if not path.startswith(TEST_PREFIX)]
+        rows = self.metadata.rows if self.metadata else {}
+        split = seeded_split(
+            [paths[number] for number in own],
+            [labels[number] for number in own],
+            linked_groups([paths[number] for number in own], rows),
+            self.classes,
+            seed=self.seed,
+            val_fraction=self.val_fraction,
+            test_per_class=0 if self.test_folder else self.test_per_class,
+        )
+        return split if not self.test_folder else Split(split.train, split.val, list(range(len(own), len(paths))))
+
+    @cached_property
+    def datasets(self) -> dict[str, RadiographDataset]:
+        """The images of each split; only those for training are augmented."""
+        return {
+            name: RadiographDataset(self.images, numbers, self.augment if name == "train" else None)
+            for name, numbers in self.split.items()
+        }
+
+    @property
+    def class_counts(self) -> Tensor:
+        """Training images per class (C,) int64."""
+        return torch.bincount(self.datasets["train"].labels, minlength=self.num_classes)
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Images of each split, by class."""
+        counted = {
+            name: torch.bincount(dataset.labels, minlength=self.num_classes).tolist()
+            for name, dataset in self.datasets.items()
+        }
+        return {name: dict(zip(self.classes, numbers, strict=True)) for name, numbers in counted.items()}
+
+    def prepare_data(self) -> None:
+        """Decode what the cache lacks, once a machine; the other processes find it there."""
+        _ = self.images
+
+    def setup(self, stage: str) -> None:
+        """List, check and split the images: every mistake shows before the first step."""
+        if "datasets" not in self.__dict__:
+            counts = self.counts
+            rank_zero_info(
+                f"{self.notice}{len(self.images.paths):,} images in {self.root}: "
+                + "; ".join(f"{name} {_with_commas(numbers)}" for name, numbers in counts.items())
+            )
+            self._tell_groups()
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return the training batches in a random order."""
+        return self._loader("train", shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Return the validation batches, in order, each image once over all processes."""
+        return self._loader("val")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Return the test batches, in order, each image once over all processes."""
+        return self._loader("test")
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Return the test batches: what ``predict`` writes of a checkpoint."""
+        return self._loader("test")
+
+    def write_split(self, file: Path) -> None:
+        """Write the split in use as ``path, label, split``."""
+        write_split(file, self.split, self.images.paths, self.images.labels, self.classes)
+
+    def _loader(self, name: str, *, shuffle: bool = False) -> DataLoader[Batch]:
+        dataset = self.datasets[name]
+        world_size, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        if len(dataset) < world_size:
+            raise UserError(
+                f"The {name} split holds {len(dataset)} images, fewer than the {world_size} processes. Use fewer "
+                "trainer.devices, or change data.val_fraction or data.test_per_class."
+            )
+        # Lightning's own sampler for evaluation repeats images to even out the processes, which changes the numbers.
+        sampler: Sampler[int] | None = None
+        if world_size > 1 and not shuffle:
+            sampler = UnrepeatedDistributedSampler(dataset, num_replicas=world_size, rank=rank, shuffle=False)
+        workers = self.num_workers if self.num_workers is not None else (0 if self.cache else os.cpu_count() or 1)
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            shuffle=shuffle,
+            sampler=sampler,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            collate_fn=_already_a_batch,
+        )
+
+    def _open(self, folder: RadiographFolder) -> Images:
+        """Decode a folder's images, or check that they can be decoded; tell what is left out."""
+        root, paths = Path(folder.root), folder.paths
+        if folder.ignored:
+            reasons = [f"{path} {reason}" for path, reason in folder.ignored]
+            rank_zero_warn(f"{len(reasons)} files or folders below {root} are left out: {_some(reasons)}")
+        gather: Callable[[Numbers], NDArray[np.uint8]]
+        if self.cache:
+            verify = self.cache == "verify"
+            pixels, unreadable = open_cache(
+                root, paths, self.image_size, self.interpolation, self.cache_dir, verify=verify
+            )
+            gather = pixels.gather
+        else:
+            unreadable = check_images(root, paths, self.image_size, self.interpolation)
+            gather = _Stream(root, [p for p in paths if p not in unreadable], self.image_size, self.interpolation)
+        if unreadable:
+            self._tell_unreadable(root, unreadable)
+        readable = [path not in unreadable for path in paths]
+        labels = [label for label, kept in zip(folder.targets, readable, strict=True) if kept]
+        return Images([path for path, kept in zip(paths, readable, strict=True) if kept], labels, gather)
+
+    def _tell_unreadable(self, root: Path, unreadable: dict[str, str]) -> None:
+        lines = "\n".join(f"  {path}: {reason}" for path, reason in sorted(unreadable.items()))
+        message = f"{len(unreadable)} images below {root} cannot be read:\n{lines}"
+        if self.on_error == "raise":
+            raise UserError(f"{message}\nMend or remove them, or go on without them: data.on_error=skip.")
+        rank_zero_warn(f"{message}\nThey are skipped (data.on_error=skip).")
+
+    def _tell_groups(self) -> None:
+        if self.metadata is None or self.split_file:
+            return
+        groups = Counter(linked_groups(self.images.paths, self.metadata.rows))
+        linked = [size for size in groups.values() if size > 1]
+        rank_zero_info(
+            f"{self.metadata.file} keeps {sum(linked)} images together in {len(linked)} groups of one patient or "
+            f"group; it says nothing of {len(self.folder.paths) - len(self.metadata.rows)} images."
+        )
+
+
+class _Stream:
+    """Decode images each time they are asked for: for data larger than the disk. It travels to worker processes."""
+
+    def __init__(self, root: Path, paths: Sequence[str], size: int, interpolation: Interpolation) -> None:
+        self.root = root
+        self.paths = paths
+        self.size = size
+        self.interpolation: Interpolation = interpolation
+
+    def __call__(self, numbers: Numbers) -> NDArray[np.uint8]:
+        """Return the images with these numbers as (B, 3, H, W)."""
+        return np.stack([self._decode(self.paths[number]) for number in numbers])
+
+    def _decode(self, path: str) -> NDArray[np.uint8]:
+        decoded = decode_file(self.root, path, self.size, self.interpolation)
+        if decoded.pixels is None:
+            raise UserError(f"{self.root / path} could be read when the run began, but now {decoded.reason}.")
+        return np.broadcast_to(decoded.pixels, (3, self.size, self.size))
+
+
+class _Joined:
+    """The images of a root, then those of its test root."""
+
+    def __init__(self, first: Images, second: Images) -> None:
+        self.first = first
+        self.second = second
+
+    def __call__(self, numbers: Numbers) -> NDArray[np.uint8]:
+        """Return the images with these numbers as (B, C, H, W)."""
+        own = numbers < len(self.first.paths)
+        if own.all():
+            return self.first.gather(numbers)
+        others = self.second.gather(numbers[~own] - len(self.first.paths))
+        if not own.any():
+            return others
+        pixels = np.empty((len(numbers), 3, *others.shape[2:]), dtype=np.uint8)
+        pixels[own], pixels[~own] = self.first.gather(numbers[own]), others  # one channel repeats itself to three
+        return pixels
+
+
+def _join(first: Images, second: Images) -> Images:
+    paths = [*first.paths, *(TEST_PREFIX + path for path in second.paths)]
+    return Images(paths, [*first.labels, *second.labels], _Joined(first, second))
+
+
+def _already_a_batch(batch: Batch) -> Batch:
+    return batch
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text).expanduser() if text else None
+
+
+def _require(holds: bool, key: str, value: object, expected: str) -> None:
+    if not holds:
+        raise UserError(f"{key}={value} must be {expected}.")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return "; ".join(names[:LISTED]) + more
+
+
+def _with_commas(numbers: dict[str, int]) -> str:
+    return ", ".join(f"{number:,} {name}" for name, number in numbers.items())

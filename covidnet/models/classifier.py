@@ -1,0 +1,166 @@
+"""What all models do: step, weighted loss, metrics, optimizer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from covidnet.errors import UserError
+from covidnet.types import Batch
+
+EPSILON = 1e-7  # Adam's, as Keras has it; PyTorch's own is 1e-8
+
+
+class Classifier(LightningModule):
+    """Train ``network`` (B, 3, H, W) -> logits (B, C) with class-balanced cross-entropy and Adam.
+
+    Training minimises mean(w_i * l_i), as Keras weights classes. Logged for each epoch, exact whatever the batch size
+    and the number of processes: ``<stage>_loss`` = sum(w_i * l_i) / sum(w_i), ``<stage>_loss_unweighted`` = mean(l_i)
+    and ``<stage>_accuracy`` of the most probable class. After a test or a prediction, ``outputs`` holds its logits and
+    labels in the order of the data, on every process.
+
+    Args:
+        network: Images in [0, 1] -> logits.
+        num_classes: Number of classes C.
+        learning_rate: Step size of Adam.
+    """
+
+    def __init__(self, network: nn.Module, num_classes: int, learning_rate: float) -> None:
+        super().__init__()
+        if learning_rate <= 0:
+            raise UserError(f"model.learning_rate={learning_rate} must be above 0.")
+        self.network = network
+        self.learning_rate = learning_rate
+        # Ones until ``setup("fit")``: weighted and plain runs have one checkpoint layout.
+        self.class_weights: Tensor
+        self.register_buffer("class_weights", torch.ones(num_classes))
+        self.train_metrics = epoch_metrics(num_classes, "train_")
+        self.val_metrics = epoch_metrics(num_classes, "val_")
+        self.test_metrics = epoch_metrics(num_classes, "test_")
+        self.outputs: tuple[np.ndarray, np.ndarray] | None = None  # logits (N, C) float32 and labels (N,) int64
+        self._parts: list[Batch] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (B, C) of images (B, 3, H, W) in [0, 1]."""
+        logits: Tensor = self.network(images)
+        return logits
+
+    def setup(self, stage: str) -> None:
+        """Weight the classes by the training split, where there is one to train on."""
+        if stage == "fit":
+            data = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it on the trainer
+            weights = balanced_class_weights(data.class_counts.tolist(), data.classes)
+            self.class_weights.copy_(weights)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the mean weighted loss of a batch."""
+        images, labels = batch
+        logits = self(images)
+        self._update(self.train_metrics, logits, labels)
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        return (self.class_weights[labels] * losses).mean()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Measure a validation batch."""
+        images, labels = batch
+        self._update(self.val_metrics, self(images), labels)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Measure a test batch and keep its outputs."""
+        images, labels = batch
+        logits = self(images)
+        self._update(self.test_metrics, logits, labels)
+        self._parts.append((logits.float().cpu(), labels.cpu()))
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the probabilities (B, C) of a batch and keep its outputs."""
+        images, labels = batch
+        logits = self(images).float()
+        self._parts.append((logits.cpu(), labels.cpu()))
+        return logits.softmax(dim=1)
+
+    def on_test_epoch_start(self) -> None:
+        self._parts.clear()
+
+    def on_test_epoch_end(self) -> None:
+        self.outputs = _gather(self._parts)
+
+    def on_predict_epoch_start(self) -> None:
+        self._parts.clear()
+
+    def on_predict_epoch_end(self) -> None:
+        self.outputs = _gather(self._parts)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return Adam over the parameters that train."""
+        trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return torch.optim.Adam(trainable, lr=self.learning_rate, eps=EPSILON)
+
+    def _update(self, metrics: MetricCollection, logits: Tensor, labels: Tensor) -> None:
+        """Add a batch to ``metrics`` and have Lightning log them at the epoch's end."""
+        logits = logits.detach().float()
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        metrics["loss"].update(losses, self.class_weights[labels])
+        metrics["loss_unweighted"].update(losses)
+        metrics["accuracy"].update(logits, labels)
+        self.log_dict(metrics, on_step=False, on_epoch=True, prog_bar=metrics.prefix == "val_")  # type: ignore[arg-type]
+
+
+def epoch_metrics(num_classes: int, prefix: str) -> MetricCollection:
+    """Return the metrics that every stage logs, their names beginning with ``prefix``."""
+    metrics: dict[str, Metric | MetricCollection] = {
+        "loss": MeanMetric(),  # fed with weights
+        "loss_unweighted": MeanMetric(),
+        "accuracy": MulticlassAccuracy(num_classes, average="micro"),
+    }
+    return MetricCollection(metrics, prefix=prefix, compute_groups=False)
+
+
+def balanced_class_weights(counts: Sequence[int], classes: Sequence[str]) -> Tensor:
+    """Return n / (C * n_c) for each class (C,) float32: scikit-learn's "balanced" (King and Zeng 2001).
+
+    Raises:
+        UserError: Where a class has no training image.
+    """
+    from sklearn.utils.class_weight import compute_class_weight
+
+    empty = [name for name, count in zip(classes, counts, strict=True) if not count]
+    if empty:
+        raise UserError(
+            f"The class(es) {empty} have no training images, so they have no weight in the loss: "
+            f"{dict(zip(classes, counts, strict=True))}. Change data.split_file, or leave them out of data.classes."
+        )
+    labels = np.repeat(np.arange(len(counts)), counts)
+    weights = compute_class_weight("balanced", classes=np.arange(len(counts)), y=labels)
+    return torch.as_tensor(weights, dtype=torch.float32)
+
+
+def glorot(module: nn.Module) -> None:
+    """Initialise a dense or convolutional layer as Keras does: uniform Glorot weights and zero biases."""
+    if isinstance(module, nn.Linear | nn.Conv2d):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def _gather(parts: list[Batch]) -> tuple[np.ndarray, np.ndarray]:
+    """Return all processes' outputs in the order of the data: process r of W holds the images r, r + W, r + 2W, ..."""
+    own = tuple(torch.cat(tensors).numpy() for tensors in zip(*parts, strict=True))
+    parts.clear()
+    if not (dist.is_available() and dist.is_initialized()):
+        return own[0], own[1]
+    world: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(world, own)
+    size = sum(len(labels) for _, labels in world)
+    logits = np.empty((size, own[0].shape[1]), dtype=own[0].dtype)
+    labels = np.empty(size, dtype=own[1].dtype)
+    for rank, (rank_logits, rank_labels) in enumerate(world):
+        logits[rank :: len(world)], labels[rank :: len(world)] = rank_logits, rank_labels
+    return logits, labels

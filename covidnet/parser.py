@@ -1,0 +1,69 @@
+"""Lightning's parser with short messages: what was found, which key, and the nearest name that exists."""
+
+import importlib
+import re
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from jsonargparse import ArgumentParser
+from pytorch_lightning.cli import LightningArgumentParser
+
+from covidnet.args import did_you_mean, exit_with
+
+SUBCLASS_SECTIONS = ("model", "data")  # whose keys depend on the class that is chosen
+
+
+class CommandParser(LightningArgumentParser):
+    """The parser of one command."""
+
+    typed: Mapping[str, str] = {}  # the keys that the user set, as text
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print one short message and exit with code 2."""
+        if not self.exit_on_error:  # a parser that jsonargparse makes for a class: its caller says more
+            super().error(message, ex)
+        exit_with(self._readable(message))
+
+    def print_help(self, *args: Any, **kwargs: Any) -> None:
+        """Print Lightning's help, then the keys of the chosen model and data."""
+        super().print_help(*args, **kwargs)
+        for section in SUBCLASS_SECTIONS:
+            print()
+            self._section_parser(section).print_help(*args, **kwargs)
+
+    def _section_parser(self, section: str) -> ArgumentParser:
+        """Return a parser of what the class chosen for ``section`` takes."""
+        class_path = self.get_defaults()[section].class_path
+        module, _, name = class_path.rpartition(".")
+        parser = ArgumentParser(usage=f"{section}.<key>=<value>, for {class_path}", add_help=False)
+        parser.add_class_arguments(getattr(importlib.import_module(module), name), section)
+        return parser
+
+    def _keys(self) -> list[str]:
+        sections = [self._section_parser(section) for section in SUBCLASS_SECTIONS]
+        return [action.dest for parser in (self, *sections) for action in parser._actions]
+
+    def _readable(self, message: str) -> str:
+        """Shorten jsonargparse's message to the user's key, what it expects and what was given."""
+        unknown = re.search(r"nrecognized arguments: --([^\s=]+)|Option '([^']+)' is not accepted", message)
+        if unknown:
+            key = self._full(unknown[1] or unknown[2])
+            return f"Unknown key '{key}'.{did_you_mean(key, self._keys())}"
+        expected = [_plain_type(text) for text in re.findall(r"Expected (?:a )?(.+?)(?:\. Got value.*)?$", message, re.M)]
+        expected = [text for text in dict.fromkeys(expected) if text != "NoneType"]
+        named = re.findall(r'Parser key "([^"]+)"', message)
+        nested = re.search(r"NestedArg\(key='([^']+)'", message)
+        key = self._full(nested[1] if nested else named[-1] if named else "")
+        if not key or not expected:
+            return re.sub(r"\s+", " ", message)
+        given = self.typed.get(key) or next(iter(re.findall(r"(?:Got|Given) value: (.+)", message)), "")
+        return f"{key}={given} is not accepted: expected {' or '.join(expected)}."
+
+    def _full(self, key: str) -> str:
+        """Return the typed key that ``key``, perhaps only its last part, stands for."""
+        return next((typed for typed in self.typed if typed == key or typed.endswith(f".{key}")), key)
+
+
+def _plain_type(text: str) -> str:
+    text = re.sub(r"<class '(?:[\w.]*\.)?(\w+)'>", r"\1", text.strip())
+    return re.sub(r"typing\.Literal\[(.*)\]", r"one of \1", text)

@@ -1,0 +1,84 @@
+"""What makes a run repeatable: its split, its recipe inside the checkpoints, its metrics.csv."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.loggers.logger import rank_zero_experiment
+from pytorch_lightning import Callback, LightningModule
+from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+
+from covidnet import __version__
+from covidnet.errors import UserError
+from covidnet.trainer import SPLIT, Trainer
+
+KEY = "covidnet"  # the one key under which a checkpoint holds what is ours, plain types only
+
+
+class RunRecord(Callback):
+    """Write ``split.csv`` when training begins and put the recipe into every checkpoint.
+
+    Args:
+        recipe: ``name`` of the run's folder and the ``model`` and ``data`` sections of its configuration.
+    """
+
+    def __init__(self, recipe: dict[str, Any]) -> None:
+        self.recipe = recipe
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # type: ignore[override]
+        folder = trainer.run_directory
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            folder.mkdir(parents=True, exist_ok=True)
+            trainer.datamodule.write_split(folder / SPLIT)  # type: ignore[attr-defined]
+
+    def on_save_checkpoint(  # type: ignore[override]
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        classes = trainer.datamodule.classes  # type: ignore[attr-defined]
+        checkpoint[KEY] = {**self.recipe, "classes": classes, "version": __version__}
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # type: ignore[override]
+        """Say on Ctrl-C what is kept and how to go on."""
+        last = Path(getattr(trainer.checkpoint_callback, "last_model_path", "") or "none")
+        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero and last.is_file():
+            print(f"\nInterrupted after {trainer.current_epoch} whole epochs. To go on: ckpt_path={last}")
+
+
+class AppendingCSVLogger(CSVLogger):
+    """CSVLogger that goes on in the ``metrics.csv`` of a resumed run; Lightning's deletes it."""
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> ExperimentWriter:
+        """The writer of this run's metrics.csv."""
+        if self._experiment is None:
+            self._experiment = _AppendingWriter(log_dir=self.log_dir)
+        return self._experiment
+
+
+class _AppendingWriter(ExperimentWriter):
+    def _check_log_dir_exists(self) -> None:
+        file = Path(self.metrics_file_path)
+        if file.is_file():
+            with file.open(newline="", encoding="utf-8") as lines:
+                self.metrics_keys = next(csv.reader(lines), [])
+
+
+def read_recipe(checkpoint: Path) -> dict[str, Any]:
+    """Return the recipe that ``RunRecord`` put into a checkpoint, with its ``classes``.
+
+    Raises:
+        UserError: Where the file is no checkpoint, would run code when loaded, or is not one of ours.
+    """
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    # A file that is no checkpoint fails in many ways, as zip, as pickle, or by naming code to run.
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"ckpt_path={checkpoint} cannot be read as a checkpoint: {reason}") from error
+    recipe = content.get(KEY) if isinstance(content, dict) else None
+    if not isinstance(recipe, dict) or not {"name", "model", "data", "classes"} <= set(recipe):
+        raise UserError(f"ckpt_path={checkpoint} is a checkpoint of another program: it holds no '{KEY}' recipe.")
+    return recipe

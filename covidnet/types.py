@@ -1,0 +1,7 @@
+"""What passes between data and models."""
+
+from typing import TypeAlias
+
+from torch import Tensor
+
+Batch: TypeAlias = tuple[Tensor, Tensor]  # images (B, 3, H, W) float32 in [0, 1]; labels (B,) int64

@@ -1,0 +1,9 @@
+"""Run the command line: ``python train.py [command] [group=name ...] [key=value ...]``; ``--help`` tells the rest."""
+
+from covidnet.args import expand_or_exit
+
+if __name__ == "__main__":
+    command_line = expand_or_exit()  # help and typos answer here, before torch is imported
+    from covidnet.cli import run_command_line
+
+    run_command_line(command_line)
