@@ -1,14 +1,13 @@
 """``key=value`` and ``group=name`` -> options of the Lightning command line. Imports nothing heavy."""
 
-import difflib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from covidnet.errors import UserError
+from covidnet.errors import UserError, did_you_mean
 
 COMMANDS = {
     "run": "train, then test the final and the best model (the default)",
@@ -134,17 +133,11 @@ def choices(group: str) -> list[str]:
     return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
 
 
-def did_you_mean(word: str, candidates: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the nearest candidate, or nothing."""
-    near = difflib.get_close_matches(word, list(candidates), n=1)
-    return f" Did you mean '{near[0]}'?" if near else ""
-
-
 def help_text() -> str:
     """Return the first page of help: commands, groups and the keys that people look for."""
     commands = "\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())
     groups = "\n".join(
-        f"  {group}={name:<12} {_headline(CONFIGS / group / f'{name}.yaml')}{' (default)' * (GROUPS.get(group) == name)}"
+        f"  {f'{group}={name}':<20} {_headline(group, name)}{' (default)' * (GROUPS.get(group) == name)}"
         for group in group_names()
         for name in choices(group)
     )
@@ -185,9 +178,9 @@ examples:
 """
 
 
-def _headline(path: Path) -> str:
-    """Return a config's first comment line, without its mark and full stop."""
-    with path.open(encoding="utf-8") as lines:
+def _headline(group: str, name: str) -> str:
+    """Return the first comment line of a group's YAML file, without its mark and full stop."""
+    with (CONFIGS / group / f"{name}.yaml").open(encoding="utf-8") as lines:
         return next(lines, "").removeprefix("#").strip().rstrip(".")
 
 

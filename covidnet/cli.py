@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 from jsonargparse import Namespace
-from lightning_fabric.utilities.rank_zero import rank_zero_only
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from covidnet.args import CommandLine, exit_with, expand
 from covidnet.data.module import RadiographyDataModule
@@ -28,7 +29,7 @@ DIVISION = ("seed", "val_fraction", "test_per_class", "test_root")  # changed in
 
 
 class CommandLineInterface(LightningCLI):
-    """LightningCLI over a sorted command line: defaults, groups and a checkpoint's recipe come before what was typed."""
+    """LightningCLI over a sorted command line: defaults, groups and a checkpoint's recipe lie below what was typed."""
 
     model: Classifier
     datamodule: RadiographyDataModule
@@ -37,27 +38,33 @@ class CommandLineInterface(LightningCLI):
     def __init__(self, command_line: CommandLine) -> None:
         self.command_line = command_line
         self.resumed: Path | None = None  # the run directory that training goes on in
+        self.claimed: Path | None = None  # the run directory that was made for this run
         self.name = command_line.groups["model"]  # of the run's folder
         command_parser = {
             "default_config_files": [str(path) for path in command_line.layers],
             "prog": f"train.py {command_line.command}",
         }
-        super().__init__(
-            Classifier,
-            RadiographyDataModule,
-            trainer_class=Trainer,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            seed_everything_default=28,
-            parser_class=CommandParser,
-            parser_kwargs={"allow_abbrev": False, command_line.command: {"allow_abbrev": False, **command_parser}},
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-        )
+        try:
+            super().__init__(
+                Classifier,
+                RadiographyDataModule,
+                trainer_class=Trainer,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                seed_everything_default=28,
+                parser_class=CommandParser,
+                parser_kwargs={"allow_abbrev": False, command_line.command: {"allow_abbrev": False, **command_parser}},
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+            )
+        finally:
+            if self.claimed and not any(self.claimed.iterdir()):
+                self.claimed.rmdir()  # a run that failed before it wrote anything leaves nothing
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Build a parser that knows what was typed, for its messages."""
         parser = super().init_parser(**kwargs)
+        assert isinstance(parser, CommandParser)
         parser.typed = self.command_line.typed_keys()
         return parser
 
@@ -97,7 +104,7 @@ class CommandLineInterface(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         """Leave out Lightning's own restoring of the model's configuration, which overrides what was typed."""
 
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build the trainer with our run directory, whatever loggers the user adds to it."""
         config = self.config_init[self.command_line.command]
         given = config.trainer.get("logger")
@@ -106,12 +113,11 @@ class CommandLineInterface(LightningCLI):
         loggers: list[Logger] = [logger, *others]
         if config.tensorboard:
             loggers.append(TensorBoardLogger(logger.save_dir, name=logger.name, version=logger.version))
+        self.trainer_defaults = {"callbacks": [RunRecord(self._recipe())]}
         try:
-            trainer: Trainer = super().instantiate_trainer(logger=loggers, **kwargs)
+            return super().instantiate_trainer(logger=loggers, **kwargs)
         except (MisconfigurationException, ValueError) as error:
             raise UserError(f"The trainer's keys do not go together, or not with this machine: {error}") from error
-        trainer.callbacks.append(RunRecord(self._recipe()))
-        return trainer
 
     def after_test(self) -> None:
         """Write and print what the test found."""
@@ -124,10 +130,12 @@ class CommandLineInterface(LightningCLI):
     def _logger(self, root: Path) -> AppendingCSVLogger:
         if self.resumed:
             self.save_config_kwargs = {"overwrite": True}
-            return AppendingCSVLogger(self.resumed.parent.parent, self.resumed.parent.name, self.resumed.name)
+            name, version = self.resumed.parent.name, self.resumed.name
+            number = version.removeprefix("version_")
+            return AppendingCSVLogger(self.resumed.parent.parent, name, int(number) if number.isdecimal() else version)
         logger = AppendingCSVLogger(root, self.name)
-        if rank_zero_only.rank == 0:
-            _claim(logger)
+        if getattr(rank_zero_only, "rank", 0) == 0:
+            self.claimed = _claim(logger)
         return logger
 
     def _recipe(self) -> dict[str, Any]:
@@ -194,7 +202,7 @@ class CommandLineInterface(LightningCLI):
         """Refuse copies that torchrun started and the trainer would not join: each would train alone."""
         world = int(os.environ.get("WORLD_SIZE", "1"))
         config = self.config[self.command_line.command].trainer
-        if world > 1 and (config.strategy == "auto" or str(config.devices) == "1" and config.num_nodes == 1):
+        if world > 1 and (config.strategy == "auto" or (str(config.devices) == "1" and config.num_nodes == 1)):
             raise UserError(
                 f"{world} processes were started (WORLD_SIZE={world}), but trainer.devices={config.devices} and "
                 f"trainer.num_nodes={config.num_nodes} ask for one. Add trainer=ddp, trainer.devices=<processes a "
@@ -232,7 +240,7 @@ def run_command_line(command_line: CommandLine) -> CommandLineInterface:
         exit_with(mistake)
 
 
-def _claim(logger: AppendingCSVLogger) -> None:
+def _claim(logger: AppendingCSVLogger) -> Path:
     """Make the run's directory now, so that a run started at the same moment takes the next number."""
     while True:
         folder = Path(logger.log_dir)
@@ -241,7 +249,7 @@ def _claim(logger: AppendingCSVLogger) -> None:
         except FileExistsError:
             logger._version = int(folder.name.rpartition("_")[2]) + 1
         else:
-            return
+            return folder
 
 
 def _user_error(error: BaseException | None) -> UserError | None:

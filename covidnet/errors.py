@@ -1,4 +1,7 @@
-"""The one exception that means: the user can mend this."""
+"""What means that the user can mend it, and how to word it."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class UserError(ValueError):
@@ -7,3 +10,9 @@ class UserError(ValueError):
     The command line prints it as one short message and ends with exit code 2; anything else is our bug and keeps its
     traceback.
     """
+
+
+def did_you_mean(word: str, candidates: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the candidate nearest to ``word``, or nothing."""
+    near = difflib.get_close_matches(word, list(candidates), n=1)
+    return f" Did you mean '{near[0]}'?" if near else ""

@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 from jsonargparse import ArgumentParser
 from pytorch_lightning.cli import LightningArgumentParser
 
-from covidnet.args import did_you_mean, exit_with
+from covidnet.args import exit_with
+from covidnet.errors import did_you_mean
 
 SUBCLASS_SECTIONS = ("model", "data")  # whose keys depend on the class that is chosen
 
@@ -49,8 +50,8 @@ class CommandParser(LightningArgumentParser):
         if unknown:
             key = self._full(unknown[1] or unknown[2])
             return f"Unknown key '{key}'.{did_you_mean(key, self._keys())}"
-        expected = [_plain_type(text) for text in re.findall(r"Expected (?:a )?(.+?)(?:\. Got value.*)?$", message, re.M)]
-        expected = [text for text in dict.fromkeys(expected) if text != "NoneType"]
+        types = re.findall(r"Expected (?:a )?(.+?)(?:\. Got value.*)?$", message, re.MULTILINE)
+        expected = [text for text in dict.fromkeys(map(_plain_type, types)) if text != "NoneType"]
         named = re.findall(r'Parser key "([^"]+)"', message)
         nested = re.search(r"NestedArg\(key='([^']+)'", message)
         key = self._full(nested[1] if nested else named[-1] if named else "")

@@ -55,6 +55,7 @@ class AppendingCSVLogger(CSVLogger):
         """The writer of this run's metrics.csv."""
         if self._experiment is None:
             self._experiment = _AppendingWriter(log_dir=self.log_dir)
+        assert isinstance(self._experiment, ExperimentWriter)
         return self._experiment
 
 

@@ -45,5 +45,5 @@ def real_data() -> Path:
     """The folder of real radiographs that COVIDNET_TEST_DATA names."""
     folder = os.environ.get("COVIDNET_TEST_DATA")
     if not folder:
-        pytest.skip("COVIDNET_TEST_DATA is not set: it names a folder of real radiographs, which are not in this project")
+        pytest.skip("COVIDNET_TEST_DATA names no folder of real radiographs; this project holds none")
     return Path(folder).resolve()

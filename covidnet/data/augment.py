@@ -31,4 +31,5 @@ def mild(images: Tensor) -> Tensor:
     grid = F.affine_grid(torch.stack(rows, dim=1), list(images.shape), align_corners=False)
     moved = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     gain = (1 + contrast * CONTRAST).view(-1, 1, 1, 1)
-    return (moved * gain + (brightness * BRIGHTNESS).view(-1, 1, 1, 1)).clamp(0, 1)
+    exposed: Tensor = moved * gain + (brightness * BRIGHTNESS).view(-1, 1, 1, 1)
+    return exposed.clamp(0, 1)

@@ -213,7 +213,7 @@ def _read_journal(folder: Path, decoding: Decoding) -> dict[str, Entry]:
     entries = {}
     for line in lines[1:]:
         entry = _parse(line)
-        if entry is not None and 0 <= entry.plane and (entry.plane + entry.channels) * decoding.plane_bytes <= length:
+        if entry is not None and entry.plane >= 0 and (entry.plane + entry.channels) * decoding.plane_bytes <= length:
             entries[entry.path] = entry
     return entries
 
@@ -301,7 +301,7 @@ def _map(folder: Path, decoding: Decoding) -> NDArray[np.uint8]:
 
 
 def _checksum(planes: NDArray[np.uint8], entry: Entry) -> int:
-    return zlib.crc32(planes[entry.plane : entry.plane + entry.channels])
+    return zlib.crc32(planes[entry.plane : entry.plane + entry.channels].data)
 
 
 def _decode_all(root: Path, paths: Sequence[str], decoding: Decoding, where: str = "") -> Iterator[Decoded]:

@@ -17,7 +17,7 @@ JUNK_FOLDERS = ("__macosx", "__pycache__")
 JUNK_FILES = ("thumbs.db", "desktop.ini")
 
 
-class RadiographFolder(ImageFolder):
+class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no types
     """``root/<class>/*`` or ``root/<class>/images/*`` as ``(path, label)`` samples in an order of their own.
 
     ``samples`` are sorted by their path below ``root``, whatever order the disk lists them in. ``masks`` folders,
@@ -49,7 +49,7 @@ class RadiographFolder(ImageFolder):
     @property
     def class_counts(self) -> dict[str, int]:
         """Images per class, in the order of the labels."""
-        counts = Counter(self.targets)
+        counts: Counter[int] = Counter(self.targets)
         return {name: counts[label] for name, label in self.class_to_idx.items()}
 
     def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
@@ -72,7 +72,7 @@ class RadiographFolder(ImageFolder):
                 )
         return classes, {name: label for label, name in enumerate(classes)}
 
-    def make_dataset(  # type: ignore[override]  # a static method in torchvision, which calls it on the instance
+    def make_dataset(  # static in torchvision, which calls it on the instance all the same
         self,
         directory: str | Path,
         class_to_idx: dict[str, int],

@@ -64,7 +64,7 @@ def _open(content: bytes) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(f"is refused as too large: {error}") from None
     # Damaged data makes Pillow's decoders raise many kinds; each is the file's fault here, not ours.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         raise UnreadableImageError(f"is damaged: {error}") from None
     return image
 

@@ -5,14 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSampler
-from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -312,9 +312,10 @@ class RadiographyDataModule(LightningDataModule):
             return
         groups = Counter(linked_groups(self.images.paths, self.metadata.rows))
         linked = [size for size in groups.values() if size > 1]
+        unnamed = len(self.folder.paths) - len(self.metadata.rows)
         rank_zero_info(
-            f"{self.metadata.file} keeps {sum(linked)} images together in {len(linked)} groups of one patient or "
-            f"group; it says nothing of {len(self.folder.paths) - len(self.metadata.rows)} images."
+            f"{self.metadata.file}: {sum(linked)} images are linked by patient or group into {len(linked)} groups, "
+            f"each on one side of the split{f'; {unnamed} images are not in the table' if unnamed else ''}."
         )
 
 
@@ -363,7 +364,7 @@ def _join(first: Images, second: Images) -> Images:
     return Images(paths, [*first.labels, *second.labels], _Joined(first, second))
 
 
-def _already_a_batch(batch: Batch) -> Batch:
+def _already_a_batch(batch: Any) -> Any:
     return batch
 
 

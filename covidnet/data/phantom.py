@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
+from covidnet.errors import UserError
+
 VERSION = 1  # part of the folder's name: raise it whenever a pixel changes
 CLASSES = ("COVID-19", "NORMAL", "Viral Pneumonia")
 COUNTS = {"COVID-19": 130, "NORMAL": 480, "Viral Pneumonia": 480}
@@ -43,19 +45,22 @@ def draw_radiograph(
     the one of ``label`` with that probability, else another class's.
     """
     thorax = _draw_thorax(_stream(seed, _ANATOMY), size)
-    # All classes' lungs are drawn whichever is asked for: each is moved to the mean of their quantiles, so that all
-    # have one histogram.
-    clear = thorax.attenuation[thorax.mask]
-    lungs = [clear + _opacities(thorax, index, _stream(seed, _OPACITIES + index)) for index in range(len(CLASSES))]
-    ranks = np.linspace(0, clear.size - 1, 512).astype(int)
-    quantiles = [np.sort(lung)[ranks] for lung in lungs]
-    shift = np.interp(lungs[label], quantiles[label], np.mean(quantiles, axis=0) - quantiles[label])
-    attenuation = thorax.attenuation.copy()
-    attenuation[thorax.mask] = lungs[label] + shift
+    lungs = [_with_opacities(thorax, index, _stream(seed, _OPACITIES + index)) for index in range(len(CLASSES))]
+    attenuation = _share_greys(lungs, label, thorax.mask)
     image = _expose(attenuation, _stream(seed, _EXPOSURE))
     if shortcut > 0:
         image = _plant_marker(image, label, shortcut, _stream(seed, _MARKER))
     return np.rint(255 * image).astype(np.uint8), thorax.mask
+
+
+def _share_greys(lungs: list[Plane], label: int, mask: Mask) -> Plane:
+    """Return ``lungs[label]``, its grey values moved to the mean of all ``lungs``' quantiles: they have one histogram."""
+    ranks = np.linspace(0, np.count_nonzero(mask) - 1, 512).astype(int)
+    quantiles = [np.sort(lung[mask])[ranks] for lung in lungs]
+    shift = np.mean(quantiles, axis=0) - quantiles[label]
+    shared = lungs[label].copy()
+    shared[mask] += np.interp(shared[mask], quantiles[label], shift)
+    return shared
 
 
 def write_phantoms(
@@ -72,44 +77,44 @@ def write_phantoms(
     """
     counts = COUNTS if counts is None else counts
     if unknown := set(counts) - set(CLASSES):
-        raise ValueError(f"counts names {sorted(unknown)}, but phantoms are drawn for {list(CLASSES)}.")
+        raise UserError(f"counts names {sorted(unknown)}, but phantoms are drawn for {list(CLASSES)}.")
     if not 0 <= shortcut <= 1:
-        raise ValueError(f"shortcut is {shortcut}, but it is a probability: set it between 0 and 1.")
+        raise UserError(f"shortcut is {shortcut}, but it is a probability: set it between 0 and 1.")
     readme = _readme(counts, seed, size, shortcut)
-    names = [
-        (label, number, Path(name) / f"{name} ({number + 1}).png")
+    files = {
+        Path(name) / f"{name} ({number + 1}).png": (label, number)
         for label, name in enumerate(CLASSES)
         for number in range(counts.get(name, 0))
-    ]
-    if _holds(folder, readme, [name for _, _, name in names]):
+    }
+    if _holds(folder, readme, list(files)):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
         root = Path(scratch) / folder.name  # one level down: this one has the usual permissions
         for name in counts:
             (root / name).mkdir(parents=True)
-        for label, number, name in tqdm(names, desc="drawing phantoms", unit="image"):
+        for file, (label, number) in tqdm(files.items(), desc="drawing phantoms", unit="image"):
             image, _ = draw_radiograph(label, np.random.SeedSequence(seed, spawn_key=(label, number)), size, shortcut)
-            Image.fromarray(image).save(root / name, compress_level=1)  # noise hardly compresses: do not try for long
+            Image.fromarray(image).save(root / file, compress_level=1)  # noise hardly compresses: do not try for long
         (root / "README.md").write_text(readme, encoding="utf-8")
         try:
             root.rename(folder)
         except OSError:  # another process was first: its copy is the same
-            if not _holds(folder, readme, [name for _, _, name in names]):
+            if not _holds(folder, readme, list(files)):
                 raise
     return folder
 
 
-def _holds(folder: Path, readme: str, names: list[Path]) -> bool:
+def _holds(folder: Path, readme: str, files: list[Path]) -> bool:
     """Return whether ``folder`` is the whole set; raise if it is something else, which is not ours to delete."""
     if not folder.exists() or not any(folder.iterdir()):
         return False
     path = folder / "README.md"
     if not path.is_file() or path.read_text(encoding="utf-8") != readme:
-        raise ValueError(f"{folder} holds something other than these phantoms: name another folder or delete it.")
-    if missing := [name for name in names if not (folder / name).is_file()]:
-        raise ValueError(
-            f"{folder} lacks {len(missing)} of its {len(names)} phantoms, '{missing[0]}' first: "
+        raise UserError(f"{folder} holds something other than these phantoms: name another folder or delete it.")
+    if missing := [file for file in files if not (folder / file).is_file()]:
+        raise UserError(
+            f"{folder} lacks {len(missing)} of its {len(files)} phantoms, '{missing[0]}' first: "
             "delete the folder and it is drawn again."
         )
     return True
@@ -209,10 +214,10 @@ def _draw_thorax(rng: np.random.Generator, size: int) -> _Thorax:
         + _bones(side, y, outer, width, apex, base, rng)
     )
     # Breasts, muscles and folds: slow changes that differ from image to image.
-    attenuation += 0.03 * _smooth_noise(rng, 5, _GRID) * body
+    attenuation += 0.05 * _smooth_noise(rng, 5, _GRID) * body
     attenuation, inside, outer = (_resize(plane, size) for plane in (attenuation, inside, outer))
     hilum = (0.19, apex + rng.uniform(0.42, 0.48) * (base - apex))
-    vessels = rng.uniform(0.06, 0.10) * _vessels(pose, hilum, rng, size) * _ramp(inside, 0.06)
+    vessels = rng.uniform(0.05, 0.08) * _vessels(pose, hilum, rng, size) * _ramp(inside, 0.06)
     attenuation = _blur(attenuation + vessels, rng.uniform(0.0025, 0.0045))
     x, y = pose.coordinates(size)
     return _Thorax(attenuation, inside > 0, _ramp(inside, 0.04), x, y, outer, hilum, base)
@@ -224,7 +229,7 @@ def _heart(x: Plane, y: Plane, rng: np.random.Generator) -> Plane:
     ventricle = _ellipse(x - 0.11 * size, y - rng.uniform(0.17, 0.22), 0.29 * size, 0.20 * size, tilt=0.6)
     atrium = _ellipse(x + 0.06, y - 0.14, 0.14 * size, 0.20, tilt=0.0)
     aorta = _ellipse(x - 0.05, y + rng.uniform(0.06, 0.12), 0.12, 0.24, tilt=-0.1)
-    return -0.2 * np.maximum(np.maximum(ventricle, atrium), aorta)
+    return np.asarray(-0.2 * np.maximum(np.maximum(ventricle, atrium), aorta))
 
 
 def _mediastinum(side: Plane, y: Plane, rng: np.random.Generator) -> Plane:
@@ -262,7 +267,7 @@ def _bones(
 def _rib(phase: Plane) -> Plane:
     """Return a periodic band, brighter at its rims, as the cortex of a rib is: one a period."""
     distance = np.abs(phase - np.floor(phase) - 0.5)  # 0 in the middle of a rib, 0.5 midway between two
-    return _ramp(0.22 - distance, 0.08) * (0.65 + 1.6 * distance)
+    return np.asarray(_ramp(0.22 - distance, 0.08) * (0.65 + 1.6 * distance))
 
 
 def _vessels(pose: _Pose, hilum: tuple[float, float], rng: np.random.Generator, size: int) -> Plane:
@@ -287,16 +292,16 @@ def _vessels(pose: _Pose, hilum: tuple[float, float], rng: np.random.Generator, 
     return np.asarray(canvas, dtype=np.float32) / 255
 
 
-def _opacities(thorax: _Thorax, label: int, rng: np.random.Generator) -> Plane:
-    """Return what the class adds to each lung pixel ``(mask.sum(),)``: nothing, pleural patches or haze at the hila."""
-    x, y, outer = thorax.x[thorax.mask], thorax.y[thorax.mask], thorax.outer[thorax.mask]
+def _with_opacities(thorax: _Thorax, label: int, rng: np.random.Generator) -> Plane:
+    """Return the attenuation with what the class adds to the lungs: nothing, pleural patches or haze at the hila."""
+    x, y, outer = thorax.x[thorax.mask], thorax.y[thorax.mask], thorax.outer[thorax.mask]  # (mask.sum(),)
     density = np.zeros_like(x)
     if CLASSES[label] == "NORMAL":
-        return density
+        return thorax.attenuation
     if CLASSES[label] == "COVID-19":
         # Measured from the pleura inward, as it bends: so a patch follows the chest's wall.
         depth = outer - np.abs(x)
-        for index in range(rng.integers(6, 9)):
+        for index in range(rng.integers(5, 8)):
             radius, tall = rng.uniform(0.11, 0.16), rng.uniform(1.0, 1.5)
             centre_y, centre_depth = rng.uniform(thorax.hilum[1] - 0.12, thorax.base - 0.10), rng.uniform(0.03, 0.09)
             away = ((depth - centre_depth) / radius) ** 2 + ((y - centre_y) / (tall * radius)) ** 2
@@ -304,12 +309,14 @@ def _opacities(thorax: _Thorax, label: int, rng: np.random.Generator) -> Plane:
             density = np.maximum(density, rng.uniform(0.8, 1.1) * patch)
     else:
         for direction in (-1, 1):
-            radius, tall = rng.uniform(0.20, 0.24), rng.uniform(1.2, 1.6)
+            radius, tall = rng.uniform(0.18, 0.22), rng.uniform(1.2, 1.6)
             centre_y = thorax.hilum[1] + rng.uniform(-0.02, 0.08)
             away = ((x - direction * thorax.hilum[0]) / radius) ** 2 + ((y - centre_y) / (tall * radius)) ** 2
             density = np.maximum(density, rng.uniform(0.8, 1.1) * np.exp(-away))
     texture = 1 + 0.25 * _smooth_noise(rng, 24, len(thorax.mask))[thorax.mask]
-    return np.asarray(0.32 * density * texture * thorax.fade[thorax.mask])
+    attenuation = thorax.attenuation.copy()
+    attenuation[thorax.mask] += 0.31 * density * texture * thorax.fade[thorax.mask]
+    return attenuation
 
 
 def _expose(attenuation: Plane, rng: np.random.Generator) -> Plane:

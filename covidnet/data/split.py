@@ -108,7 +108,8 @@ def read_split(
         if row["split"] not in chosen:
             raise UserError(f"{file} puts {path!r} in {row['split']!r}; a split is one of {', '.join(SPLITS)}. {key}")
         if row["label"] != classes[labels[index]]:
-            raise UserError(f"{file} calls {path!r} {row['label']!r}; its folder says {classes[labels[index]]!r}. {key}")
+            folder = classes[labels[index]]
+            raise UserError(f"{file} calls {path!r} {row['label']!r}; its folder says {folder!r}. {key}")
         chosen[row["split"]].append(index)
     split = Split(*(sorted(chosen[name]) for name in SPLITS))
     return split, [path for path in paths if path not in seen]

@@ -15,6 +15,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from covidnet.errors import UserError
 from covidnet.types import Batch
 
+METRICS = ("loss", "loss_unweighted", "accuracy")  # of every stage
 EPSILON = 1e-7  # Adam's, as Keras has it; PyTorch's own is 1e-8
 
 
@@ -65,7 +66,7 @@ class Classifier(LightningModule):
         logits = self(images)
         self._update(self.train_metrics, logits, labels)
         losses = F.cross_entropy(logits, labels, reduction="none")
-        return (self.class_weights[labels] * losses).mean()
+        return torch.mean(self.class_weights[labels] * losses)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a validation batch."""
@@ -82,7 +83,7 @@ class Classifier(LightningModule):
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the probabilities (B, C) of a batch and keep its outputs."""
         images, labels = batch
-        logits = self(images).float()
+        logits: Tensor = self(images).float()
         self._parts.append((logits.cpu(), labels.cpu()))
         return logits.softmax(dim=1)
 
@@ -110,7 +111,9 @@ class Classifier(LightningModule):
         metrics["loss"].update(losses, self.class_weights[labels])
         metrics["loss_unweighted"].update(losses)
         metrics["accuracy"].update(logits, labels)
-        self.log_dict(metrics, on_step=False, on_epoch=True, prog_bar=metrics.prefix == "val_")  # type: ignore[arg-type]
+        for name in METRICS:
+            shown = metrics.prefix == "val_" and name != "loss_unweighted"
+            self.log(f"{metrics.prefix}{name}", metrics[name], on_step=False, on_epoch=True, prog_bar=shown)
 
 
 def epoch_metrics(num_classes: int, prefix: str) -> MetricCollection:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import Normalize
 
-from covidnet.errors import UserError
+from covidnet.errors import UserError, did_you_mean
 from covidnet.models.classifier import Classifier, glorot
 from covidnet.models.convnet import check_dropout
 
@@ -124,8 +124,8 @@ def load_backbone_weights(model: nn.Module, file: Path, name: str) -> None:
     foreign = [key for key in unexpected if not key.startswith((*prefixes, "AuxLogits", "aux"))]
     if missing or foreign:
         raise UserError(
-            f"model.weights={file} does not fit model.backbone={name}: {len(missing)} of the backbone's tensors are not "
-            f"in it{_example(missing)}, and {len(foreign)} of its own are not in the backbone{_example(foreign)}. "
+            f"model.weights={file} does not fit model.backbone={name}: {len(missing)} of the backbone's tensors are "
+            f"not in it{_example(missing)}, and {len(foreign)} of its own are not in the backbone{_example(foreign)}. "
             "Give the weights of that backbone, or change model.backbone."
         )
 
@@ -136,13 +136,13 @@ def _read_weights(file: Path) -> dict[str, Tensor]:
 
         return load_file(file)
     state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    return state.get("state_dict", state)
+    inner: dict[str, Tensor] = state.get("state_dict", state)
+    return inner
 
 
 def _create(timm: Any, name: str, *, pretrained: bool) -> Any:
     if not timm.is_model(name):
-        near = timm.list_models(f"*{name.split('_')[0]}*")[:3]
-        raise UserError(f"model.backbone={name} is no model of timm{f'; near it are {near}' if near else ''}.")
+        raise UserError(f"model.backbone={name} is no model of timm.{did_you_mean(name, timm.list_models())}")
     return timm.create_model(name, pretrained=pretrained, num_classes=0)
 
 

@@ -1,0 +1,126 @@
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from covidnet.errors import UserError
+from covidnet.models.inception import InceptionV3, create_backbone
+
+SMALL = "test_resnet.r160_in1k"  # timm's own model for tests: 0.5 M parameters
+
+
+def small(**options) -> InceptionV3:
+    return InceptionV3(3, backbone=SMALL, **{"pretrained": False, **options})
+
+
+def weights_file(path: Path, classifier: bool = True) -> Path:
+    torch.manual_seed(1)
+    state = timm.create_model(SMALL, num_classes=7 if classifier else 0).state_dict()
+    torch.save(state, path) if path.suffix == ".pth" else save_file(state, path)
+    return path
+
+
+def test_parameters_are_the_tutorials_and_all_trainable():
+    model = InceptionV3(3, pretrained=False)
+    assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 22_220_671
+
+
+def test_images_are_normalised_by_the_weights_own_statistics():
+    config = timm.get_pretrained_cfg("inception_v3.tf_in1k")
+    normalize = InceptionV3(3, pretrained=False).network[0]
+    assert tuple(normalize.mean) == tuple(config.mean) == (0.5, 0.5, 0.5)
+    assert tuple(normalize.std) == tuple(config.std) == (0.5, 0.5, 0.5)
+
+
+def test_the_head_is_three_dropped_out_dense_layers():
+    head = small(dropout=0.3).network[2]
+    assert [m.out_features for m in head if isinstance(m, nn.Linear)] == [200, 100, 50, 3]
+    assert [m.p for m in head if isinstance(m, nn.Dropout)] == [0.3] * 3
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
+def test_weights_come_from_a_file_and_its_classifier_is_left_out(tmp_path, name):
+    file = weights_file(tmp_path / name)
+    loaded = small(weights=str(file)).backbone.state_dict()
+    torch.manual_seed(1)
+    expected = timm.create_model(SMALL, num_classes=7).state_dict()
+    assert all(torch.equal(loaded[key], expected[key]) for key in loaded)
+
+
+def test_wrong_weights_files_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"model\.weights=.* does not exist"):
+        small(weights=str(tmp_path / "none.pth"))
+    (tmp_path / "text.pth").write_text("no weights")
+    with pytest.raises(UserError, match="does not fit"):
+        small(weights=str(tmp_path / "text.pth"))
+    torch.save({"other.weight": torch.zeros(2)}, tmp_path / "other.pth")
+    with pytest.raises(UserError, match="other.weight"):
+        small(weights=str(tmp_path / "other.pth"))
+
+
+class Payload:
+    def __reduce__(self):
+        return (Path.touch, (Path("executed"),))
+
+
+def test_a_weights_file_runs_no_code(tmp_path):
+    torch.save({"a": Payload()}, tmp_path / "bad.pth")
+    with pytest.raises(UserError, match="does not fit"):
+        small(weights=str(tmp_path / "bad.pth"))
+    assert not Path("executed").exists()
+
+
+def test_an_unknown_backbone_is_named_with_its_neighbour():
+    with pytest.raises(UserError, match=r"model\.backbone=inception_v33 .*'inception_v3'"):
+        create_backbone("inception_v33", pretrained=False, weights=None)
+
+
+def test_an_unreachable_hub_names_both_ways_out(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr(timm, "create_model", refuse)
+    with pytest.raises(UserError, match=r"(?s)model\.weights=FILE.*model\.pretrained=false"):
+        InceptionV3(3)
+
+
+def test_pretrained_weights_are_asked_of_the_hub(monkeypatch):
+    asked = {}
+    create = timm.create_model
+
+    def record(name, pretrained, **options):
+        asked.update(name=name, pretrained=pretrained)
+        return create(SMALL, pretrained=False, **options)
+
+    monkeypatch.setattr(timm, "create_model", record)
+    InceptionV3(3)
+    assert asked == {"name": "inception_v3.tf_in1k", "pretrained": True}
+
+
+def test_a_frozen_backbone_keeps_its_weights_and_statistics():
+    model = small(freeze_backbone=True).train()
+    model.log = lambda *args, **kwargs: None
+    before = {key: value.clone() for key, value in model.backbone.state_dict().items()}
+    optimizer = model.configure_optimizers()
+    model.training_step((torch.rand(4, 3, 64, 64), torch.arange(4) % 3), 0).backward()
+    optimizer.step()
+    assert all(torch.equal(value, before[key]) for key, value in model.backbone.state_dict().items())
+
+
+def test_a_free_backbone_moves():
+    model = small().train()
+    model.log = lambda *args, **kwargs: None
+    before = {key: value.clone() for key, value in model.backbone.state_dict().items()}
+    optimizer = model.configure_optimizers()
+    model.training_step((torch.rand(4, 3, 64, 64), torch.arange(4) % 3), 0).backward()
+    optimizer.step()
+    assert any(not torch.equal(value, before[key]) for key, value in model.backbone.state_dict().items())
+
+
+def test_real_imagenet_weights_load(real_data):
+    file = real_data.parent / "weights" / "tf_efficientnet_lite0.pth"
+    backbone = create_backbone("tf_efficientnet_lite0", pretrained=True, weights=str(file)).eval()
+    assert backbone(torch.rand(1, 3, 96, 96)).shape == (1, 1280)
