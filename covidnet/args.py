@@ -16,6 +16,7 @@ COMMANDS = {
     "test": "measure a checkpoint on the test split (needs ckpt_path)",
     "predict": "write predictions.csv of a checkpoint for the test split (needs ckpt_path)",
 }
+TRAINING = ("run", "fit")  # the commands that need no checkpoint
 GROUPS = {"model": "convnet", "data": "radiography", "trainer": "auto"}  # group -> default; later groups win
 TOP_KEYS = ("seed_everything", "ckpt_path", "weights_only", "tensorboard", "verbose", "return_predictions")
 SECTIONS = ("trainer", "model", "data", "early_stopping", "checkpoint")

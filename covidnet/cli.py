@@ -1,8 +1,10 @@
 """Joins data, model and trainer: the one place where they meet."""
 
 import json
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,17 +17,16 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
-from covidnet.args import CommandLine, exit_with, expand
+from covidnet.args import TRAINING, CommandLine, exit_with, expand
+from covidnet.checkpoints import find_checkpoint, read_recipe, recipe_layer, refuse_changes, run_directory
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
 from covidnet.models.classifier import Classifier
 from covidnet.parser import CommandParser
-from covidnet.record import AppendingCSVLogger, RunRecord, read_recipe
-from covidnet.trainer import SPLIT, Trainer
+from covidnet.record import AppendingCSVLogger, RunRecord
+from covidnet.trainer import Trainer
 
 SKIPPED = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
-PREPROCESSING = ("image_size", "interpolation", "classes")  # a checkpoint's weights know no other
-DIVISION = ("seed", "val_fraction", "test_per_class", "test_root")  # changed in mid-training, they would leak
 
 
 class CommandLineInterface(LightningCLI):
@@ -83,17 +84,19 @@ class CommandLineInterface(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what was typed, over the recipe of a checkpoint where one is given."""
         self.config = parser.parse_args(self.command_line.argv)
-        config = self.config[self.command_line.command]
+        command, *typed = self.command_line.argv
+        config = self.config[command]
         if config.get("ckpt_path"):
-            checkpoint = self._find_checkpoint(config)
+            checkpoint = find_checkpoint(config.ckpt_path, _runs(config), self.name)
             recipe = read_recipe(checkpoint)
-            self.name = recipe["name"]
-            command, *typed = self.command_line.argv
-            layer = json.dumps(self._layer(recipe, checkpoint))
-            self.config = parser.parse_args([command, f"--config={layer}", *typed])
+            layer = recipe_layer(recipe, checkpoint, self.command_line)
+            self.config = parser.parse_args([command, f"--config={json.dumps(layer)}", *typed])
             self.config[command].ckpt_path = str(checkpoint)
-            self._refuse_changes(recipe)
-        elif self.command_line.command not in ("run", "fit"):
+            refuse_changes(self.config[command].as_dict(), recipe, self.command_line)
+            self.name = recipe["name"]
+            if command in TRAINING:
+                self.resumed = run_directory(checkpoint)
+        elif command not in TRAINING:
             raise UserError(
                 f"{self.command_line.command} needs the checkpoint to use: ckpt_path=FILE, or ckpt_path=last. "
                 "Without one it would measure random weights."
@@ -109,7 +112,7 @@ class CommandLineInterface(LightningCLI):
         config = self.config_init[self.command_line.command]
         given = config.trainer.get("logger")
         others: list[Logger] = given if isinstance(given, list) else [given] if isinstance(given, Logger) else []
-        logger = self._logger(Path(config.trainer.get("default_root_dir") or "runs"))
+        logger = self._logger(_runs(config))
         loggers: list[Logger] = [logger, *others]
         if config.tensorboard:
             loggers.append(TensorBoardLogger(logger.save_dir, name=logger.name, version=logger.version))
@@ -142,61 +145,6 @@ class CommandLineInterface(LightningCLI):
         """Return the model and data sections as plain types, for the checkpoints."""
         self._dump_config()
         return {"name": self.name, "model": self.config_dump["model"], "data": self.config_dump["data"]}
-
-    def _find_checkpoint(self, config: Namespace) -> Path:
-        """Return the file that ckpt_path names; with ``fit`` and ``run``, training will go on in its directory."""
-        given = str(config.ckpt_path)
-        root = Path(config.trainer.get("default_root_dir") or "runs")
-        if given == "last":
-            found = sorted(root.glob(f"{self.name}/*/checkpoints/last.ckpt"), key=lambda file: file.stat().st_mtime)
-            if not found:
-                raise UserError(
-                    f"ckpt_path=last: there is no {root / self.name}/version_*/checkpoints/last.ckpt. Give the path of "
-                    "a checkpoint, another model=, or the trainer.default_root_dir that the runs are in."
-                )
-            checkpoint = found[-1]
-        else:
-            checkpoint = Path(given).expanduser()
-        if not checkpoint.is_file():
-            raise UserError(f"ckpt_path={given} does not exist; give the path of a checkpoint, or ckpt_path=last.")
-        run = checkpoint.absolute().parent.parent
-        if self.command_line.command in ("run", "fit") and (run / "config.yaml").is_file():
-            self.resumed = run
-        return checkpoint
-
-    def _layer(self, recipe: dict[str, Any], checkpoint: Path) -> dict[str, Any]:
-        """Return the configuration that a checkpoint brings; a data= that was typed keeps all but the preprocessing."""
-        data = {**recipe["data"], "init_args": {**recipe["data"]["init_args"], "classes": recipe["classes"]}}
-        split = checkpoint.absolute().parent.parent / SPLIT
-        typed = self.command_line.typed_keys()
-        if "data" in self.command_line.typed_groups:
-            kept = {key: value for key, value in data["init_args"].items() if key in PREPROCESSING}
-            return {"model": recipe["model"], "data": kept}
-        if split.is_file() and not {f"data.{key}" for key in ("root", *DIVISION)} & set(typed):
-            # The split as it was drawn: a folder that has grown since must not move training images into the test.
-            data["init_args"]["split_file"] = str(split)
-        return {"model": recipe["model"], "data": data}
-
-    def _refuse_changes(self, recipe: dict[str, Any]) -> None:
-        """Refuse what was typed and would silently not hold, or would let test images into the training."""
-        if "model" in self.command_line.typed_groups and self.command_line.groups["model"] != recipe["name"]:
-            raise UserError(
-                f"model={self.command_line.groups['model']} does not go with this checkpoint, which holds "
-                f"{recipe['name']}. Leave model= out."
-            )
-        training = self.command_line.command in ("run", "fit")
-        config = self.config[self.command_line.command]
-        frozen = [("model", key) for key in recipe["model"].get("init_args", {})]
-        frozen += [("data", key) for key in (*PREPROCESSING, *(DIVISION if training else ()))]
-        recorded = {"model": recipe["model"]["init_args"], "data": {**recipe["data"]["init_args"]}}
-        recorded["data"]["classes"] = recipe["classes"]
-        for section, key in frozen:
-            now = config[section].init_args.get(key)
-            if now != recorded[section].get(key) and not (section == "data" and key not in recorded[section]):
-                raise UserError(
-                    f"{section}.{key}={now} does not go with this checkpoint, which holds "
-                    f"{section}.{key}={recorded[section].get(key)}. Leave it out, or train anew without ckpt_path."
-                )
 
     def _check_processes(self) -> None:
         """Refuse copies that torchrun started and the trainer would not join: each would train alone."""
@@ -231,6 +179,7 @@ def main(args: Sequence[str] | None = None) -> CommandLineInterface:
 
 def run_command_line(command_line: CommandLine) -> CommandLineInterface:
     """Run a sorted command line; a user's mistake ends in one message and exit code 2."""
+    _quieten()
     try:
         return CommandLineInterface(command_line)
     except ValueError as error:
@@ -238,6 +187,23 @@ def run_command_line(command_line: CommandLine) -> CommandLineInterface:
         if mistake is None:
             raise
         exit_with(mistake)
+
+
+def _runs(config: Namespace) -> Path:
+    return Path(config.trainer.get("default_root_dir") or "runs")
+
+
+def _quieten() -> None:
+    """Drop what the user can do nothing about: an advertisement, and Lightning's warnings of what we mean to do."""
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_no_advertisement)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", module="pytorch_lightning.*")
+    # As meant: a test has a run directory of its own, and a resumed run goes on in one that holds checkpoints.
+    warnings.filterwarnings("ignore", message="The dirpath has changed")
+    warnings.filterwarnings("ignore", message=".*exists and is not empty")
+
+
+def _is_no_advertisement(record: logging.LogRecord) -> bool:
+    return "litlogger" not in record.getMessage()
 
 
 def _claim(logger: AppendingCSVLogger) -> Path:

@@ -34,10 +34,12 @@ class CommandParser(LightningArgumentParser):
 
     def _section_parser(self, section: str) -> ArgumentParser:
         """Return a parser of what the class chosen for ``section`` takes."""
-        class_path = self.get_defaults()[section].class_path
+        chosen = self.get_defaults()[section]
+        class_path = chosen.class_path
         module, _, name = class_path.rpartition(".")
         parser = ArgumentParser(usage=f"{section}.<key>=<value>, for {class_path}", add_help=False)
         parser.add_class_arguments(getattr(importlib.import_module(module), name), section)
+        parser.set_defaults({f"{section}.{key}": value for key, value in chosen.init_args.items()})
         return parser
 
     def _keys(self) -> list[str]:

@@ -4,17 +4,14 @@ import csv
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
 from covidnet import __version__
-from covidnet.errors import UserError
+from covidnet.checkpoints import KEY
 from covidnet.trainer import SPLIT, Trainer
-
-KEY = "covidnet"  # the one key under which a checkpoint holds what is ours, plain types only
 
 
 class RunRecord(Callback):
@@ -65,21 +62,3 @@ class _AppendingWriter(ExperimentWriter):
         if file.is_file():
             with file.open(newline="", encoding="utf-8") as lines:
                 self.metrics_keys = next(csv.reader(lines), [])
-
-
-def read_recipe(checkpoint: Path) -> dict[str, Any]:
-    """Return the recipe that ``RunRecord`` put into a checkpoint, with its ``classes``.
-
-    Raises:
-        UserError: Where the file is no checkpoint, would run code when loaded, or is not one of ours.
-    """
-    try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    # A file that is no checkpoint fails in many ways, as zip, as pickle, or by naming code to run.
-    except Exception as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise UserError(f"ckpt_path={checkpoint} cannot be read as a checkpoint: {reason}") from error
-    recipe = content.get(KEY) if isinstance(content, dict) else None
-    if not isinstance(recipe, dict) or not {"name", "model", "data", "classes"} <= set(recipe):
-        raise UserError(f"ckpt_path={checkpoint} is a checkpoint of another program: it holds no '{KEY}' recipe.")
-    return recipe

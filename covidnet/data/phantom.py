@@ -54,7 +54,7 @@ def draw_radiograph(
 
 
 def _share_greys(lungs: list[Plane], label: int, mask: Mask) -> Plane:
-    """Return ``lungs[label]``, its grey values moved to the mean of all ``lungs``' quantiles: they have one histogram."""
+    """Return ``lungs[label]``, its greys moved to the mean of all ``lungs``' quantiles: they have one histogram."""
     ranks = np.linspace(0, np.count_nonzero(mask) - 1, 512).astype(int)
     quantiles = [np.sort(lung[mask])[ranks] for lung in lungs]
     shift = np.mean(quantiles, axis=0) - quantiles[label]
@@ -72,7 +72,7 @@ def write_phantoms(
 ) -> Path:
     """Draw the set below ``folder`` unless it is complete there; return the root.
 
-    The first release's layout: ``NORMAL/NORMAL (1).png``, 8-bit grey. ``counts`` holds the images per class
+    The first release's layout: ``NORMAL/NORMAL phantom (1).png``, 8-bit grey. ``counts`` holds the images per class
     (``COUNTS`` unless given). Image i of a class depends on no other image, so a smaller set is the start of a larger.
     """
     counts = COUNTS if counts is None else counts
@@ -82,7 +82,7 @@ def write_phantoms(
         raise UserError(f"shortcut is {shortcut}, but it is a probability: set it between 0 and 1.")
     readme = _readme(counts, seed, size, shortcut)
     files = {
-        Path(name) / f"{name} ({number + 1}).png": (label, number)
+        Path(name) / f"{name} phantom ({number + 1}).png": (label, number)
         for label, name in enumerate(CLASSES)
         for number in range(counts.get(name, 0))
     }

@@ -102,7 +102,8 @@ class Classifier(LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return Adam over the parameters that train."""
         trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        return torch.optim.Adam(trainable, lr=self.learning_rate, eps=EPSILON)
+        # Fused: one pass over the weights instead of a dozen, which took a third of a ConvNet step on the CPU.
+        return torch.optim.Adam(trainable, lr=self.learning_rate, eps=EPSILON, fused=True)
 
     def _update(self, metrics: MetricCollection, logits: Tensor, labels: Tensor) -> None:
         """Add a batch to ``metrics`` and have Lightning log them at the epoch's end."""

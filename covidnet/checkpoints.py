@@ -1,0 +1,103 @@
+"""What a checkpoint brings to a command line, and what it forbids."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from covidnet.args import TRAINING, CommandLine
+from covidnet.errors import UserError
+from covidnet.trainer import SPLIT
+
+KEY = "covidnet"  # the one key under which a checkpoint holds what is ours, plain types only
+PREPROCESSING = ("image_size", "interpolation", "classes")  # the weights know no other
+DIVISION = ("seed", "val_fraction", "test_per_class", "test_root")  # changed in mid-training, they would leak
+
+
+def find_checkpoint(given: str, runs: Path, name: str) -> Path:
+    """Return the file that ``ckpt_path=given`` means; ``last`` is the newest last.ckpt of the model ``name``.
+
+    Raises:
+        UserError: Where there is none.
+    """
+    if given == "last":
+        found = sorted(runs.glob(f"{name}/*/checkpoints/last.ckpt"), key=lambda file: file.stat().st_mtime)
+        if not found:
+            raise UserError(
+                f"ckpt_path=last: there is no {runs / name}/version_*/checkpoints/last.ckpt. Give the path of a "
+                "checkpoint, another model=, or the trainer.default_root_dir that the runs are in."
+            )
+        return found[-1]
+    checkpoint = Path(given).expanduser()
+    if not checkpoint.is_file():
+        raise UserError(f"ckpt_path={given} does not exist; give the path of a checkpoint, or ckpt_path=last.")
+    return checkpoint
+
+
+def run_directory(checkpoint: Path) -> Path | None:
+    """Return the directory of the run that wrote a checkpoint, where it still lies in it."""
+    run = checkpoint.absolute().parent.parent
+    return run if (run / "config.yaml").is_file() else None
+
+
+def read_recipe(checkpoint: Path) -> dict[str, Any]:
+    """Return the recipe that ``RunRecord`` put into a checkpoint, with its ``classes``.
+
+    Raises:
+        UserError: Where the file is no checkpoint, would run code when loaded, or is not one of ours.
+    """
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    # A file that is no checkpoint fails in many ways, as zip, as pickle, or by naming code to run.
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"ckpt_path={checkpoint} cannot be read as a checkpoint: {reason}") from error
+    recipe = content.get(KEY) if isinstance(content, dict) else None
+    if not isinstance(recipe, dict) or not {"name", "model", "data", "classes"} <= set(recipe):
+        raise UserError(f"ckpt_path={checkpoint} is a checkpoint of another program: it holds no '{KEY}' recipe.")
+    return recipe
+
+
+def recipe_layer(recipe: Mapping[str, Any], checkpoint: Path, typed: CommandLine) -> dict[str, Any]:
+    """Return the configuration that lies between the defaults and what was typed.
+
+    With a data= that was typed, only the preprocessing comes from the checkpoint. Else the images are split as they
+    were for the training, by its split.csv where that lies there: a folder that has grown since must not move training
+    images into the test.
+    """
+    data = {**recipe["data"]["init_args"], "classes": recipe["classes"]}
+    if "data" in typed.typed_groups:
+        return {"model": recipe["model"], "data": {key: data[key] for key in PREPROCESSING if key in data}}
+    run = run_directory(checkpoint)
+    chosen = {f"data.{key}" for key in ("root", "split_file", *DIVISION)} & set(typed.typed_keys())
+    if run and (run / SPLIT).is_file() and not chosen:
+        data["split_file"] = str(run / SPLIT)
+    return {"model": recipe["model"], "data": {**recipe["data"], "init_args": data}}
+
+
+def refuse_changes(config: Mapping[str, Any], recipe: Mapping[str, Any], typed: CommandLine) -> None:
+    """Refuse a configuration that would silently not hold, or would let test images into the training.
+
+    Raises:
+        UserError: Naming the first key that differs from the checkpoint's.
+    """
+    if "model" in typed.typed_groups and typed.groups["model"] != recipe["name"]:
+        raise UserError(
+            f"model={typed.groups['model']} does not go with this checkpoint, which holds {recipe['name']}. "
+            "Leave model= out."
+        )
+    data = {**recipe["data"]["init_args"], "classes": recipe["classes"]}
+    fixed = (*PREPROCESSING, *(DIVISION if typed.command in TRAINING else ()))
+    recorded = {
+        "data": {key: data[key] for key in fixed if key in data},
+        "model": recipe["model"]["init_args"],
+    }
+    for section, values in recorded.items():
+        for key, value in values.items():
+            now = config[section]["init_args"].get(key)
+            if now != value:
+                raise UserError(
+                    f"{section}.{key}={now} does not go with this checkpoint, which holds {section}.{key}={value}. "
+                    "Leave it out, or train anew without ckpt_path."
+                )

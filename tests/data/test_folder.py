@@ -1,0 +1,248 @@
+"""Facts about listing: which files of a folder are samples, of which class, and what a wrong folder is told."""
+
+import os
+
+import pytest
+
+from covidnet.data.folder import RadiographFolder
+from covidnet.errors import UserError
+
+
+def lay(root, *paths):
+    """Lay empty files: listing looks at names alone."""
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+    return root
+
+
+@pytest.fixture
+def first_release(tmp_path):
+    root = tmp_path / "COVID-19 Radiography Database"
+    images = [f"{name}/{name} ({n}).png" for name in ("COVID-19", "NORMAL", "Viral Pneumonia") for n in (1, 2, 10)]
+    return lay(root, *images, "COVID-19.metadata.xlsx", "NORMAL.metadata.xlsx", "README.md.txt", "Source.txt")
+
+
+@pytest.fixture
+def later_release(tmp_path):
+    root = tmp_path / "COVID-19_Radiography_Dataset"
+    files = [
+        f"{name}/{kind}/{name}-{n}.png"
+        for name in ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
+        for kind in ("images", "masks")
+        for n in (1, 2)
+    ]
+    return lay(root, *files, "COVID.metadata.xlsx", "README.md.txt")
+
+
+def test_the_first_releases_files_beside_the_classes_are_no_class(first_release):
+    folder = RadiographFolder(first_release)
+    assert folder.class_counts == {"COVID-19": 3, "NORMAL": 3, "Viral Pneumonia": 3}
+    assert folder.ignored == []
+
+
+def test_the_later_release_gives_four_classes_and_no_mask(later_release):
+    folder = RadiographFolder(later_release)
+    assert folder.class_counts == {"COVID": 2, "Lung_Opacity": 2, "Normal": 2, "Viral Pneumonia": 2}
+    assert all("/images/" in path for path in folder.paths)
+
+
+@pytest.mark.parametrize("masks", ["masks", "Masks", "mask", "lung_masks", "patient/masks"])
+def test_masks_beside_loose_radiographs_are_no_samples(tmp_path, masks):
+    lay(tmp_path, "A/1.png", f"A/{masks}/1.png", "B/1.png")
+    assert RadiographFolder(tmp_path).paths == ["A/1.png", "B/1.png"]
+
+
+def test_paths_are_posix_and_labels_index_the_classes(first_release):
+    folder = RadiographFolder(first_release)
+    assert folder.paths[0] == "COVID-19/COVID-19 (1).png"
+    assert all(path.startswith(folder.classes[label]) for path, label in zip(folder.paths, folder.targets, strict=True))
+
+
+@pytest.mark.parametrize("ending", [".png", ".PNG", ".jpg", ".JPEG", ".jfif", ".webp", ".tif", ".TIFF", ".bmp"])
+def test_endings_of_images_count_in_any_case(tmp_path, ending):
+    lay(tmp_path, f"A/1{ending}", "B/1.png")
+    assert RadiographFolder(tmp_path).paths == [f"A/1{ending}", "B/1.png"]
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        "A/._1.png",
+        "A/.DS_Store",
+        "A/Thumbs.db",
+        "A/desktop.ini",
+        "A/.ipynb_checkpoints/1-checkpoint.png",
+        "A/masks/1.png",
+        "._A",
+        ".DS_Store",
+        ".ipynb_checkpoints/1-checkpoint.png",
+        "__MACOSX/A/._1.png",
+        "__MACOSX/A/1.png",
+        "__pycache__/1.png",
+    ],
+)
+def test_junk_gives_no_sample_no_class_and_no_word(tmp_path, junk):
+    folder = RadiographFolder(lay(tmp_path, "A/1.png", "B/1.png", junk))
+    assert (folder.paths, folder.classes, folder.ignored) == (["A/1.png", "B/1.png"], ["A", "B"], [])
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test", "Test"])
+def test_a_split_inside_a_class_is_not_read_and_is_told(tmp_path, split):
+    folder = RadiographFolder(lay(tmp_path, "A/1.png", f"A/{split}/2.png", "B/1.png"))
+    assert folder.paths == ["A/1.png", "B/1.png"]
+    assert [(path, "split" in reason) for path, reason in folder.ignored] == [(f"A/{split}", True)]
+
+
+def test_dicom_and_text_are_ignored_with_a_reason(tmp_path):
+    folder = RadiographFolder(lay(tmp_path, "A/1.png", "A/2.dcm", "A/notes.txt", "A/LICENSE", "B/1.png"))
+    reasons = dict(folder.ignored)
+    assert list(reasons) == ["A/2.dcm", "A/LICENSE", "A/notes.txt"]
+    assert "DICOM" in reasons["A/2.dcm"]
+    assert "no image (.txt)" in reasons["A/notes.txt"]
+    assert "no ending" in reasons["A/LICENSE"]
+
+
+def test_radiographs_beside_the_images_folder_are_not_lost_without_a_word(tmp_path):
+    folder = RadiographFolder(lay(tmp_path, "A/images/1.png", "A/2.png", "B/images/1.png"))
+    assert "A/2.png" in [*folder.paths, *dict(folder.ignored)]
+
+
+def test_a_class_of_dicom_alone_does_not_vanish_without_a_word(tmp_path):
+    folder = RadiographFolder(lay(tmp_path, "A/1.png", "B/1.png", "C/1.dcm"))
+    assert "C/1.dcm" in dict(folder.ignored)
+
+
+@pytest.mark.parametrize("empty", ["C", "C/images", "C/masks", "C/train"])
+def test_an_empty_class_folder_is_no_class(tmp_path, empty):
+    lay(tmp_path, "A/1.png", "B/1.png")
+    (tmp_path / empty).mkdir(parents=True)
+    assert RadiographFolder(tmp_path).classes == ["A", "B"]
+
+
+def test_folders_of_patients_inside_a_class_are_searched(tmp_path):
+    lay(tmp_path, "A/p1/day1/1.png", "A/p1/day2/1.png", "A/p2/1.png", "B/images/p3/1.png")
+    assert RadiographFolder(tmp_path).class_counts == {"A": 3, "B": 1}
+
+
+def test_a_linked_class_folder_is_read(tmp_path):
+    lay(tmp_path, "elsewhere/1.png", "root/A/1.png")
+    (tmp_path / "root/B").symlink_to(tmp_path / "elsewhere")
+    assert RadiographFolder(tmp_path / "root").paths == ["A/1.png", "B/1.png"]
+
+
+@pytest.mark.parametrize("target", ["A", "A/deep", "A/deep/loop"])
+def test_a_loop_of_links_ends_and_gives_each_image_once(tmp_path, target):
+    lay(tmp_path, "A/1.png", "A/deep/2.png", "B/1.png")
+    (tmp_path / "A/deep/loop").symlink_to(tmp_path / target)
+    folder = RadiographFolder(tmp_path)
+    assert folder.paths == ["A/1.png", "A/deep/2.png", "B/1.png"]
+
+
+def test_a_link_up_to_the_root_gives_no_image_a_second_label(tmp_path):
+    lay(tmp_path, "A/1.png", "B/1.png")
+    (tmp_path / "A/loop").symlink_to(tmp_path)
+    assert RadiographFolder(tmp_path).paths == ["A/1.png", "B/1.png"]
+
+
+def test_samples_do_not_depend_on_the_order_of_creation(tmp_path):
+    names = [f"{name}/{n}.png" for name in "AB" for n in range(12)]
+    forward, backward = lay(tmp_path / "1", *names), lay(tmp_path / "2", *reversed(names))
+    folders = RadiographFolder(forward), RadiographFolder(backward)
+    assert folders[0].paths == folders[1].paths == sorted(names)
+    assert folders[0].targets == folders[1].targets
+
+
+def test_a_folder_with_two_names_gives_the_same_paths_in_any_listing_order(tmp_path, monkeypatch):
+    lay(tmp_path, "A/p1/1.png", "B/1.png")
+    (tmp_path / "A/p2").symlink_to(tmp_path / "A/p1")
+    walk, forward = os.walk, RadiographFolder(tmp_path).paths
+
+    def backward(*args, **options):
+        for current, folders, files in walk(*args, **options):
+            folders.sort(reverse=True)
+            yield current, folders, files
+
+    monkeypatch.setattr(os, "walk", backward)
+    assert RadiographFolder(tmp_path).paths == forward == ["A/p1/1.png", "B/1.png"]
+
+
+def test_classes_choose_and_order(first_release):
+    folder = RadiographFolder(first_release, ["Viral Pneumonia", "COVID-19"])
+    assert folder.class_to_idx == {"Viral Pneumonia": 0, "COVID-19": 1}
+    assert folder.class_counts == {"Viral Pneumonia": 3, "COVID-19": 3}
+    assert folder.paths[0].startswith("COVID-19/")  # the order of the samples is that of their paths
+    assert folder.targets[0] == 1
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [["COVID-19", "Normal"], ["COVID-19", "COVID-19"], [], ["NORMAL"], ["COVID-19", "empty"], ["COVID-19", ".."]],
+    ids=str,
+)
+def test_wrong_class_names_name_the_key(first_release, classes):
+    (first_release / "empty").mkdir()
+    with pytest.raises(UserError, match=r"data\.classes"):
+        RadiographFolder(first_release, classes)
+
+
+def test_a_wrong_class_name_is_told_with_those_that_are_there(first_release):
+    with pytest.raises(UserError, match=r"'COVID-19', 'NORMAL', 'Viral Pneumonia'.*\['Normal'\] are not among them"):
+        RadiographFolder(first_release, ["COVID-19", "Normal"])
+
+
+@pytest.mark.parametrize("key", ["data.root", "data.test_root"])
+def test_a_missing_root_names_its_key_and_the_drawn_radiographs(tmp_path, key):
+    with pytest.raises(UserError, match=rf"nowhere does not exist, but {key} .*data=phantom"):
+        RadiographFolder(tmp_path / "nowhere", key=key)
+
+
+def test_a_root_that_is_a_file_is_told_so(tmp_path):
+    lay(tmp_path, "archive.zip")
+    with pytest.raises(UserError, match=r"archive\.zip is a file, but data\.root"):
+        RadiographFolder(tmp_path / "archive.zip")
+
+
+def told(root):
+    with pytest.raises(UserError) as mistake:
+        RadiographFolder(root)
+    return str(mistake.value)
+
+
+@pytest.mark.parametrize("release", ["first_release", "later_release"])
+def test_a_root_a_level_too_high_is_told_the_right_one(request, release):
+    root = request.getfixturevalue(release)
+    assert f"data.root={root}" in told(root.parent)
+
+
+def test_the_folder_of_a_root_and_its_test_root_is_refused(first_release):
+    """Taken for two classes, they would train a classifier of "training image or test image"."""
+    lay(
+        first_release.with_name(f"{first_release.name} Test"), "COVID-19/3.png", "NORMAL/3.png", "Viral Pneumonia/3.png"
+    )
+    assert f"data.root={first_release}" in told(first_release.parent)
+
+
+@pytest.mark.parametrize("name", ["COVID", "Normal"])
+@pytest.mark.parametrize("masks", [True, False])
+def test_a_class_folder_of_the_later_release_is_told_the_folder_above(later_release, name, masks):
+    if not masks:
+        for file in (later_release / name / "masks").iterdir():
+            file.unlink()
+    assert f"data.root={later_release}." in told(later_release / name)
+
+
+def test_a_class_folder_of_the_first_release_is_told_to_give_a_folder_of_classes(first_release):
+    assert "one folder of radiographs a class" in told(first_release / "NORMAL")
+
+
+@pytest.mark.parametrize(("train", "test"), [("train", "test"), ("Train", "Test"), ("training", "testing")])
+def test_split_folders_at_the_top_are_told_the_training_and_the_test_folder(tmp_path, train, test):
+    root = lay(tmp_path, *[f"{split}/{name}/1.png" for split in (train, "val", test) for name in "AB"])
+    message = told(root)
+    assert f"data.root={root / train} " in message
+    assert f"data.test_root={root / test}." in message
+
+
+def test_an_empty_root_is_told_what_a_root_holds(tmp_path):
+    assert "0 class folders" in told(tmp_path)

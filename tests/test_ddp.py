@@ -1,0 +1,116 @@
+"""Two processes on the CPU give the numbers of one. Each test is a subprocess: Lightning relaunches the command."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from covidnet.cli import main
+
+TRAIN = Path(__file__).parent.parent / "train.py"
+QUICK = ["trainer.enable_progress_bar=false", "trainer.enable_model_summary=false"]
+TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+
+
+def launch(*args: str, script: Path = TRAIN) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, str(script), *args, *QUICK],
+        capture_output=True,
+        text=True,
+        env=environ,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def args(xray_root) -> list[str]:
+    """Nine test and nine validation images: neither divides by two."""
+    return [
+        f"data.root={xray_root}",
+        "data.test_per_class=3",
+        "data.val_fraction=0.34",
+        "data.image_size=12",
+        "data.batch_size=4",
+        "trainer.max_epochs=12",
+    ]
+
+
+def test_two_processes_measure_what_one_does(args):
+    main(["fit", *args, "trainer=cpu", *QUICK])
+    checkpoint = "ckpt_path=runs/convnet/version_0/checkpoints/best.ckpt"
+    for options in (["trainer=cpu"], TWO):
+        for command in ("test", "validate"):
+            done = launch(command, checkpoint, *options)
+            assert done.returncode == 0, done.stderr
+    versions = [Path("runs", "convnet", f"version_{number}") for number in (1, 3)]
+    one, two = (json.loads((version / "results.json").read_text())["test"] for version in versions)
+    assert _close(one, two)
+    assert (versions[0] / "predictions.csv").read_text().count("\n") == 10
+    losses = []
+    for number in (2, 4):
+        with Path("runs", "convnet", f"version_{number}", "metrics.csv").open() as lines:
+            losses.append(next(csv.DictReader(lines)))
+    assert _close(*losses)
+
+
+def _close(one, two) -> bool:
+    """Tell whether two results, whatever their nesting, agree to 1e-6."""
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(_close(one[key], two[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(two) and all(map(_close, one, two))
+    if not one or not two:  # an undefined ratio, an empty cell, a zero
+        return one == two
+    return float(one) == pytest.approx(float(two), abs=1e-6)
+
+
+def test_a_run_of_two_processes_leaves_one_record_and_stops_together(args):
+    done = launch("run", *args, *TWO, "early_stopping.min_delta=1e6", "early_stopping.patience=2")
+    assert done.returncode == 0, done.stderr
+    runs = list(Path("runs", "convnet").iterdir())
+    assert [run.name for run in runs] == ["version_0"]
+    results = json.loads((runs[0] / "results.json").read_text())
+    assert results["epochs"] == 3
+    assert results["best"]["true_positives"] + results["best"]["false_negatives"] == 9
+    assert done.stdout.count("weighted loss") == 1  # one table
+
+
+FAILING = """
+import os, sys
+from covidnet.cli import main
+from covidnet.models.classifier import Classifier
+
+step = Classifier.validation_step
+
+def fail_on_rank_1(self, batch, batch_idx):
+    if self.global_rank == 1:
+        raise RuntimeError("rank 1 fails")
+    return step(self, batch, batch_idx)
+
+Classifier.validation_step = fail_on_rank_1
+if __name__ == "__main__":
+    main(sys.argv[1:])
+"""
+
+
+def test_a_failing_rank_ends_the_job(args, tmp_path):
+    script = tmp_path / "failing.py"
+    script.write_text(FAILING)
+    began = time.monotonic()
+    done = launch("run", *args, *TWO, script=script)
+    assert done.returncode != 0
+    assert "rank 1 fails" in done.stderr
+    assert time.monotonic() - began < 60
+
+
+def test_fewer_images_than_processes_is_an_error_that_names_the_key(args):
+    done = launch("run", *args, *TWO, "data.test_per_class=0")
+    assert done.returncode != 0
+    assert "trainer.devices" in done.stderr
