@@ -58,7 +58,8 @@ class RadiographDataset(Dataset[Batch]):
     def __getitems__(self, indices: list[int]) -> Batch:
         """Return a batch; the loader calls this once for all of its images."""
         pixels = torch.from_numpy(self.gather(self.numbers[indices]))
-        images = pixels.to(torch.float32).div_(255).expand(-1, 3, -1, -1).contiguous()
+        images = pixels.to(torch.float32).div_(255).expand(-1, 3, -1, -1)
+        images = images.contiguous(memory_format=torch.channels_last)  # as the models compute
         return (self.augment(images) if self.augment else images), self.labels[indices]
 
 
@@ -70,7 +71,7 @@ class RadiographyDataModule(LightningDataModule):
     holds the training images per class. Pixels stay in [0, 1]: each model normalises for its own weights.
 
     Args:
-        root: Folder that holds one folder of radiographs a class.
+        root: Folder that holds one folder of radiographs a class; "data/COVID-19 Radiography Database" where left out.
         image_size: Side in pixels to which every image is resized; its aspect is not kept.
         batch_size: Images a step, on each device.
         classes: Which class folders, in the order of their labels; all of them, sorted, where left out.
@@ -89,11 +90,12 @@ class RadiographyDataModule(LightningDataModule):
         on_error: "raise" lists all unreadable images and stops; "skip" lists them and goes on without them.
     """
 
+    default_root = Path("data", "COVID-19 Radiography Database")
     notice = ""  # what every output on these images must say about them
 
     def __init__(
         self,
-        root: str = "data/COVID-19 Radiography Database",
+        root: str | None = None,
         image_size: int = 50,
         batch_size: int = 250,
         classes: list[str] | None = None,
@@ -116,7 +118,7 @@ class RadiographyDataModule(LightningDataModule):
         _require(batch_size > 0, "data.batch_size", batch_size, "1 image or more")
         _require(test_per_class >= 0, "data.test_per_class", test_per_class, "0 or more images")
         _require(num_workers is None or num_workers >= 0, "data.num_workers", num_workers, "0 or more processes")
-        self.root = Path(root).expanduser()
+        self.root = _path(root) or self.default_root
         self.image_size = image_size
         self.batch_size = batch_size
         self.wanted_classes = classes

@@ -1,7 +1,6 @@
 """PhantomDataModule: drawn radiographs -> batches, for a first try without any data."""
 
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from covidnet.data.cache import default_cache_dir
@@ -28,10 +27,10 @@ class PhantomDataModule(RadiographyDataModule):
         if not 0 <= shortcut <= 1:
             raise UserError(f"data.shortcut={shortcut} must be a probability, between 0 and 1.")
         self.shortcut = shortcut
-        folder = default_cache_dir() / "phantoms" / f"v{VERSION}-seed{SEED}-shortcut{shortcut:g}"
-        super().__init__(root=root or str(folder), **options)
+        self.default_root = default_cache_dir() / "phantoms" / f"v{VERSION}-seed{SEED}-shortcut{shortcut:g}"
+        super().__init__(root=root, **options)
 
     @cached_property
     def folder(self) -> RadiographFolder:
         """The drawn images and their classes."""
-        return RadiographFolder(write_phantoms(Path(self.root), seed=SEED, shortcut=self.shortcut), self.wanted_classes)
+        return RadiographFolder(write_phantoms(self.root, seed=SEED, shortcut=self.shortcut), self.wanted_classes)

@@ -37,7 +37,7 @@ class Classifier(LightningModule):
         super().__init__()
         if learning_rate <= 0:
             raise UserError(f"model.learning_rate={learning_rate} must be above 0.")
-        self.network = network
+        self.network = network.to(memory_format=torch.channels_last)  # faster on CPU and GPU
         self.learning_rate = learning_rate
         # Ones until ``setup("fit")``: weighted and plain runs have one checkpoint layout.
         self.class_weights: Tensor

@@ -31,8 +31,8 @@ class ConvNet(Classifier):
         side = (image_size - 2) // 2
         network = nn.Sequential(
             nn.Conv2d(3, FILTERS, kernel_size=3),
+            nn.MaxPool2d(2),  # before the ReLU: both only ever keep the larger value, so the order changes no number
             nn.ReLU(),
-            nn.MaxPool2d(2),
             nn.Dropout(dropout),
             nn.Flatten(),
             nn.Linear(FILTERS * side * side, HIDDEN),

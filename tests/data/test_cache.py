@@ -304,11 +304,12 @@ def test_a_line_that_lies_costs_one_image(built, wrong):
 
 def test_lines_that_name_each_others_planes_give_no_wrong_pixels(built):
     journal = built.folder / JOURNAL
-    header, *lines = journal.read_text().splitlines()
-    records = [json.loads(line) for line in lines]
-    records[0]["plane"], records[1]["plane"] = 1, 0
-    journal.write_text("\n".join([header, *map(json.dumps, records)]) + "\n")
-    built.assert_right(built.open()[0])
+    lines = [json.loads(line) for line in journal.read_text().splitlines() if line]
+    lines[1]["plane"], lines[2]["plane"] = lines[2]["plane"], lines[1]["plane"]
+    journal.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    cache, _, decoded = built.open()
+    built.assert_right(cache)
+    assert decoded == built.paths[:2]
 
 
 def test_a_cache_of_mostly_stale_planes_is_made_small(built):
@@ -454,9 +455,10 @@ def test_a_disk_that_fills_up_names_the_key_and_keeps_what_is_finished(xrays, mo
         done.append(1)
         return append(*parts)
 
-    with monkeypatch.context() as patch, pytest.raises(UserError, match=r"No space left.*data\.cache_dir=FOLDER"):
+    with monkeypatch.context() as patch:
         patch.setattr(module, "_append", fills_up)
-        xrays.open()
+        with pytest.raises(UserError, match=r"No space left.*data\.cache_dir=FOLDER"):
+            xrays.open()
     cache, _, decoded = xrays.open()
     xrays.assert_right(cache)
     assert decoded == xrays.paths[5:]
@@ -480,61 +482,56 @@ def test_the_users_cache_folder_is_the_default(xrays):
     assert list(Path(os.environ["XDG_CACHE_HOME"]).glob(f"covidnet/*/{PLANES}"))
 
 
-def script(xrays, code, before=""):
-    """Return the command of a script that opens the cache of all images; ``before`` runs first."""
-    return [
-        sys.executable,
-        "-c",
-        textwrap.dedent(before)
-        + textwrap.dedent(f"""
-            import json, sys
-            from pathlib import Path
-            import numpy as np
-            import covidnet.data.cache as module
-            root, paths, cache_dir = Path({str(xrays.root)!r}), {xrays.paths!r}, Path({str(xrays.cache_dir)!r})
-            """)
-        + textwrap.dedent(code),
-    ]
+def script(xrays, code):
+    """Return a program that has the images' names and then runs ``code``."""
+    given = f"""
+        import json, os, signal, sys
+        from pathlib import Path
+        import numpy as np
+        import covidnet.data.cache as module
+        root, paths, cache_dir = Path({str(xrays.root)!r}), {xrays.paths!r}, Path({str(xrays.cache_dir)!r})
+        """
+    return textwrap.dedent(given) + textwrap.dedent(code)
 
 
-KILLED = {
-    "while decoding": "victim = 'decode_file'",  # in a worker's chunk: its journal lines are not written yet
-    "between planes and line": "victim = 'asdict'",  # called by each image's line, after its planes
-}
+def start(program):
+    """Start a program that says when it is ready and waits for a line; return it then."""
+    run = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert run.stdout.readline() == "ready\n"
+    return run
+
+
+def finish(run):
+    """Let a started program go on; return what it prints, from JSON."""
+    answer, _ = run.communicate("go\n", timeout=60)
+    assert run.returncode == 0
+    return json.loads(answer)
 
 
 @pytest.mark.parametrize("victim", ["decode_file", "asdict"], ids=["while decoding", "between planes and line"])
 def test_a_killed_build_goes_on_where_it_stopped(xrays, victim):
     paint(xrays.root / "more", per_class=12)  # 48 in all: three chunks
-    done = subprocess.run(
-        script(
-            xrays,
-            f"""
-            import os, signal
-            original, calls = module.{victim}, []
-            def dies(*args):
-                calls.append(args)
-                if len(calls) == 40:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return original(*args)
-            module.{victim} = dies
-            module.open_cache(root, paths, {SIZE}, cache_dir=cache_dir)
-            """,
-        ),
-        check=False,
-    )
+    code = f"""
+        original, calls = module.{victim}, []
+        def dies(*args):
+            calls.append(args)
+            if len(calls) == 40:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*args)
+        module.{victim} = dies
+        module.open_cache(root, paths, {SIZE}, cache_dir=cache_dir)
+        """
+    done = subprocess.run([sys.executable, "-c", script(xrays, code)], check=False)
     assert done.returncode == -signal.SIGKILL
-    lines = len((xrays.folder / JOURNAL).read_text().splitlines()) - 1
-    assert 30 <= lines < 48
+    kept = sum(line.startswith('{"path"') for line in (xrays.folder / JOURNAL).read_text().splitlines())
+    assert 30 <= kept < 48
     cache, _, decoded = xrays.open()
     xrays.assert_right(cache)
-    assert decoded == xrays.paths[lines:]
+    assert decoded == xrays.paths[kept:]
 
 
 def test_two_builds_at_once_share_the_work(xrays):
-    command = script(
-        xrays,
-        f"""
+    code = f"""
         original, decoded = module.decode_file, []
         def counted(root, path, *options):
             decoded.append(path)
@@ -544,38 +541,27 @@ def test_two_builds_at_once_share_the_work(xrays):
         sys.stdin.readline()
         cache, _ = module.open_cache(root, paths, {SIZE}, cache_dir=cache_dir)
         print(json.dumps([decoded, cache.gather(np.arange(len(paths))).tolist()]))
-        """,
-    )
-    runs = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    for run in runs:
-        run.stdout.readline()
+        """
+    runs = [start(script(xrays, code)) for _ in range(2)]
     for run in runs:
         run.stdin.write("go\n")
         run.stdin.flush()
-    answers = [json.loads(run.communicate()[0].splitlines()[-1]) for run in runs]
-    assert sorted(answers[0][0] + answers[1][0]) == xrays.paths
-    expected = np.stack([xrays.expected(path) for path in xrays.paths]).tolist()
-    assert answers[0][1] == answers[1][1] == expected
+    (first, pixels), (second, same) = [finish(run) for run in runs]
+    assert sorted(first + second) == xrays.paths
+    assert pixels == same == [xrays.expected(path).tolist() for path in xrays.paths]
 
 
-def test_a_run_that_reads_survives_another_that_finds_the_journal_spoilt(built):
-    command = script(
-        built,
-        f"""
+def test_a_run_that_reads_keeps_its_pixels_when_another_finds_the_journal_spoilt(built):
+    code = f"""
         cache, _ = module.open_cache(root, paths, {SIZE}, cache_dir=cache_dir)
         print("ready", flush=True)
         sys.stdin.readline()
         print(json.dumps(cache.gather(np.arange(len(paths))).tolist()))
-        """,
-    )
-    expected = np.stack([built.expected(path) for path in built.paths]).tolist()
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
-        reader.stdout.readline()
-        (built.folder / JOURNAL).write_bytes(b"")
-        built.open(built.paths[:1])
-        answer, _ = reader.communicate("go\n")
-    assert reader.returncode == 0  # a file that is cut short under its mapping kills the reader: SIGBUS
-    assert json.loads(answer) == expected
+        """
+    reader = start(script(built, code))  # a process of its own: pages cut off under a mapping may kill it
+    (built.folder / JOURNAL).write_bytes(b"")
+    built.open(built.paths[:1])
+    assert finish(reader) == [built.expected(path).tolist() for path in built.paths]
 
 
 def test_many_images_are_decoded_by_worker_processes_in_order(tmp_path, capfd, monkeypatch):
@@ -590,10 +576,10 @@ def test_many_images_are_decoded_by_worker_processes_in_order(tmp_path, capfd, m
 
 def test_a_script_without_a_main_guard_decodes_in_one_process(tmp_path):
     xrays = Xrays(paint(tmp_path / "xrays", per_class=MANY // 3 + 1), tmp_path / "cache", [])
-    program = tmp_path / "program.py"
     code = f"module._cores = lambda: 2\nmodule.open_cache(root, paths, {SIZE}, cache_dir=cache_dir)"
-    program.write_text(script(xrays, code)[-1])
-    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False)
+    (tmp_path / "program.py").write_text(script(xrays, code))
+    command = [sys.executable, tmp_path / "program.py"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     assert done.returncode == 0, done.stderr
     assert "decoding goes on in this one process" in done.stderr
     cache, _, decoded = xrays.open()

@@ -143,9 +143,9 @@ def test_set_has_the_layout_of_the_first_release(tmp_path: Path) -> None:
     assert root == tmp_path / "deep" / "phantom"
     assert sorted(path.name for path in root.iterdir()) == [*CLASSES[:2], "README.md", CLASSES[2]]
     for name, count in COUNTS_SMALL.items():
-        expected = {f"{name} ({number}).png" for number in range(1, count + 1)}
+        expected = {f"{name} phantom ({number}).png" for number in range(1, count + 1)}
         assert {path.name for path in (root / name).iterdir()} == expected
-    with Image.open(root / "NORMAL" / "NORMAL (1).png") as image:
+    with Image.open(root / "NORMAL" / "NORMAL phantom (1).png") as image:
         assert (image.mode, image.size, image.format) == ("L", (64, 64), "PNG")
     assert [path.name for path in root.parent.iterdir()] == ["phantom"]  # no scratch folder is left
     assert COUNTS == {"COVID-19": 130, "NORMAL": 480, "Viral Pneumonia": 480}

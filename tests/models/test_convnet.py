@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from covidnet.errors import UserError
@@ -22,6 +23,15 @@ def test_weights_are_glorot_uniform_and_biases_zero():
     assert weight.abs().max() <= bound
     assert weight.std() == pytest.approx(bound / 3**0.5, rel=0.02)
     assert not dense.bias.any()
+
+
+def test_the_network_is_convolution_relu_pool_dense_relu_dense():
+    model = ConvNet(3, image_size=10).eval()
+    conv, *_, hidden, _, out = model.network
+    images = torch.rand(2, 3, 10, 10)
+    pooled = F.max_pool2d(F.relu(F.conv2d(images, conv.weight, conv.bias)), 2)
+    expected = out(F.relu(hidden(pooled.flatten(1))))
+    torch.testing.assert_close(model(images), expected)
 
 
 @pytest.mark.parametrize(("key", "value"), [("image_size", 3), ("dropout", 1.0), ("dropout", -0.1)])

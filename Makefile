@@ -1,0 +1,11 @@
+# What CI runs, by parts.
+.PHONY: check lint test
+check: lint test
+
+lint:
+	ruff format --check .
+	ruff check .
+	mypy
+
+test:
+	python -m pytest -n auto --cov=covidnet --cov-report=term:skip-covered

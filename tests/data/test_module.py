@@ -1,0 +1,407 @@
+"""Facts about the data module: what a batch is, which images are in which split, what a mistake is told."""
+
+import pickle
+import shutil
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from conftest import CLASSES, PER_CLASS, paint
+from PIL import Image
+
+from covidnet.data.module import RadiographyDataModule
+from covidnet.errors import UserError
+
+HOLDOUT = 3
+SIZE = 8
+
+
+def serve(root, stage="fit", **options):
+    module = RadiographyDataModule(str(root), **{"image_size": SIZE, "test_per_class": HOLDOUT, **options})
+    module.prepare_data()
+    module.setup(stage)
+    return module
+
+
+def loaders(module):
+    return {"train": module.train_dataloader(), "val": module.val_dataloader(), "test": module.test_dataloader()}
+
+
+def sides(module):
+    return {name: set(dataset.paths) for name, dataset in module.datasets.items()}
+
+
+def expected(root, path):
+    """Return an image of the root, as Pillow resizes it, (3, H, W)."""
+    pixels = np.array(Image.open(root / path).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR))
+    return torch.from_numpy(pixels).permute(2, 0, 1) / 255
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+@pytest.mark.parametrize("cache", [True, False, "verify"])
+def test_batches_are_float_images_in_0_to_1_and_integer_labels(xray_root, cache, split):
+    images, labels = next(iter(loaders(serve(xray_root, cache=cache, num_workers=0, batch_size=4))[split]))
+    assert (images.shape, images.dtype) == ((min(4, len(labels)), 3, SIZE, SIZE), torch.float32)
+    assert (labels.shape, labels.dtype) == (images.shape[:1], torch.int64)
+    assert images.min() >= 0
+    assert 0.1 < images.max() <= 1
+
+
+def test_images_and_labels_are_those_of_the_files(xray_root):
+    for dataset in serve(xray_root).datasets.values():
+        for (image, label), path in zip(dataset, dataset.paths, strict=True):
+            torch.testing.assert_close(image, expected(xray_root, path))
+            assert path.startswith(CLASSES[label])
+
+
+@pytest.mark.parametrize("colour", [False, True], ids=["grey", "one in colour"])
+def test_streaming_gives_the_batches_that_the_cache_gives(xray_root, colour):
+    if colour:
+        Image.new("RGB", (20, 20), (200, 100, 0)).save(xray_root / CLASSES[1] / f"{CLASSES[1]} (1).png")
+    for name in ("train", "val", "test"):
+        batches = []
+        for cache in (True, False):
+            torch.manual_seed(0)
+            batches.append(list(loaders(serve(xray_root, cache=cache, num_workers=0, batch_size=5))[name]))
+        for (images, labels), (streamed, same) in zip(*batches, strict=True):
+            assert torch.equal(images, streamed)
+            assert torch.equal(labels, same)
+
+
+def test_streaming_travels_to_worker_processes(xray_root):
+    dataset = serve(xray_root, cache=False, num_workers=0).datasets["train"]
+    for ours, theirs in zip(dataset, pickle.loads(pickle.dumps(dataset)), strict=True):
+        assert torch.equal(ours[0], theirs[0])
+
+
+def test_the_splits_are_a_stratified_partition(xray_root):
+    module = serve(xray_root)
+    assert module.counts == {
+        "train": dict.fromkeys(CLASSES, 7),
+        "val": dict.fromkeys(CLASSES, 2),
+        "test": dict.fromkeys(CLASSES, HOLDOUT),
+    }
+    parts = sides(module)
+    assert sum(map(len, parts.values())) == len(set.union(*parts.values())) == PER_CLASS * len(CLASSES)
+
+
+def test_class_counts_are_those_of_the_training_images(tmp_path):
+    root = paint(tmp_path / "xrays", CLASSES[:2], per_class=12)
+    for number in range(4):
+        (root / CLASSES[0] / f"{CLASSES[0]} ({number + 1}).png").unlink()
+    counts = serve(root).class_counts
+    assert (counts.tolist(), counts.dtype) == ([4, 7], torch.int64)
+
+
+def test_each_training_image_comes_once_an_epoch_in_a_new_order(xray_root):
+    module = serve(xray_root, batch_size=4)
+    labels = torch.cat([labels for _, labels in module.train_dataloader()])
+    assert torch.bincount(labels).tolist() == [7, 7, 7]
+    epochs = [torch.cat([images for images, _ in module.train_dataloader()]) for _ in range(2)]
+    assert not torch.equal(*epochs)
+
+
+@pytest.mark.parametrize("name", ["val", "test"])
+def test_validation_and_test_come_in_the_order_of_the_paths(xray_root, name):
+    module = serve(xray_root, batch_size=4)
+    images = torch.cat([images for images, _ in loaders(module)[name]])
+    paths = module.datasets[name].paths
+    assert paths == sorted(paths)
+    torch.testing.assert_close(images, torch.stack([expected(xray_root, path) for path in paths]))
+
+
+def test_prediction_reads_the_test_images(xray_root):
+    module = serve(xray_root, "predict")
+    images = [images for images, _ in module.predict_dataloader()]
+    assert torch.equal(torch.cat(images), torch.cat([images for images, _ in module.test_dataloader()]))
+
+
+def test_only_training_images_are_augmented(xray_root):
+    plain, augmented = (serve(xray_root, augment=augment).datasets for augment in (False, True))
+    for name, changed in (("train", True), ("val", False), ("test", False)):
+        every = list(range(len(plain[name])))
+        pairs = zip(plain[name].__getitems__(every)[0], augmented[name].__getitems__(every)[0], strict=True)
+        assert all(torch.equal(before, after) is not changed for before, after in pairs)
+
+
+def test_each_image_of_a_batch_is_augmented_its_own_way(xray_root):
+    images, _ = serve(xray_root, augment=True).datasets["train"].__getitems__([0] * 5)
+    assert len({image.numpy().tobytes() for image in images}) == 5
+
+
+def test_the_seed_decides_the_split(xray_root):
+    assert sides(serve(xray_root, seed=1)) == sides(serve(xray_root, seed=1)) != sides(serve(xray_root, seed=2))
+
+
+def test_classes_choose_and_order_the_labels(xray_root):
+    module = serve(xray_root, classes=["Viral Pneumonia", "COVID-19"])
+    assert (module.classes, module.num_classes) == (["Viral Pneumonia", "COVID-19"], 2)
+    dataset = module.datasets["val"]
+    assert all(
+        path.startswith(module.classes[label]) for path, label in zip(dataset.paths, dataset.labels, strict=True)
+    )
+
+
+def test_the_number_of_classes_is_known_before_setup_and_decodes_nothing(xray_root, tmp_path):
+    assert RadiographyDataModule(str(xray_root), cache_dir=str(tmp_path / "cache")).num_classes == 3
+    assert not (tmp_path / "cache").exists()
+
+
+def test_nearest_reaches_the_pixels(xray_root):
+    image, _ = serve(xray_root, interpolation="nearest").datasets["val"][0]
+    assert not torch.equal(image, serve(xray_root).datasets["val"][0][0])
+
+
+def test_a_home_folder_may_be_written_as_a_tilde(xray_root, monkeypatch):
+    monkeypatch.setenv("HOME", str(xray_root.parent))
+    assert serve(f"~/{xray_root.name}", cache_dir="~/pixels").num_classes == 3
+    assert (xray_root.parent / "pixels").is_dir()
+
+
+def test_the_root_may_be_the_working_folder(xray_root, monkeypatch):
+    monkeypatch.chdir(xray_root)
+    assert serve(".").num_classes == 3
+
+
+@pytest.fixture
+def sibling(xray_root):
+    """The sibling "<root> Test": two images a class, the middle class's in colour."""
+    root = paint(xray_root.with_name(f"{xray_root.name} Test"), per_class=2)
+    for file in (root / CLASSES[1]).iterdir():
+        Image.new("RGB", (20, 20), (200, 100, 0)).save(file)
+    return root
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["given", "sibling"])
+def test_a_test_root_takes_the_place_of_the_holdout(xray_root, sibling, given):
+    root = sibling.rename(xray_root.parent / "elsewhere") if given else sibling
+    module = serve(xray_root, test_root=str(root) if given else None)
+    assert module.counts["test"] == dict.fromkeys(CLASSES, 2)
+    assert sum(module.counts["train"].values()) + sum(module.counts["val"].values()) == PER_CLASS * len(CLASSES)
+    dataset = module.datasets["test"]
+    for (image, _), path in zip(dataset, dataset.paths, strict=True):
+        torch.testing.assert_close(image, expected(root, path.removeprefix("test:")))
+
+
+def test_a_given_test_root_goes_before_the_sibling(xray_root, sibling, tmp_path):
+    other = paint(tmp_path / "other", per_class=5)
+    assert serve(xray_root, test_root=str(other)).counts["test"] == dict.fromkeys(CLASSES, 5)
+
+
+def test_a_test_roots_images_are_marked_in_the_split_file_and_read_back(xray_root, sibling, tmp_path):
+    module = serve(xray_root)
+    module.write_split(tmp_path / "split.csv")
+    rows = (tmp_path / "split.csv").read_text().splitlines()
+    assert {row.startswith("test:") for row in rows if row.endswith(",test")} == {True}
+    assert sides(serve(xray_root, split_file=str(tmp_path / "split.csv"))) == sides(module)
+
+
+def test_a_split_file_may_mix_the_images_of_root_and_test_root(xray_root, sibling, tmp_path):
+    names = [f"{name}/{name} ({n}).png" for n in (1, 2) for name in CLASSES]
+    rows = [f"{prefix}{path},{path.split('/')[0]},train" for path in names for prefix in ("", "test:")]
+    (tmp_path / "split.csv").write_text("\n".join(["path,label,split", *rows]))
+    with pytest.warns(UserWarning, match="take no part"):
+        dataset = serve(xray_root, split_file=str(tmp_path / "split.csv")).datasets["train"]
+    images, _ = dataset.__getitems__(list(range(len(rows))))
+    wanted = [
+        expected(sibling, path[5:]) if path.startswith("test:") else expected(xray_root, path)
+        for path in dataset.paths
+    ]
+    torch.testing.assert_close(images, torch.stack(wanted))
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["given", "sibling"])
+def test_a_test_root_that_lacks_a_class_names_its_own_key(xray_root, sibling, given):
+    shutil.rmtree(sibling / CLASSES[2])
+    with pytest.raises(UserError, match=r"data\.test_root"):
+        serve(xray_root, test_root=str(sibling) if given else None)
+
+
+def test_a_missing_test_root_names_its_key(xray_root):
+    with pytest.raises(UserError, match=r"nowhere does not exist, but data\.test_root"):
+        serve(xray_root, test_root="nowhere")
+
+
+def test_a_split_file_gives_the_split_that_wrote_it_whatever_the_seed(xray_root, tmp_path):
+    module = serve(xray_root, seed=1)
+    module.write_split(tmp_path / "split.csv")
+    assert sides(serve(xray_root, seed=2, split_file=str(tmp_path / "split.csv"))) == sides(module)
+
+
+def test_images_that_a_split_file_does_not_name_take_no_part_and_are_told(xray_root, tmp_path):
+    serve(xray_root).write_split(tmp_path / "split.csv")
+    shutil.copy(xray_root / CLASSES[0] / f"{CLASSES[0]} (1).png", xray_root / CLASSES[0] / "new.png")
+    with pytest.warns(UserWarning, match=r"1 images are not in .*take no part: COVID-19/new\.png"):
+        module = serve(xray_root, split_file=str(tmp_path / "split.csv"))
+    assert sum(len(dataset) for dataset in module.datasets.values()) == PER_CLASS * len(CLASSES)
+
+
+@pytest.fixture
+def spoilt_root(xray_root):
+    (xray_root / CLASSES[0] / f"{CLASSES[0]} (1).png").write_bytes(b"")
+    (xray_root / CLASSES[2] / f"{CLASSES[2]} (2).png").write_bytes(b"<html>Sign in</html>")
+    return xray_root
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_unreadable_images_are_all_told_with_their_reasons(spoilt_root, cache):
+    with pytest.raises(UserError, match=r"2 images .*cannot be read") as mistake:
+        serve(spoilt_root, cache=cache)
+    message = str(mistake.value)
+    assert "COVID-19/COVID-19 (1).png: is empty" in message
+    assert "Viral Pneumonia/Viral Pneumonia (2).png: is a web page" in message
+    assert "data.on_error=skip" in message
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_unreadable_images_are_skipped_on_demand_and_told(spoilt_root, cache):
+    with pytest.warns(UserWarning, match=r"COVID-19 \(1\)\.png: is empty"):
+        module = serve(spoilt_root, cache=cache, num_workers=0, on_error="skip")
+    assert sum(len(dataset) for dataset in module.datasets.values()) == PER_CLASS * len(CLASSES) - 2
+    for dataset in module.datasets.values():
+        for (image, label), path in zip(dataset, dataset.paths, strict=True):
+            torch.testing.assert_close(image, expected(spoilt_root, path))
+            assert path.startswith(CLASSES[label])
+
+
+def test_an_unreadable_test_image_is_told_too(xray_root, sibling):
+    (sibling / CLASSES[0] / f"{CLASSES[0]} (1).png").write_bytes(b"")
+    with pytest.raises(UserError, match=f"1 images below {sibling} cannot be read"):
+        serve(xray_root)
+
+
+def test_a_streamed_image_that_breaks_in_mid_run_is_named(xray_root):
+    dataset = serve(xray_root, cache=False, num_workers=0).datasets["val"]
+    (xray_root / dataset.paths[1]).write_bytes(b"")
+    with pytest.raises(UserError, match=r"could be read when the run began, but now is empty"):
+        dataset[1]
+
+
+def test_ignored_files_are_told_the_first_by_name_the_rest_by_number(xray_root):
+    for number in range(12):
+        (xray_root / CLASSES[0] / f"{number:02}.dcm").touch()
+    with pytest.warns(UserWarning, match=r"12 files .*COVID-19/00\.dcm DICOM is not read yet.* and 2 more"):
+        serve(xray_root)
+
+
+def test_a_clean_folder_gives_no_warning(xray_root):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        serve(xray_root)
+
+
+@pytest.fixture
+def linked_root(xray_root):
+    """Each class's images 1 to 6 of one patient, told by the table in the root."""
+    rows = [f"{name}/{name} ({n}).png,{name}" for name in CLASSES for n in range(1, 7)]
+    (xray_root / "metadata.csv").write_text("\n".join(["path,patient", *rows]))
+    return xray_root
+
+
+def patients_sides(module):
+    first_six = {f"{name}/{name} ({n}).png" for name in CLASSES[:1] for n in range(1, 7)}
+    return [name for name, paths in sides(module).items() if paths & first_six]
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_a_patient_is_on_one_side(linked_root, cache):
+    assert all(len(patients_sides(serve(linked_root, cache=cache, seed=seed))) == 1 for seed in range(5))
+
+
+def test_a_patient_is_on_one_side_where_images_are_skipped(linked_root):
+    (linked_root / CLASSES[0] / f"{CLASSES[0]} (2).png").write_bytes(b"")
+    with pytest.warns(UserWarning, match="skipped"):
+        modules = [serve(linked_root, on_error="skip", seed=seed) for seed in range(3)]
+    assert all(len(patients_sides(module)) == 1 for module in modules)
+
+
+def test_no_table_splits_patients_freely(linked_root):
+    module = serve(linked_root, metadata="none")
+    assert module.metadata is None
+    assert len(patients_sides(module)) > 1
+
+
+def test_a_table_beside_the_root_is_found_from_inside_it_too(linked_root, monkeypatch):
+    (linked_root / "metadata.csv").rename(linked_root.parent / "metadata.csv")
+    monkeypatch.chdir(linked_root)
+    for root in (linked_root, "../xrays", "."):
+        assert serve(root).metadata is not None, root
+
+
+def test_a_given_table_goes_before_the_one_that_is_found(linked_root, tmp_path):
+    (tmp_path / "other.csv").write_text("path,source\nNORMAL/NORMAL (1).png,a hospital\n")
+    module = serve(linked_root, metadata=str(tmp_path / "other.csv"))
+    assert module.metadata.rows == {"NORMAL/NORMAL (1).png": {"source": "a hospital"}}
+
+
+def test_a_table_of_other_images_names_the_key(xray_root, tmp_path):
+    (tmp_path / "other.csv").write_text("path,patient\nx.png,1\ny.png,2\n")
+    with pytest.raises(UserError, match=r"names 2 images, but none of those.*data\.metadata"):
+        serve(xray_root, metadata=str(tmp_path / "other.csv"))
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"val_fraction": 0},
+        {"val_fraction": 1},
+        {"val_fraction": -0.1},
+        {"val_fraction": float("nan")},
+        {"image_size": 0},
+        {"batch_size": 0},
+        {"test_per_class": -1},
+        {"num_workers": -1},
+    ],
+    ids=str,
+)
+def test_a_wrong_option_names_its_key(option):
+    with pytest.raises(UserError, match=rf"data\.{next(iter(option))}="):
+        RadiographyDataModule(**option)
+
+
+def test_too_few_images_name_what_to_change(xray_root):
+    with pytest.raises(UserError, match=r"too few.*data\.test_per_class \(now 11\)"):
+        serve(xray_root, test_per_class=11)
+
+
+def test_without_test_images_testing_says_why(xray_root):
+    module = serve(xray_root, test_per_class=0)
+    with pytest.raises(UserError, match=r"The test split holds 0 images.*data\.test_per_class"):
+        module.test_dataloader()
+
+
+def test_a_split_file_without_training_images_of_a_class_is_told(xray_root, tmp_path):
+    file = tmp_path / "split.csv"
+    serve(xray_root).write_split(file)
+    file.write_text(file.read_text().replace("Viral Pneumonia,train", "Viral Pneumonia,val"))
+    with pytest.raises(UserError, match=r"Viral Pneumonia.*data\.split_file"):
+        serve(xray_root, split_file=str(file))
+
+
+@pytest.mark.parametrize("name", ["val", "test"])
+def test_several_processes_share_evaluation_without_repeating_an_image(xray_root, name):
+    module, seen = serve(xray_root), []
+    for rank in range(2):
+        module.trainer = SimpleNamespace(world_size=2, global_rank=rank)
+        seen += [images for images, _ in loaders(module)[name]]
+    module.trainer = None
+    assert sorted(torch.cat(seen).sum((1, 2, 3)).tolist()) == pytest.approx(
+        sorted(torch.cat([images for images, _ in loaders(module)[name]]).sum((1, 2, 3)).tolist())
+    )
+
+
+def test_more_processes_than_images_are_told(xray_root):
+    module = serve(xray_root)
+    module.trainer = SimpleNamespace(world_size=7, global_rank=0)
+    with pytest.raises(UserError, match=r"val split holds 6 images, fewer than the 7 processes.*trainer\.devices"):
+        module.val_dataloader()
+
+
+def test_setup_for_each_stage_keeps_the_split(xray_root):
+    module = serve(xray_root)
+    before = sides(module)
+    for stage in ("validate", "test", "predict"):
+        module.setup(stage)
+    assert sides(module) == before

@@ -1,0 +1,115 @@
+"""Facts about real radiographs: both releases in their own layout, and files that make trouble."""
+
+import shutil
+import warnings
+from pathlib import Path
+
+import pytest
+
+from covidnet.data.folder import RadiographFolder
+from covidnet.data.image import UnreadableImageError, decode
+from covidnet.data.metadata import find_metadata, linked_groups, read_metadata
+from covidnet.data.module import RadiographyDataModule
+from covidnet.data.split import seeded_split
+
+LAYOUTS = {
+    "release1": ("COVID-19 Radiography Database", [219, 1341, 1345]),
+    "later_release": ("COVID-19_Radiography_Dataset", [150, 150, 150]),
+    "later_release_small": ("COVID-19_Radiography_Dataset", [1500, 2200, 700]),
+}
+
+
+def listed(real_data, name):
+    return RadiographFolder(real_data / name / LAYOUTS[name][0])
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_release_gives_its_classes_their_images_and_no_mask(real_data, name):
+    folder = listed(real_data, name)
+    assert list(folder.class_counts.values()) == LAYOUTS[name][1]
+    assert not [path for path in folder.paths if "mask" in path.lower()]
+    assert folder.ignored == []
+
+
+@pytest.mark.parametrize("seed", [28, 0])
+@pytest.mark.parametrize("name", ["release1", "later_release_small"])
+def test_no_patient_or_near_duplicate_is_on_two_sides(real_data, name, seed):
+    folder = listed(real_data, name)
+    root, paths = Path(folder.root), folder.paths
+    rows = read_metadata(find_metadata(root), root, paths).rows
+    groups = linked_groups(paths, rows)
+    split = seeded_split(paths, folder.targets, groups, folder.classes, seed=seed, val_fraction=0.2, test_per_class=40)
+    for column in ("patient", "group"):
+        values = [{rows.get(paths[i], {}).get(column) for i in indices} - {"", None} for _, indices in split.items()]
+        assert sum(map(len, values)) == len(set.union(*values))
+    assert len(set(groups)) < len(groups)  # the table does link images
+
+
+def test_the_first_release_is_served_as_the_tutorial_counts_it(real_data):
+    module = RadiographyDataModule(str(real_data / "release1" / LAYOUTS["release1"][0]), metadata="none")
+    module.setup("fit")
+    assert [list(counts.values()) for counts in module.counts.values()] == [[143, 1041, 1044], [36, 260, 261], [40] * 3]
+    images, labels = next(iter(module.test_dataloader()))
+    assert (images.shape, labels.bincount().tolist()) == ((120, 3, 50, 50), [40, 40, 40])
+    assert 0.3 < images.mean() < 0.7
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "low", "high"),
+    [
+        ("sixteen_bit.png", 1, 20, 235),
+        ("twelve_in_sixteen_bit.png", 1, 20, 235),
+        ("rgba.png", 1, 20, 235),
+        ("jpeg_inside.png", 3, 20, 235),
+        ("jfif.jfif", 1, 20, 235),
+        ("webp_inside.webp", 1, 20, 235),
+        ("white_frame.png", 1, 20, 235),
+        ("nearly_black.png", 1, 1, 60),
+        ("blank.jpg", 1, 0, 20),
+    ],
+)
+def test_an_odd_file_decodes_sensibly(real_data, name, channels, low, high):
+    pixels = decode((real_data / "odd" / name).read_bytes(), 50)
+    assert pixels.shape == (channels, 50, 50)
+    assert low < pixels.mean() < high
+
+
+def test_twelve_and_sixteen_bits_of_one_radiograph_look_alike(real_data):
+    deep, wide = (
+        decode((real_data / "odd" / f"{name}_bit.png").read_bytes(), 50) for name in ("twelve_in_sixteen", "sixteen")
+    )
+    assert abs(deep.astype(int) - wide).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("empty.png", "empty"),
+        ("truncated.png", "damaged"),
+        ("not_an_image.png", "web page"),
+        ("._COVID-1.png", "AppleDouble"),
+        ("rsna_monochrome2.dcm", "DICOM"),
+        ("monochrome1.dcm", "DICOM"),
+    ],
+)
+def test_a_broken_file_gives_its_reason(real_data, name, reason):
+    with pytest.raises(UnreadableImageError, match=reason):
+        decode((real_data / "odd" / name).read_bytes(), 50)
+
+
+def test_odd_files_in_a_class_are_skipped_or_served_and_told(real_data, xray_root):
+    shutil.copytree(real_data / "odd", xray_root / "NORMAL" / "odd")
+    module = RadiographyDataModule(str(xray_root), test_per_class=3, on_error="skip")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        module.setup("fit")
+    served = {path.removeprefix("NORMAL/odd/") for path in module.images.paths if "odd" in path}
+    assert served == {
+        *("blank.jpg", "jfif.jfif", "jpeg_inside.png", "nearly_black.png", "rgba.png", "sixteen_bit.png"),
+        *("twelve_in_sixteen_bit.png", "webp_inside.webp", "white_frame.png"),
+    }
+    messages = "\n".join(str(warning.message) for warning in told)
+    skipped = ("empty.png: is empty", "truncated.png: is damaged", "not_an_image.png: is a web page")
+    assert all(f"NORMAL/odd/{line}" in messages for line in skipped)
+    assert all(f"NORMAL/odd/{name}.dcm DICOM" in messages for name in ("monochrome1", "rsna_monochrome2"))
+    assert "._COVID-1.png" not in messages
