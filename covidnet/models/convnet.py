@@ -4,6 +4,7 @@ from torch import nn
 
 from covidnet.errors import UserError
 from covidnet.models.classifier import Classifier, glorot
+from covidnet.models.dropout import Dropout
 
 FILTERS = 32
 HIDDEN = 256
@@ -33,7 +34,7 @@ class ConvNet(Classifier):
             nn.Conv2d(3, FILTERS, kernel_size=3),
             nn.MaxPool2d(2),  # before the ReLU: both only ever keep the larger value, so the order changes no number
             nn.ReLU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Flatten(),
             nn.Linear(FILTERS * side * side, HIDDEN),
             nn.ReLU(),

@@ -11,6 +11,7 @@ from torchvision.transforms.v2 import Normalize
 from covidnet.errors import UserError, did_you_mean
 from covidnet.models.classifier import Classifier, glorot
 from covidnet.models.convnet import check_dropout
+from covidnet.models.dropout import Dropout
 
 WIDTHS = (200, 100, 50)
 
@@ -72,7 +73,7 @@ def dense_head(features: int, widths: Sequence[int], num_classes: int, dropout: 
     """Return dense layers of ``widths``, each with ReLU and dropout, then the logits (B, C)."""
     layers: list[nn.Module] = []
     for width in widths:
-        layers += [nn.Linear(features, width), nn.ReLU(), nn.Dropout(dropout)]
+        layers += [nn.Linear(features, width), nn.ReLU(), Dropout(dropout)]
         features = width
     return nn.Sequential(*layers, nn.Linear(features, num_classes)).apply(glorot)
 

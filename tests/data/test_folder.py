@@ -125,10 +125,12 @@ def test_folders_of_patients_inside_a_class_are_searched(tmp_path):
     assert RadiographFolder(tmp_path).class_counts == {"A": 3, "B": 1}
 
 
-def test_a_linked_class_folder_is_read(tmp_path):
+@pytest.mark.parametrize("link", ["B", "B/linked"])
+def test_linked_folders_are_read(tmp_path, link):
     lay(tmp_path, "elsewhere/1.png", "root/A/1.png")
-    (tmp_path / "root/B").symlink_to(tmp_path / "elsewhere")
-    assert RadiographFolder(tmp_path / "root").paths == ["A/1.png", "B/1.png"]
+    (tmp_path / "root" / link).parent.mkdir(exist_ok=True)
+    (tmp_path / "root" / link).symlink_to(tmp_path / "elsewhere")
+    assert RadiographFolder(tmp_path / "root").paths == ["A/1.png", f"{link}/1.png"]
 
 
 @pytest.mark.parametrize("target", ["A", "A/deep", "A/deep/loop"])

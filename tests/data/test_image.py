@@ -82,6 +82,14 @@ def test_colour_gives_three_channels_of_pillows_own_resize(content, how):
     np.testing.assert_array_equal(decode(content, SIZE, how), expected, strict=True)
 
 
+@pytest.mark.parametrize("odd", range(3))
+def test_two_equal_channels_are_not_grey(odd):
+    channels = [GREY] * 3
+    channels[odd] = GREY.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    image = Image.merge("RGB", channels)
+    np.testing.assert_array_equal(decode(encode(image, "PNG"), SIZE), resized(image), strict=True)
+
+
 @pytest.mark.parametrize(
     ("image", "kind", "channels"),
     [

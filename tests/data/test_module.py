@@ -206,8 +206,7 @@ def test_a_split_file_may_mix_the_images_of_root_and_test_root(xray_root, siblin
         dataset = serve(xray_root, split_file=str(tmp_path / "split.csv")).datasets["train"]
     images, _ = dataset.__getitems__(list(range(len(rows))))
     wanted = [
-        expected(sibling, path[5:]) if path.startswith("test:") else expected(xray_root, path)
-        for path in dataset.paths
+        expected(sibling, path[5:]) if path.startswith("test:") else expected(xray_root, path) for path in dataset.paths
     ]
     torch.testing.assert_close(images, torch.stack(wanted))
 

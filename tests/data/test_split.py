@@ -168,6 +168,7 @@ def test_a_split_file_is_read_for_a_folder_listed_in_another_order(tmp_path, sma
     write_split(tmp_path / "split.csv", split, paths, labels, CLASSES)
     again, _ = read_split(tmp_path / "split.csv", paths[::-1], labels[::-1], CLASSES)
     assert sides(again, paths[::-1]) == sides(split, paths)
+    assert all(indices == sorted(indices) for _, indices in again.items())
 
 
 def test_a_split_file_is_sorted_and_names_classes(tmp_path, small):
