@@ -89,7 +89,8 @@ class Trainer(pl.Trainer):
     def _scores(self, model: Classifier, datamodule: RadiographyDataModule) -> dict[str, Any]:
         assert model.outputs is not None
         logits, labels = model.outputs
-        return score_outputs(logits, labels, datamodule.classes, model.class_weights.cpu().numpy())
+        scores = score_outputs(logits, labels, datamodule.classes, model.class_weights.cpu().numpy())
+        return {"notice": datamodule.notice.strip(), **scores} if datamodule.notice else scores
 
     def _leave(
         self,
@@ -101,8 +102,6 @@ class Trainer(pl.Trainer):
         folder = self.run_directory
         if not self.is_global_zero:
             return
-        if datamodule.notice:
-            results["notice"] = datamodule.notice.strip()
         self._write_predictions(model, datamodule, folder)
         write_results(folder / RESULTS, results)
         print_scores(models, f"{datamodule.notice}{folder}")

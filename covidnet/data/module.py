@@ -1,6 +1,7 @@
 """RadiographyDataModule: a folder of radiographs -> batches."""
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -15,6 +16,7 @@ from pytorch_lightning import LightningDataModule
 from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSampler
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
+from tqdm import tqdm
 
 from covidnet.data.augment import mild
 from covidnet.data.cache import check_images, decode_file, open_cache
@@ -46,6 +48,7 @@ class RadiographDataset(Dataset[Batch]):
         self.numbers = np.array(numbers, dtype=np.int64)
         self.gather = images.gather
         self.augment = augment
+        self.features: Tensor | None = None  # (N, F), served in place of the images
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -57,6 +60,8 @@ class RadiographDataset(Dataset[Batch]):
 
     def __getitems__(self, indices: list[int]) -> Batch:
         """Return a batch; the loader calls this once for all of its images."""
+        if self.features is not None:
+            return self.features[indices], self.labels[indices]
         pixels = torch.from_numpy(self.gather(self.numbers[indices]))
         images = pixels.to(torch.float32).div_(255).expand(-1, 3, -1, -1)
         images = images.contiguous(memory_format=torch.channels_last)  # as the models compute
@@ -236,6 +241,19 @@ class RadiographyDataModule(LightningDataModule):
                 + "; ".join(f"{name} {_with_commas(numbers)}" for name, numbers in counts.items())
             )
             self._tell_groups()
+
+    @torch.no_grad()
+    def encode(self, encoder: Callable[[Tensor], Tensor], device: torch.device) -> None:
+        """Serve ``encoder(images)`` (B, F) instead of training and validation images, computed here, once an image."""
+        assert self.augment is None, "augmented images have no features to keep"
+        for name in ("train", "val"):
+            dataset = self.datasets[name]
+            # A generator of its own: the order of the training batches must not depend on this pass.
+            own = torch.Generator()
+            loader = DataLoader(dataset, batch_size=self.batch_size, collate_fn=_already_a_batch, generator=own)
+            title = f"computing the frozen features of {len(dataset):,} {name} images"
+            with tqdm(loader, desc=title, unit="batch", file=sys.stderr) as batches:
+                dataset.features = torch.cat([encoder(images.to(device)).float().cpu() for images, _ in batches])
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the training batches in a random order."""

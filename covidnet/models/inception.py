@@ -1,6 +1,6 @@
 """InceptionV3, or any other timm backbone, under the tutorial's dense head."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,18 @@ class InceptionV3(Classifier):
         """The feature extractor between normalisation and head."""
         assert isinstance(self.network, nn.Sequential)
         return self.network[1]
+
+    @property
+    def encoder(self) -> Callable[[Tensor], Tensor] | None:
+        """Normalisation and a frozen backbone: images (B, 3, H, W) -> features (B, F)."""
+        assert isinstance(self.network, nn.Sequential)
+        return self.network[:2] if self.freeze_backbone else None
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (B, C) of images (B, 3, H, W) in [0, 1], or of their features (B, F)."""
+        assert isinstance(self.network, nn.Sequential)
+        logits: Tensor = self.network[2](images) if images.dim() == 2 else self.network(images)
+        return logits
 
     def train(self, mode: bool = True) -> "InceptionV3":
         """Set training mode, but leave a frozen backbone in evaluation mode."""

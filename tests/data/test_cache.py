@@ -2,12 +2,14 @@
 
 import errno
 import json
+import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -289,6 +291,7 @@ def test_a_line_of_garbage_costs_nothing(built, line):
         {"identity": 5},
         {"path": 5},
         {"path": None},
+        {"path": []},
         {"another": 1},
     ],
     ids=str,
@@ -300,6 +303,14 @@ def test_a_line_that_lies_costs_one_image(built, wrong):
     cache, _, decoded = built.open()
     built.assert_right(cache)
     assert decoded == [built.paths[-1]]
+
+
+def test_a_byte_of_garbage_in_the_journal_costs_one_image(built):
+    journal = built.folder / JOURNAL
+    journal.write_bytes(journal.read_bytes().replace(b"COVID-19 (2)", b"COVID-19\xff(2)"))
+    cache, _, decoded = built.open()
+    built.assert_right(cache)
+    assert decoded == ["COVID-19/COVID-19 (2).png"]
 
 
 def test_lines_that_name_each_others_planes_give_no_wrong_pixels(built):
@@ -572,6 +583,23 @@ def test_many_images_are_decoded_by_worker_processes_in_order(tmp_path, capfd, m
     assert list(unreadable) == [xrays.paths[40]]
     xrays.assert_right(cache, [path for path in xrays.paths if path not in unreadable])
     assert "decoding 72 images to 6x6" in capfd.readouterr().err
+
+
+def dying_chunk(root, paths, size, interpolation):
+    """Decode; but in a worker process die over any chunk except the first."""
+    if multiprocessing.parent_process() and paths[0] != "COVID-19/COVID-19 (1).png":
+        time.sleep(0.3)  # lets the first chunk come back
+        os._exit(1)
+    return [module.decode_file(root, path, size, interpolation) for path in paths]
+
+
+def test_when_workers_die_their_work_is_done_here_and_no_more(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(module, "_cores", lambda: 2)
+    monkeypatch.setattr(module, "_decode_chunk", dying_chunk)
+    xrays = Xrays(paint(tmp_path / "xrays", per_class=MANY // 3 + 1), tmp_path / "cache", [])
+    xrays.assert_right(xrays.open()[0])
+    assert "decoding goes on in this one process" in capfd.readouterr().err
+    assert (xrays.folder / PLANES).stat().st_size == len(xrays.paths) * PLANE
 
 
 def test_a_script_without_a_main_guard_decodes_in_one_process(tmp_path):

@@ -3,9 +3,11 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from pytorch_lightning import Trainer
 from safetensors.torch import save_file
 from torch import nn
 
+from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
 from covidnet.models.inception import InceptionV3, create_backbone
 
@@ -108,6 +110,31 @@ def test_a_frozen_backbone_keeps_its_weights_and_statistics():
     model.training_step((torch.rand(4, 3, 64, 64), torch.arange(4) % 3), 0).backward()
     optimizer.step()
     assert all(torch.equal(value, before[key]) for key, value in model.backbone.state_dict().items())
+
+
+def test_frozen_features_are_computed_once_and_give_the_same_validation_loss(xray_root, monkeypatch):
+    losses, passes = {}, []
+    forward = type(small().backbone).forward
+
+    def count(self, images):
+        passes.append(len(images))
+        return forward(self, images)
+
+    monkeypatch.setattr(type(small().backbone), "forward", count)
+    for once in (True, False):
+        passes.clear()
+        torch.manual_seed(0)
+        data = RadiographyDataModule(str(xray_root), image_size=64, batch_size=5, test_per_class=2)
+        model = small(freeze_backbone=True, dropout=0.0)
+        if not once:
+            monkeypatch.setattr(InceptionV3, "encoder", None)
+        trainer = Trainer(max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=False)
+        torch.manual_seed(1)
+        trainer.fit(model, datamodule=data)
+        losses[once] = float(trainer.callback_metrics["val_loss"])
+        assert sum(passes) >= 30 * (1 if once else 3)
+        assert not once or sum(passes) == 30  # 24 training and 6 validation images
+    assert losses[True] == pytest.approx(losses[False], abs=1e-4)
 
 
 def test_a_free_backbone_moves():
