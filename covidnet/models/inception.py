@@ -50,7 +50,7 @@ class InceptionV3(Classifier):
         super().__init__(network, num_classes, learning_rate)
         self.freeze_backbone = freeze_backbone
         if freeze_backbone:
-            features.requires_grad_(False)
+            features.requires_grad_(False).eval()
         self.save_hyperparameters(logger=False)
         # A checkpoint holds the weights itself: loading one must not ask the hub or a file again.
         self.hparams.update(pretrained=False, weights=None)
