@@ -1,5 +1,6 @@
 """InceptionV3, or any other timm backbone, under the tutorial's dense head."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,12 @@ class InceptionV3(Classifier):
         assert isinstance(self.network, nn.Sequential)
         logits: Tensor = self.network[2](images) if images.dim() == 2 else self.network(images)
         return logits
+
+    def setup(self, stage: str) -> None:
+        """Weight the classes; keep Lightning from warning of a frozen backbone's evaluation mode, which is meant."""
+        super().setup(stage)
+        if self.freeze_backbone:
+            warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
 
     def train(self, mode: bool = True) -> "InceptionV3":
         """Set training mode, but leave a frozen backbone in evaluation mode."""

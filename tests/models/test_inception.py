@@ -103,7 +103,9 @@ def test_pretrained_weights_are_asked_of_the_hub(monkeypatch):
 
 
 def test_a_frozen_backbone_keeps_its_weights_and_statistics():
-    model = small(freeze_backbone=True).train()
+    model = small(freeze_backbone=True)
+    assert not model.backbone.training  # Lightning keeps the mode that it finds
+    model.train()
     model.log = lambda *args, **kwargs: None
     before = {key: value.clone() for key, value in model.backbone.state_dict().items()}
     optimizer = model.configure_optimizers()
