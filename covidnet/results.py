@@ -50,7 +50,7 @@ def write_predictions(
         classes: Names of the C classes.
     """
     probabilities = softmax(np.asarray(logits, dtype=np.float64), axis=1)
-    with file.open("w", newline="", encoding="utf-8") as lines:
+    with file.open("w", newline="", encoding="utf-8", errors="surrogatepass") as lines:
         writer = csv.writer(lines)
         writer.writerow(["path", "label", "predicted", *(f"prob_{name}" for name in classes)])
         for path, label, row in zip(paths, labels, probabilities, strict=True):

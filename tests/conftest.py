@@ -6,7 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)  # the workers share the cores; threads of each would wait for one another
 
 CLASSES = ("COVID-19", "NORMAL", "Viral Pneumonia")
 PER_CLASS = 12

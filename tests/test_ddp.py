@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -103,11 +102,9 @@ if __name__ == "__main__":
 def test_a_failing_rank_ends_the_job(args, tmp_path):
     script = tmp_path / "failing.py"
     script.write_text(FAILING)
-    began = time.monotonic()
-    done = launch("run", *args, *TWO, script=script)
+    done = launch("run", *args, *TWO, script=script)  # which would time out if rank 0 waited for ever
     assert done.returncode != 0
     assert "rank 1 fails" in done.stderr
-    assert time.monotonic() - began < 60
 
 
 def test_fewer_images_than_processes_is_an_error_that_names_the_key(args):

@@ -10,6 +10,7 @@ ever overwritten in place, so a run that reads the cache is safe from one that a
 import errno
 import hashlib
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -37,6 +38,15 @@ from covidnet.errors import UserError
 FORMAT = 1  # raise when the files of a cache change their meaning
 PLANES, JOURNAL, LOCK = "planes.u8", "journal.jsonl", "lock"
 CHUNK = 16  # images a worker decodes before it reports: what a kill can lose
+DISK_ERRORS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EROFS,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EEXIST,
+)
 FEW = 64  # so few images are decoded sooner than worker processes start
 
 
@@ -125,6 +135,9 @@ def open_cache(
     Raises:
         UserError: Where the disk is too small or not writable.
     """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        # A worker that imports a script without a __main__ guard: it would wait for its own parent's lock.
+        raise RuntimeError("a worker process ran the main script: guard it with if __name__ == '__main__'")
     decoding = Decoding(str(root.resolve()), size, interpolation)
     folder = (cache_dir or default_cache_dir()) / decoding.name
     with _explain_disk_errors(folder):
@@ -205,11 +218,10 @@ def _read_journal(folder: Path, decoding: Decoding) -> dict[str, Entry]:
         header = json.loads(lines[0])
     except (OSError, IndexError, ValueError):
         header, lines = None, []
-    length = (folder / PLANES).stat().st_size if (folder / PLANES).exists() else 0
-    if header != asdict(decoding):
-        (folder / PLANES).write_bytes(b"")
-        (folder / JOURNAL).write_text(json.dumps(asdict(decoding)) + "\n", encoding="utf-8")
+    if header != asdict(decoding) or not (folder / PLANES).is_file():
+        _compact(folder, decoding, np.empty((0, decoding.size, decoding.size), dtype=np.uint8), {})
         return {}
+    length = (folder / PLANES).stat().st_size
     entries = {}
     for line in lines[1:]:
         entry = _parse(line)
@@ -276,12 +288,17 @@ def _mend_tails(planes: BinaryIO, journal: TextIO, decoding: Decoding) -> None:
 def _compact(
     folder: Path, decoding: Decoding, planes: NDArray[np.uint8], entries: dict[str, Entry]
 ) -> dict[str, Entry]:
-    """Rewrite the cache with ``entries`` alone; a crash in between leaves planes that fail their checksums."""
+    """Write the cache anew with the undamaged ``entries`` alone, in new files: another run may map the old ones.
+
+    A crash in between leaves planes that fail their checksums.
+    """
     kept: dict[str, Entry] = {}
     new_planes, new_journal = folder / f"{PLANES}.new", folder / f"{JOURNAL}.new"
     with new_planes.open("wb") as out, new_journal.open("w", encoding="utf-8") as journal:
         journal.write(json.dumps(asdict(decoding)) + "\n")
         for entry in entries.values():
+            if _checksum(planes, entry) != entry.checksum:
+                continue
             pixels = np.asarray(planes[entry.plane : entry.plane + entry.channels])
             image = Decoded(entry.path, entry.identity, entry.content, pixels)
             kept[entry.path] = _append(out, journal, decoding, image)
@@ -384,7 +401,7 @@ def _explain_disk_errors(folder: Path) -> Iterator[Any]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
+        if error.errno not in DISK_ERRORS:
             raise
         raise UserError(
             f"The cache of decoded images cannot be written to {folder}: {error.strerror}. What is finished is kept. "

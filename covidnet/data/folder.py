@@ -56,7 +56,12 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
         """Return the class folders that hold images, in the order of their labels."""
         root = Path(directory)
         folders = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not _is_junk(entry.name))
-        held = {name: bool(_images_below(root / name)[0]) for name in folders}
+        held = {}
+        for name in folders:
+            images, ignored = _images_below(root / name)
+            held[name] = bool(images)
+            if not images and self.wanted is None:  # no class, but not nothing either
+                self.ignored += [(path.relative_to(root).as_posix(), reason) for path, reason in ignored]
         found = [name for name in folders if held[name]]
         if self.wanted is None:
             self._refuse_other_layouts(root, found)
@@ -64,11 +69,12 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
         else:
             classes = self.wanted
             missing = [name for name in classes if not held.get(name)]
-            if missing or len(set(classes)) != len(classes) or not classes:
+            if missing or len(set(classes)) != len(classes) or len(classes) < 2:
+                change = "data.classes" if self.key == "data.root" else f"{self.key} or data.classes"
                 raise UserError(
                     f"{root} holds {len(found)} class folders with images, {found}, but data.classes names {classes}"
                     f"{f', of which {missing} are not among them' if missing else ''}. "
-                    "Change data.classes: each of its names must be one of these folders, once."
+                    f"Change {change}: two or more names, each one of these folders, once."
                 )
         return classes, {name: label for label, name in enumerate(classes)}
 
@@ -92,9 +98,19 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
         """Explain the folders that people give by mistake: a level too high, a level too low, a split's parent."""
         splits = [name for name in found if name.lower() in SPLITS]
         if splits:
+            train = next((name for name in splits if name.lower().startswith("train")), splits[0])
+            tests = [name for name in splits if name.lower().startswith("test")]
+            test = f" and, for the test, data.test_root={root / tests[0]}" if tests else ""
             raise UserError(
                 f"{root} holds the split folders {splits}, which would be taken for classes. Give "
-                f"{self.key}={root / splits[0]} and, for a test folder, data.test_root={root / 'test'}."
+                f"{self.key}={root / train} {test.lstrip()}".rstrip()
+                + "."
+            )
+        tested = [name for name in found if f"{name} Test" in found]
+        if tested:
+            raise UserError(
+                f"{root} holds {tested[0]!r} and '{tested[0]} Test', which would be taken for classes. Give "
+                f"{self.key}={root / tested[0]} ; the test folder beside it is found by itself."
             )
         if found == [IMAGES] or any(name.lower() in MASKS for name in found):
             raise UserError(
@@ -120,17 +136,22 @@ def _class_like(folder: Path) -> list[str]:
 
 def _images_below(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
     """Return the images of one class folder, and what else lies there with the reason why it is left out."""
-    start = folder / IMAGES if (folder / IMAGES).is_dir() else folder
+    start = folder
     images: list[Path] = []
     ignored: list[tuple[Path, str]] = []
+    if (folder / IMAGES).is_dir():
+        start = folder / IMAGES
+        beside = [path for path in folder.iterdir() if path.is_file() and not _is_junk(path.name)]
+        ignored += [(path, f"lies beside the folder {IMAGES!r}, which alone is read") for path in beside]
     visited = set()
     for current, folders, files in os.walk(start, followlinks=True):
         here = Path(current)
         identity = here.resolve()
-        if identity in visited:  # a loop of symbolic links
-            folders.clear()
+        if identity in visited or (here != start and start.resolve().is_relative_to(identity)):
+            folders.clear()  # a symbolic link to where we have been, or to what we are in
             continue
         visited.add(identity)
+        folders.sort()  # of two names of one folder the first counts, whatever the disk's order
         for name in [*folders]:
             reason = _why_no_image_folder(name)
             if reason is not None:

@@ -12,6 +12,8 @@ Interpolation = Literal["bilinear", "nearest"]
 DECODER = 1  # raise when the pixels that this file makes change: caches of another number are not read
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".pgm", ".ppm")
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "nearest": Image.Resampling.NEAREST}
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PHOTOMETRIC = 262  # TIFF's tag; 0 means that zero is white
 _WIDE_MODES = ("I", "F")  # and the 16-bit modes, whose names begin with "I;"
 
 
@@ -29,8 +31,10 @@ def decode(content: bytes, size: int, interpolation: Interpolation = "bilinear")
         UnreadableImageError: With the reason.
     """
     image = _open(content)
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # Pillow's advice; the alpha channel is dropped below
     if image.mode in _WIDE_MODES or image.mode.startswith("I;"):
-        image = _to_eight_bits(image)
+        image = _to_eight_bits(image, zero_is_white=getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0)
     elif image.mode != "L":
         image = image.convert("RGB")
         first, *others = image.split()
@@ -56,6 +60,9 @@ def _open(content: bytes) -> Image.Image:
     """Open and fully load an image: a truncated file fails here, not in mid-epoch."""
     if not content:
         raise UnreadableImageError("is empty (0 bytes)")
+    if content[:8] == _PNG and content[24:25] == b"\x10" and content[25:26] != b"\x00":
+        # Pillow keeps the upper byte of each channel alone: a 12-bit radiograph would turn black.
+        raise UnreadableImageError("has 16 bits in each of several channels; save it as 16-bit grey or with 8 bits")
     try:
         image = Image.open(io.BytesIO(content))
         image.load()
@@ -80,9 +87,9 @@ def _what_it_is_instead(content: bytes) -> str:
     return f"is not an image that Pillow knows: it begins with {content[:8]!r}"
 
 
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Scale one wide channel from its own [minimum, maximum] to [0, 255]."""
-    values = np.asarray(image).astype(np.float64)
+def _to_eight_bits(image: Image.Image, *, zero_is_white: bool) -> Image.Image:
+    """Scale one wide channel from its own [minimum, maximum] to [0, 255]; Pillow turns only narrow ones to black."""
+    values = np.asarray(image).astype(np.float64) * (-1 if zero_is_white else 1)
     low, high = values.min(), values.max()
     if not np.isfinite(high - low):
         raise UnreadableImageError("holds pixels that are not finite numbers")

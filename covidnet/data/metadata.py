@@ -22,7 +22,8 @@ class Metadata:
 
 def find_metadata(root: Path) -> Path | None:
     """Return the table in ``root`` or else in its parent folder."""
-    return next((path for path in (root / NAME, root.parent / NAME) if path.is_file()), None)
+    folder = root.absolute()
+    return next((path for path in (folder / NAME, folder.parent / NAME) if path.is_file()), None)
 
 
 def read_metadata(file: Path, root: Path, paths: Sequence[str]) -> Metadata:
@@ -35,10 +36,11 @@ def read_metadata(file: Path, root: Path, paths: Sequence[str]) -> Metadata:
             different values.
     """
     try:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.DictReader(lines)
+        with file.open(newline="", encoding="utf-8-sig", errors="surrogatepass") as lines:
+            reader = csv.DictReader(lines, skipinitialspace=True)
+            columns = [name.strip() for name in reader.fieldnames or []]
+            reader.fieldnames = columns
             records = list(reader)
-            columns = list(reader.fieldnames or [])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file} cannot be read as a CSV table: {error}. Change data.metadata (or none).") from error
     if "path" not in columns:
@@ -50,7 +52,7 @@ def read_metadata(file: Path, root: Path, paths: Sequence[str]) -> Metadata:
     rows: dict[str, dict[str, str]] = {}
     unmatched = 0
     for record in records:
-        path = _path_below(root, file.parent, (record["path"] or "").replace("\\", "/"), known)
+        path = _path_below(root, file.parent, (record["path"] or "").strip().replace("\\", "/"), known)
         row = {column: (value or "").strip() for column, value in record.items() if column and column != "path"}
         if path is None:
             unmatched += 1
@@ -86,7 +88,7 @@ def _path_below(root: Path, folder: Path, path: str, known: set[str]) -> str | N
     if path in known:
         return path
     try:
-        relative = (folder / path).relative_to(root).as_posix()
+        relative = (folder / path).absolute().relative_to(root.absolute()).as_posix()
     except ValueError:
         return None
     return relative if relative in known else None

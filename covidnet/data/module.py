@@ -148,8 +148,9 @@ class RadiographyDataModule(LightningDataModule):
     @cached_property
     def test_folder(self) -> RadiographFolder | None:
         """The separate folder of test images, if there is one."""
-        sibling = self.root.with_name(f"{self.root.name} Test")
-        root = self.given_test_root or (sibling if sibling.is_dir() else None)
+        here = self.root.absolute()
+        sibling = here.with_name(f"{here.name} Test") if here.name else here
+        root = self.given_test_root or (sibling if sibling.is_dir() and sibling != here else None)
         return RadiographFolder(root, self.classes, key="data.test_root") if root else None
 
     @property
@@ -192,6 +193,12 @@ class RadiographyDataModule(LightningDataModule):
             split, unnamed = read_split(self.split_file, paths, labels, self.classes)
             if unnamed:
                 rank_zero_warn(f"{len(unnamed)} images are not in {self.split_file} and take no part: {_some(unnamed)}")
+            lacking = set(range(self.num_classes)) - {labels[number] for number in split.train}
+            if lacking:
+                raise UserError(
+                    f"{self.split_file} has no training images of {[self.classes[label] for label in sorted(lacking)]}. "
+                    "Change data.split_file, or leave these classes out of data.classes."
+                )
             return split
         own = [number for number, path in enumerate(paths) if not path.startswith(TEST_PREFIX)]
         rows = self.metadata.rows if self.metadata else {}

@@ -67,7 +67,7 @@ def seeded_split(
 def write_split(file: Path, split: Split, paths: Sequence[str], labels: Sequence[int], classes: Sequence[str]) -> None:
     """Write ``path, label, split``, one row an image, sorted by path; the label is the class's name."""
     rows = sorted((paths[i], classes[labels[i]], name) for name, indices in split.items() for i in indices)
-    with file.open("w", newline="", encoding="utf-8") as lines:
+    with file.open("w", newline="", encoding="utf-8", errors="surrogatepass") as lines:  # names of any bytes
         writer = csv.writer(lines)
         writer.writerow(["path", "label", "split"])
         writer.writerows(rows)
@@ -83,7 +83,7 @@ def read_split(
     """
     key = "Change data.split_file, or leave it out to draw the split anew."
     try:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
+        with file.open(newline="", encoding="utf-8-sig", errors="surrogatepass") as lines:
             reader = csv.DictReader(lines)
             rows = list(reader)
             columns = list(reader.fieldnames or [])
@@ -92,7 +92,7 @@ def read_split(
     if not {"path", "label", "split"} <= set(columns):
         raise UserError(f"{file} has the columns {columns}, but a split file has path, label and split. {key}")
     index_of = {path: index for index, path in enumerate(paths)}
-    missing = sorted(row["path"] for row in rows if row["path"] not in index_of)
+    missing = sorted(row["path"] or "" for row in rows if row["path"] not in index_of)
     if missing:
         raise UserError(
             f"{file} names {len(missing)} images that are not in the folder, the first {missing[0]!r}. "

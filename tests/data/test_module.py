@@ -49,11 +49,21 @@ def test_batches_are_float_images_in_0_to_1_and_integer_labels(xray_root, cache,
     assert 0.1 < images.max() <= 1
 
 
-def test_images_and_labels_are_those_of_the_files(xray_root):
-    for dataset in serve(xray_root).datasets.values():
-        for (image, label), path in zip(dataset, dataset.paths, strict=True):
-            torch.testing.assert_close(image, expected(xray_root, path))
-            assert path.startswith(CLASSES[label])
+@pytest.mark.parametrize("cache", [True, False])
+def test_images_and_labels_are_those_of_the_files_in_any_order(xray_root, cache):
+    for dataset in serve(xray_root, cache=cache, num_workers=0).datasets.values():
+        order = torch.randperm(len(dataset)).tolist()
+        images, labels = dataset.__getitems__(order)
+        paths = [dataset.paths[number] for number in order]
+        torch.testing.assert_close(images, torch.stack([expected(xray_root, path) for path in paths]))
+        assert [CLASSES[label] for label in labels] == [path.split("/")[0] for path in paths]
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_every_batch_pairs_images_with_their_labels(xray_root, split):
+    for images, labels in loaders(serve(xray_root, batch_size=4))[split]:
+        levels = images.mean(dim=(1, 2, 3)) * 255
+        assert ((levels - 40) / 80).round().long().tolist() == labels.tolist()  # as they are painted
 
 
 @pytest.mark.parametrize("colour", [False, True], ids=["grey", "one in colour"])
@@ -68,6 +78,15 @@ def test_streaming_gives_the_batches_that_the_cache_gives(xray_root, colour):
         for (images, labels), (streamed, same) in zip(*batches, strict=True):
             assert torch.equal(images, streamed)
             assert torch.equal(labels, same)
+
+
+@pytest.mark.parametrize(("cache", "sees"), [(True, False), ("verify", True)])
+def test_only_verify_sees_new_bytes_behind_an_old_identity(xray_root, monkeypatch, cache, sees):
+    monkeypatch.setattr("covidnet.data.cache.file_identity", lambda path: (1, 1, 1, 1))
+    path = serve(xray_root).datasets["val"].paths[0]
+    Image.new("L", (9, 9), 250).save(xray_root / path)
+    image, _ = serve(xray_root, cache=cache).datasets["val"][0]
+    assert torch.allclose(image, expected(xray_root, path)) is sees
 
 
 def test_streaming_travels_to_worker_processes(xray_root):
@@ -183,6 +202,15 @@ def test_a_test_root_takes_the_place_of_the_holdout(xray_root, sibling, given):
     dataset = module.datasets["test"]
     for (image, _), path in zip(dataset, dataset.paths, strict=True):
         torch.testing.assert_close(image, expected(root, path.removeprefix("test:")))
+
+
+def test_the_test_roots_labels_follow_the_classes_of_the_root(xray_root, sibling):
+    (sibling / "A class of its own").mkdir()
+    shutil.copy(sibling / CLASSES[0] / f"{CLASSES[0]} (1).png", sibling / "A class of its own")
+    chosen = [CLASSES[2], CLASSES[0]]
+    dataset = serve(xray_root, classes=chosen).datasets["test"]
+    assert len(dataset) == 4
+    assert all(f"test:{chosen[label]}/" in path for path, label in zip(dataset.paths, dataset.labels, strict=True))
 
 
 def test_a_given_test_root_goes_before_the_sibling(xray_root, sibling, tmp_path):
@@ -404,3 +432,17 @@ def test_setup_for_each_stage_keeps_the_split(xray_root):
     for stage in ("validate", "test", "predict"):
         module.setup(stage)
     assert sides(module) == before
+
+
+def test_features_take_the_place_of_training_and_validation_images(xray_root):
+    plain, module = serve(xray_root), serve(xray_root, batch_size=4)
+    torch.manual_seed(0)
+    module.encode(lambda images: images.mean(dim=(2, 3)), torch.device("cpu"))
+    assert torch.equal(torch.rand(1), torch.rand(1, generator=torch.Generator().manual_seed(0)))  # nothing was drawn
+    for name in ("train", "val"):
+        order = torch.randperm(len(plain.datasets[name])).tolist()
+        images, labels = plain.datasets[name].__getitems__(order)
+        features, same = module.datasets[name].__getitems__(order)
+        torch.testing.assert_close(features, images.mean(dim=(2, 3)))
+        assert torch.equal(labels, same)
+    assert module.datasets["test"][0][0].shape == (3, SIZE, SIZE)

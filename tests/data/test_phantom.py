@@ -197,7 +197,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     root = write_phantoms(tmp_path / "p", {"NORMAL": 2}, size=64)
     with pytest.raises(ValueError, match="something other than these phantoms"):
         write_phantoms(root, {"NORMAL": 2}, size=64, seed=1)
-    (root / "NORMAL" / "NORMAL (2).png").unlink()
+    (root / "NORMAL" / "NORMAL phantom (2).png").unlink()
     with pytest.raises(ValueError, match="lacks 1 of its 2 phantoms"):
         write_phantoms(root, {"NORMAL": 2}, size=64)
 

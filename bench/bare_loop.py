@@ -1,0 +1,57 @@
+"""The floor: a bare PyTorch loop over images that are decoded already. Run by ``bench.epochs``."""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from bench.networks import ours, plain
+from covidnet.data.module import RadiographyDataModule
+
+
+def main() -> None:
+    """Train for some epochs; write the times."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--root")
+    parser.add_argument("--model")
+    parser.add_argument("--network", choices=["plain", "ours"])
+    parser.add_argument("--image-size", type=int)
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--times")
+    parser.add_argument("--cache-dir")
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    data = RadiographyDataModule(args.root, args.image_size, args.batch_size, cache_dir=args.cache_dir, metadata="none")
+    tensors = {}
+    for name in ("train", "val"):
+        dataset = data.datasets[name]
+        tensors[name] = dataset.__getitems__(list(range(len(dataset))))
+    make = ours if args.network == "ours" else plain
+    network = make(args.model, data.num_classes, args.image_size)
+    layout = torch.channels_last if args.network == "ours" else torch.contiguous_format
+    network.to(memory_format=layout)
+    images, labels = (part.contiguous(memory_format=layout) if part.dim() == 4 else part for part in tensors["train"])
+    val_images, val_labels = tensors["val"]
+    optimizer = torch.optim.Adam(network.parameters(), fused=args.network == "ours")
+    epochs = []
+    for _ in range(args.epochs):
+        began = time.perf_counter()
+        network.train()
+        for chosen in torch.randperm(len(images)).split(args.batch_size):
+            optimizer.zero_grad()
+            F.cross_entropy(network(images[chosen]), labels[chosen]).backward()
+            optimizer.step()
+        network.eval()
+        with torch.no_grad():
+            for part, truth in zip(val_images.split(args.batch_size), val_labels.split(args.batch_size), strict=True):
+                F.cross_entropy(network(part), truth)
+        epochs.append(time.perf_counter() - began)
+    Path(args.times).write_text(json.dumps({"epochs": epochs, "between": []}))
+
+
+if __name__ == "__main__":
+    main()
