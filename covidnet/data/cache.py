@@ -10,19 +10,15 @@ ever overwritten in place, so a run that reads the cache is safe from one that a
 import errno
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
-import signal
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -33,6 +29,7 @@ from platformdirs import user_cache_path
 from tqdm import tqdm
 
 from covidnet.data.image import DECODER, Interpolation, UnreadableImageError, decode, read
+from covidnet.data.parallel import cores, parallel_map, refuse_in_unguarded_worker
 from covidnet.errors import UserError
 
 FORMAT = 1  # raise when the files of a cache change their meaning
@@ -135,9 +132,7 @@ def open_cache(
     Raises:
         UserError: Where the disk is too small or not writable.
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        # A worker that imports a script without a __main__ guard: it would wait for its own parent's lock.
-        raise RuntimeError("a worker process ran the main script: guard it with if __name__ == '__main__'")
+    refuse_in_unguarded_worker()  # which would wait for its own parent's lock
     decoding = Decoding(str(root.resolve()), size, interpolation)
     folder = (cache_dir or default_cache_dir()) / decoding.name
     with _explain_disk_errors(folder):
@@ -327,47 +322,14 @@ def _decode_all(root: Path, paths: Sequence[str], decoding: Decoding, where: str
     work = partial(_decode_chunk, root, size=decoding.size, interpolation=decoding.interpolation)
     title = f"decoding {len(paths):,} images to {decoding.size}x{decoding.size} {where}".rstrip()
     with tqdm(total=len(paths), desc=title, unit="image", disable=len(paths) < FEW, file=sys.stderr) as bar:
-        for chunk in _parallel_map(work, chunks, processes=1 if len(paths) < FEW else _cores()):
+        for chunk in parallel_map(work, chunks, processes=1 if len(paths) < FEW else cores()):
             for image in chunk:
                 yield image
                 bar.update()
 
 
-def _parallel_map(
-    work: Callable[[Sequence[str]], list[Decoded]], chunks: Sequence[Sequence[str]], processes: int
-) -> Iterator[list[Decoded]]:
-    if processes == 1:
-        yield from map(work, chunks)
-        return
-    # Spawned, not forked: this process may hold CUDA and threads. The workers import NumPy and Pillow only.
-    executor = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_ignore_interrupt)
-    done = 0
-    try:
-        for result in executor.map(work, chunks):
-            yield result
-            done += 1
-    except BrokenProcessPool:
-        # No workers here: a script without a __main__ guard, or a machine short of memory. One process can do it.
-        print("covidnet: worker processes ended; decoding goes on in this one process.", file=sys.stderr)
-        yield from map(work, chunks[done:])
-    finally:
-        _stop(executor)
-
-
-def _stop(executor: Executor) -> None:
-    executor.shutdown(wait=False, cancel_futures=True)  # on Ctrl-C the rest is not waited for
-
-
-def _ignore_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-
-
 def _decode_chunk(root: Path, paths: Sequence[str], size: int, interpolation: Interpolation) -> list[Decoded]:
     return [decode_file(root, path, size, interpolation) for path in paths]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _digest(content: bytes) -> str:

@@ -195,8 +195,9 @@ class RadiographyDataModule(LightningDataModule):
                 rank_zero_warn(f"{len(unnamed)} images are not in {self.split_file} and take no part: {_some(unnamed)}")
             lacking = set(range(self.num_classes)) - {labels[number] for number in split.train}
             if lacking:
+                names = [self.classes[label] for label in sorted(lacking)]
                 raise UserError(
-                    f"{self.split_file} has no training images of {[self.classes[label] for label in sorted(lacking)]}. "
+                    f"{self.split_file} has no training images of {names}. "
                     "Change data.split_file, or leave these classes out of data.classes."
                 )
             return split

@@ -10,6 +10,7 @@ import math
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
+from covidnet.data.parallel import cores, parallel_map, refuse_in_unguarded_worker
 from covidnet.errors import UserError
 
 VERSION = 1  # part of the folder's name: raise it whenever a pixel changes
@@ -26,6 +28,7 @@ COUNTS = {"COVID-19": 130, "NORMAL": 480, "Viral Pneumonia": 480}
 MARKER_CORNERS = ((0.03, 0.03), (0.88, 0.03), (0.03, 0.88))  # (left, top) of each class's marker, share of the image
 MARKER_SIZE = 0.09  # share of the image: several pixels even at 50x50
 
+MANY = 100  # images from which on worker processes are worth their start
 _GRID = 128  # pixels across which the anatomy is drawn: it is smooth, so enlarging it is cheaper than drawing large
 
 Plane = NDArray[np.floating]  # (size, size), float32 in fact; float64 is slow
@@ -75,6 +78,7 @@ def write_phantoms(
     The first release's layout: ``NORMAL/NORMAL phantom (1).png``, 8-bit grey. ``counts`` holds the images per class
     (``COUNTS`` unless given). Image i of a class depends on no other image, so a smaller set is the start of a larger.
     """
+    refuse_in_unguarded_worker()
     counts = COUNTS if counts is None else counts
     if unknown := set(counts) - set(CLASSES):
         raise UserError(f"counts names {sorted(unknown)}, but phantoms are drawn for {list(CLASSES)}.")
@@ -93,9 +97,11 @@ def write_phantoms(
         root = Path(scratch) / folder.name  # one level down: this one has the usual permissions
         for name in counts:
             (root / name).mkdir(parents=True)
-        for file, (label, number) in tqdm(files.items(), desc="drawing phantoms", unit="image"):
-            image, _ = draw_radiograph(label, np.random.SeedSequence(seed, spawn_key=(label, number)), size, shortcut)
-            Image.fromarray(image).save(root / file, compress_level=1)  # noise hardly compresses: do not try for long
+        jobs = [(root / file, label, number) for file, (label, number) in files.items()]
+        draw = partial(_draw_file, seed=seed, size=size, shortcut=shortcut)
+        drawn = parallel_map(draw, jobs, processes=cores() if len(jobs) >= MANY else 1)
+        for _ in tqdm(drawn, total=len(jobs), desc="drawing phantoms", unit="image"):
+            pass
         (root / "README.md").write_text(readme, encoding="utf-8")
         try:
             root.rename(folder)
@@ -103,6 +109,12 @@ def write_phantoms(
             if not _holds(folder, readme, list(files)):
                 raise
     return folder
+
+
+def _draw_file(job: tuple[Path, int, int], seed: int, size: int, shortcut: float) -> None:
+    file, label, number = job
+    image, _ = draw_radiograph(label, np.random.SeedSequence(seed, spawn_key=(label, number)), size, shortcut)
+    Image.fromarray(image).save(file, compress_level=1)  # noise hardly compresses: do not try for long
 
 
 def _holds(folder: Path, readme: str, files: list[Path]) -> bool:

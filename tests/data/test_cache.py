@@ -576,7 +576,7 @@ def test_a_run_that_reads_keeps_its_pixels_when_another_finds_the_journal_spoilt
 
 
 def test_many_images_are_decoded_by_worker_processes_in_order(tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(module, "_cores", lambda: 2)
+    monkeypatch.setattr(module, "cores", lambda: 2)
     xrays = Xrays(paint(tmp_path / "xrays", per_class=MANY // 3 + 1), tmp_path / "cache", [])
     (xrays.root / xrays.paths[40]).write_bytes(b"")
     cache, unreadable, _ = xrays.open()
@@ -594,22 +594,22 @@ def dying_chunk(root, paths, size, interpolation):
 
 
 def test_when_workers_die_their_work_is_done_here_and_no_more(tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(module, "_cores", lambda: 2)
+    monkeypatch.setattr(module, "cores", lambda: 2)
     monkeypatch.setattr(module, "_decode_chunk", dying_chunk)
     xrays = Xrays(paint(tmp_path / "xrays", per_class=MANY // 3 + 1), tmp_path / "cache", [])
     xrays.assert_right(xrays.open()[0])
-    assert "decoding goes on in this one process" in capfd.readouterr().err
+    assert "the work goes on in this one process" in capfd.readouterr().err
     assert (xrays.folder / PLANES).stat().st_size == len(xrays.paths) * PLANE
 
 
 def test_a_script_without_a_main_guard_decodes_in_one_process(tmp_path):
     xrays = Xrays(paint(tmp_path / "xrays", per_class=MANY // 3 + 1), tmp_path / "cache", [])
-    code = f"module._cores = lambda: 2\nmodule.open_cache(root, paths, {SIZE}, cache_dir=cache_dir)"
+    code = f"module.cores = lambda: 2\nmodule.open_cache(root, paths, {SIZE}, cache_dir=cache_dir)"
     (tmp_path / "program.py").write_text(script(xrays, code))
     command = [sys.executable, tmp_path / "program.py"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     assert done.returncode == 0, done.stderr
-    assert "decoding goes on in this one process" in done.stderr
+    assert "the work goes on in this one process" in done.stderr
     cache, _, decoded = xrays.open()
     xrays.assert_right(cache)
     assert decoded == []

@@ -171,9 +171,15 @@ def test_a_complete_set_is_not_drawn_again(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_an_interrupted_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = iter([draw_radiograph(0, np.random.SeedSequence(1), 64)])
-    monkeypatch.setattr(phantom, "draw_radiograph", lambda *_: next(calls))
-    with pytest.raises(StopIteration):
+    drawn = [draw_radiograph(0, np.random.SeedSequence(1), 64)]
+
+    def draw_one_then_stop(*_):
+        if not drawn:
+            raise KeyboardInterrupt
+        return drawn.pop()
+
+    monkeypatch.setattr(phantom, "draw_radiograph", draw_one_then_stop)
+    with pytest.raises(KeyboardInterrupt):
         write_phantoms(tmp_path / "p", COUNTS_SMALL, size=64)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,0 +1,52 @@
+"""Work on all cores, in order."""
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def parallel_map(work: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Iterator[Result]:
+    """Yield ``work(item)`` for each item, in order, worked on by so many processes; by this one alone for 1.
+
+    Where worker processes cannot live (a script without a ``__main__`` guard, a machine short of memory), this process
+    does what is left.
+    """
+    if processes == 1:
+        yield from map(work, items)
+        return
+    # Spawned, not forked: this process may hold CUDA and threads. Work should import NumPy and Pillow only.
+    executor = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_ignore_interrupt)
+    done = 0
+    try:
+        for result in executor.map(work, items):
+            yield result
+            done += 1
+    except BrokenProcessPool:
+        print("covidnet: worker processes ended; the work goes on in this one process.", file=sys.stderr)
+        yield from map(work, items[done:])
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)  # on Ctrl-C the rest is not waited for
+
+
+def refuse_in_unguarded_worker() -> None:
+    """Raise RuntimeError in a worker that imports a main script without a ``__main__`` guard, and so runs it again."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise RuntimeError("a worker process ran the main script: guard it with if __name__ == '__main__'")
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _ignore_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
