@@ -68,6 +68,14 @@ class PixelCache:
 
     planes: NDArray[np.uint8]
     index: NDArray[np.int64]
+    inode: int  # of the file that is mapped: another run may put a new one in its place
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to a worker process as a file name: the worker maps the same pages, it gets no copy."""
+        planes = self.planes
+        if isinstance(planes, np.memmap) and planes.filename:
+            return _reopen, (Path(planes.filename), planes.shape, self.index, self.inode)
+        return PixelCache, (planes, self.index, self.inode)
 
     def gather(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the images with these numbers (B,) as (B, C, S, S) uint8, a copy."""
@@ -142,8 +150,9 @@ def open_cache(
             missing = [path for path in paths if path not in entries]
             unreadable = _add(folder, decoding, root, missing, entries)
             planes = _map(folder, decoding)
+            inode = (folder / PLANES).stat().st_ino
     images = [entries[path] for path in paths if path in entries]
-    return PixelCache(planes, _plane_index(images)), unreadable
+    return PixelCache(planes, _plane_index(images), inode), unreadable
 
 
 def check_images(root: Path, paths: Sequence[str], size: int, interpolation: Interpolation) -> dict[str, str]:
@@ -310,6 +319,13 @@ def _map(folder: Path, decoding: Decoding) -> NDArray[np.uint8]:
     if count == 0:  # an empty file cannot be mapped
         return np.empty(shape, dtype=np.uint8)
     return np.memmap(file, dtype=np.uint8, mode="r", shape=shape)
+
+
+def _reopen(file: Path, shape: tuple[int, ...], index: NDArray[np.int64], inode: int) -> PixelCache:
+    planes = np.memmap(file, dtype=np.uint8, mode="r", shape=shape)
+    if file.stat().st_ino != inode:
+        raise RuntimeError(f"{file} was written anew by another run while this one started; start it again")
+    return PixelCache(planes, index, inode)
 
 
 def _checksum(planes: NDArray[np.uint8], entry: Entry) -> int:

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from torchvision.datasets import ImageFolder
@@ -41,7 +42,7 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
             )
         super().__init__(str(root), loader=_not_loaded_here, allow_empty=True)
 
-    @property
+    @cached_property
     def paths(self) -> list[str]:
         """The samples' paths, POSIX and relative to ``root``: the name of an image in every file that we write."""
         return [Path(path).relative_to(self.root).as_posix() for path, _ in self.samples]

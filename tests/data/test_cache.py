@@ -4,6 +4,7 @@ import errno
 import json
 import multiprocessing
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -613,3 +614,11 @@ def test_a_script_without_a_main_guard_decodes_in_one_process(tmp_path):
     cache, _, decoded = xrays.open()
     xrays.assert_right(cache)
     assert decoded == []
+
+
+def test_a_cache_travels_to_a_worker_as_a_file_name(xrays):
+    cache, _, _ = xrays.open()
+    packed = pickle.dumps(cache)
+    assert len(packed) < cache.planes.nbytes + 2000
+    assert cache.planes.tobytes() not in packed
+    np.testing.assert_array_equal(pickle.loads(packed).gather(np.arange(3)), cache.gather(np.arange(3)))
