@@ -121,6 +121,9 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
         if len(found) < 2:
             inner = [found[0]] if found and len(_class_like(root / found[0])) > 1 else []
             hint = f" Its folder {inner[0]!r} looks like the root: {self.key}={root / inner[0]}." if inner else ""
+            if any(path.suffix.lower() in EXTENSIONS for path in root.iterdir()):
+                above = root.absolute().parents[1 if root.name == IMAGES else 0]
+                hint = f" It holds radiographs itself, as one class does: give the folder above, {self.key}={above}."
             raise UserError(
                 f"{root} holds {len(found)} class folders with images {found}, but a classifier needs at least two. "
                 f"{self.key} must be a folder that holds one folder of radiographs a class.{hint}"

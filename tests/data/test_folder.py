@@ -248,3 +248,9 @@ def test_split_folders_at_the_top_are_told_the_training_and_the_test_folder(tmp_
 
 def test_an_empty_root_is_told_what_a_root_holds(tmp_path):
     assert "0 class folders" in told(tmp_path)
+
+
+@pytest.mark.parametrize(("given", "root"), [("A", "."), ("B/images", ".")])
+def test_a_folder_of_one_class_is_told_the_folder_above(tmp_path, given, root):
+    lay(tmp_path, "A/1.png", "B/images/1.png")
+    assert f"data.root={tmp_path / root}." in told(tmp_path / given)
