@@ -43,7 +43,7 @@ class CommandLineInterface(LightningCLI):
         self.name = command_line.groups["model"]  # of the run's folder
         command_parser = {
             "default_config_files": [str(path) for path in command_line.layers],
-            "prog": f"train.py {command_line.command}",
+            "usage": f"python train.py {command_line.command} [group=name ...] [key=value ...]",
         }
         try:
             super().__init__(

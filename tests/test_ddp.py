@@ -52,12 +52,16 @@ def test_two_processes_measure_what_one_does(args):
     versions = [Path("runs", "convnet", f"version_{number}") for number in (1, 3)]
     one, two = (json.loads((version / "results.json").read_text())["test"] for version in versions)
     assert _close(one, two)
-    assert (versions[0] / "predictions.csv").read_text().count("\n") == 10
-    losses = []
-    for number in (2, 4):
-        with Path("runs", "convnet", f"version_{number}", "metrics.csv").open() as lines:
-            losses.append(next(csv.DictReader(lines)))
+    predictions = [_rows(version / "predictions.csv") for version in versions]
+    assert [row["path"] for row in predictions[0]] == [row["path"] for row in predictions[1]]
+    assert all(_close(float(a["prob_NORMAL"]), float(b["prob_NORMAL"])) for a, b in zip(*predictions, strict=True))
+    losses = [_rows(Path("runs", "convnet", f"version_{number}", "metrics.csv"))[0] for number in (2, 4)]
     assert _close(*losses)
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="") as lines:
+        return list(csv.DictReader(lines))
 
 
 def _close(one, two) -> bool:
