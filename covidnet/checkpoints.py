@@ -10,6 +10,7 @@ from covidnet.args import TRAINING, CommandLine
 from covidnet.errors import UserError
 from covidnet.trainer import SPLIT
 
+BEGINNING = ("pretrained", "weights")  # where training began from, which no longer matters
 KEY = "covidnet"  # the one key under which a checkpoint holds what is ours, plain types only
 PREPROCESSING = ("image_size", "interpolation", "classes")  # the weights know no other
 DIVISION = ("seed", "val_fraction", "test_per_class", "test_root")  # changed in mid-training, they would leak
@@ -91,7 +92,7 @@ def refuse_changes(config: Mapping[str, Any], recipe: Mapping[str, Any], typed: 
     fixed = (*PREPROCESSING, *(DIVISION if typed.command in TRAINING else ()))
     recorded = {
         "data": {key: data[key] for key in fixed if key in data},
-        "model": recipe["model"]["init_args"],
+        "model": {key: value for key, value in recipe["model"]["init_args"].items() if key not in BEGINNING},
     }
     for section, values in recorded.items():
         for key, value in values.items():

@@ -187,6 +187,9 @@ def run_command_line(command_line: CommandLine) -> CommandLineInterface:
         if mistake is None:
             raise
         exit_with(mistake)
+    except KeyboardInterrupt:  # before Lightning took over: while images were drawn or decoded
+        print("Interrupted. What is finished is kept.", file=sys.stderr)
+        sys.exit(130)
 
 
 def _runs(config: Namespace) -> Path:

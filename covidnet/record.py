@@ -34,7 +34,11 @@ class RunRecord(Callback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         classes = trainer.datamodule.classes  # type: ignore[attr-defined]
-        checkpoint[KEY] = {**self.recipe, "classes": classes, "version": __version__}
+        # The model's own record has the last word: it knows that a checkpoint needs no weights from elsewhere.
+        arguments = self.recipe["model"]["init_args"]
+        own = {key: value for key, value in pl_module.hparams.items() if key in arguments}
+        model = {**self.recipe["model"], "init_args": {**arguments, **own}}
+        checkpoint[KEY] = {**self.recipe, "model": model, "classes": classes, "version": __version__}
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # type: ignore[override]
         """Say on Ctrl-C what is kept and how to go on."""

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 import yaml
 
@@ -114,6 +115,16 @@ def test_a_checkpoint_loads_without_running_code_and_holds_its_classes(args):
     assert checkpoint["covidnet"]["classes"] == ["NORMAL", "COVID-19"]
     main(["test", f"ckpt_path={RUN / 'checkpoints' / 'best.ckpt'}", *QUICK])
     assert list(read_results(RUN.with_name("version_1"))["test"]["per_class"]) == ["NORMAL", "COVID-19"]
+
+
+def test_a_checkpoint_needs_neither_the_hub_nor_the_weights_it_began_from(args):
+    name = "test_resnet.r160_in1k"
+    torch.save(timm.create_model(name, num_classes=0).state_dict(), "weights.pth")
+    main([*args, "model=inception", f"model.backbone={name}", "model.weights=weights.pth", "data.image_size=64"])
+    Path("weights.pth").unlink()
+    main(["test", "model=inception", "ckpt_path=last", *QUICK])
+    final, again = Path("runs", "inception", "version_0"), Path("runs", "inception", "version_1")
+    assert read_results(again)["test"] == read_results(final)["final"]
 
 
 def test_the_test_split_does_not_move_when_the_folder_grows(args, xray_root):
