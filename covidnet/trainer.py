@@ -9,6 +9,7 @@ import torch
 from lightning_utilities.core.rank_zero import rank_zero_warn
 
 from covidnet.data.module import RadiographyDataModule
+from covidnet.errors import UserError
 from covidnet.evaluation.scores import score_outputs
 from covidnet.models.classifier import Classifier
 from covidnet.results import print_scores, write_predictions, write_results
@@ -39,6 +40,11 @@ class Trainer(pl.Trainer):
         Returns:
             What ``results.json`` holds.
         """
+        if not datamodule.holds_out:
+            raise UserError(
+                "run tests the models, but data.test_per_class=0 leaves no test images. Give data.test_per_class or "
+                "data.test_root, or train alone with the command fit."
+            )
         began = time.perf_counter()
         self.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only)
         fitted = time.perf_counter()

@@ -110,9 +110,3 @@ def test_a_failing_rank_ends_the_job(args, tmp_path):
     done = launch("run", *args, *TWO, script=script)  # which would time out if rank 0 waited for ever
     assert done.returncode != 0
     assert "rank 1 fails" in done.stderr
-
-
-def test_fewer_images_than_processes_is_an_error_that_names_the_key(args):
-    done = launch("run", *args, *TWO, "data.test_per_class=0")
-    assert done.returncode != 0
-    assert "trainer.devices" in done.stderr

@@ -154,6 +154,11 @@ class RadiographyDataModule(LightningDataModule):
         return RadiographFolder(root, self.classes, key="data.test_root") if root else None
 
     @property
+    def holds_out(self) -> bool:
+        """Whether there is a test split."""
+        return bool(self.test_per_class or self.test_folder or self.split_file)
+
+    @property
     def classes(self) -> list[str]:
         """Names of the classes, in the order of their labels."""
         return list(self.folder.classes)
