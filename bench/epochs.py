@@ -70,16 +70,7 @@ def main() -> None:
             *(["model.pretrained=false"] if args.model == "inception" else []),
         ]
         ours = [sys.executable, str(TRAIN), "fit", *keys]
-        bare = [
-            *module,
-            "bench.bare_loop",
-            *common,
-            "--epochs",
-            str(args.epochs),
-            "--cache-dir",
-            str(cache),
-            "--network",
-        ]
+        bare = [*module, "bench.bare_loop", *common, "--epochs", str(args.epochs), "--cache-dir", str(cache)]
         workers = ["--workers", str(args.workers), "--epochs", str(args.plain_epochs)]
         contenders = {
             "covidnet, cold": ours,

@@ -14,9 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from bench.images import prepare
-from covidnet.data.cache import open_cache
-from covidnet.data.folder import RadiographFolder
+from covidnet.data.cache import open_cache  # light, as train.py is: worker processes import this file
 
 
 def shrink(path: str, size: int) -> bytes:
@@ -35,6 +33,9 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, default=256, help="side that they are shrunk to")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
+    from bench.images import prepare
+    from covidnet.data.folder import RadiographFolder
+
     root = prepare(args.source, args.work, args.size, args.per_class)
     folder = RadiographFolder(root)
     files = [path for path, _ in folder.samples]

@@ -26,10 +26,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
-from tqdm import tqdm
 
 from covidnet.data.image import DECODER, Interpolation, UnreadableImageError, decode, read
-from covidnet.data.parallel import cores, parallel_map, refuse_in_unguarded_worker
+from covidnet.data.parallel import cores, parallel_map, progress_bar, refuse_in_unguarded_worker
 from covidnet.errors import UserError
 
 FORMAT = 1  # raise when the files of a cache change their meaning
@@ -337,7 +336,7 @@ def _decode_all(root: Path, paths: Sequence[str], decoding: Decoding, where: str
     chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
     work = partial(_decode_chunk, root, size=decoding.size, interpolation=decoding.interpolation)
     title = f"decoding {len(paths):,} images to {decoding.size}x{decoding.size} {where}".rstrip()
-    with tqdm(total=len(paths), desc=title, unit="image", disable=len(paths) < FEW, file=sys.stderr) as bar:
+    with progress_bar(len(paths), title, hidden=len(paths) < FEW) as bar:
         for chunk in parallel_map(work, chunks, processes=1 if len(paths) < FEW else cores()):
             for image in chunk:
                 yield image

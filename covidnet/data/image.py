@@ -36,7 +36,7 @@ def decode(content: bytes, size: int, interpolation: Interpolation = "bilinear")
     if image.mode in _WIDE_MODES or image.mode.startswith("I;"):
         image = _to_eight_bits(image, zero_is_white=getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0)
     elif image.mode != "L":
-        image = image.convert("RGB")
+        image = image if image.mode == "RGB" else image.convert("RGB")
         first, *others = image.split()
         if all(first.tobytes() == other.tobytes() for other in others):
             image = first  # grey: a third of the resizing, the same pixels

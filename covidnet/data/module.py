@@ -1,7 +1,6 @@
 """RadiographyDataModule: a folder of radiographs -> batches."""
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -16,13 +15,13 @@ from pytorch_lightning import LightningDataModule
 from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSampler
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
-from tqdm import tqdm
 
 from covidnet.data.augment import mild
 from covidnet.data.cache import check_images, decode_file, open_cache
 from covidnet.data.folder import RadiographFolder
 from covidnet.data.image import Interpolation
 from covidnet.data.metadata import Metadata, find_metadata, linked_groups, read_metadata
+from covidnet.data.parallel import progress_bar
 from covidnet.data.split import TEST_PREFIX, Split, read_split, seeded_split, write_split
 from covidnet.errors import UserError
 from covidnet.types import Batch
@@ -265,8 +264,12 @@ class RadiographyDataModule(LightningDataModule):
             own = torch.Generator()
             loader = DataLoader(dataset, batch_size=self.batch_size, collate_fn=_already_a_batch, generator=own)
             title = f"computing the frozen features of {len(dataset):,} {name} images"
-            with tqdm(loader, desc=title, unit="batch", file=sys.stderr) as batches:
-                dataset.features = torch.cat([encoder(images.to(device)).float().cpu() for images, _ in batches])
+            parts = []
+            with progress_bar(len(dataset), title) as bar:
+                for images, _ in loader:
+                    parts.append(encoder(images.to(device)).float().cpu())
+                    bar.update(len(images))
+            dataset.features = torch.cat(parts)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the training batches in a random order."""

@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from tqdm import tqdm
 
-from covidnet.data.parallel import cores, parallel_map, refuse_in_unguarded_worker
+from covidnet.data.parallel import cores, parallel_map, progress_bar, refuse_in_unguarded_worker
 from covidnet.errors import UserError
 
 VERSION = 1  # part of the folder's name: raise it whenever a pixel changes
@@ -100,8 +99,9 @@ def write_phantoms(
         jobs = [(root / file, label, number) for file, (label, number) in files.items()]
         draw = partial(_draw_file, seed=seed, size=size, shortcut=shortcut)
         drawn = parallel_map(draw, jobs, processes=cores() if len(jobs) >= MANY else 1)
-        for _ in tqdm(drawn, total=len(jobs), desc="drawing phantoms", unit="image"):
-            pass
+        with progress_bar(len(jobs), "drawing phantoms") as bar:
+            for _ in drawn:
+                bar.update()
         (root / "README.md").write_text(readme, encoding="utf-8")
         try:
             root.rename(folder)
