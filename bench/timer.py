@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning import Callback
+from pytorch_lightning import Callback, Trainer
 
 
 class EpochTimer(Callback):
@@ -27,7 +27,9 @@ class EpochTimer(Callback):
         if self.ended is not None:
             self.between.append(self.began - self.ended)
 
-    def on_validation_end(self, *args: Any) -> None:
+    def on_validation_end(self, trainer: Trainer, *args: Any) -> None:
+        if trainer.sanity_checking:
+            return
         self.ended = time.perf_counter()
         self.epochs.append(self.ended - self.began)
 
