@@ -122,6 +122,13 @@ class CommandLineInterface(LightningCLI):
         except (MisconfigurationException, ValueError) as error:
             raise UserError(f"The trainer's keys do not go together, or not with this machine: {error}") from error
 
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        """Leave out Lightning's own table of a test: ours says more."""
+        arguments = super()._prepare_subcommand_kwargs(subcommand)
+        if subcommand == "test" and "verbose" not in self.command_line.typed_keys():
+            arguments["verbose"] = False
+        return arguments
+
     def after_test(self) -> None:
         """Write and print what the test found."""
         self.trainer.report_test(self.model, self.datamodule)
