@@ -40,10 +40,10 @@ class Trainer(pl.Trainer):
         Returns:
             What ``results.json`` holds.
         """
-        if not datamodule.holds_out:
+        if not datamodule.split.test:  # told now, not after hours of training
             raise UserError(
-                "run tests the models, but data.test_per_class=0 leaves no test images. Give data.test_per_class or "
-                "data.test_root, or train alone with the command fit."
+                f"run tests the models, but data.test_per_class={datamodule.test_per_class} or data.split_file leaves "
+                "no images for that. Give data.test_per_class or data.test_root, or train alone with the command fit."
             )
         began = time.perf_counter()
         self.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only)

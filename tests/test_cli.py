@@ -206,7 +206,7 @@ def test_fast_dev_run_leaves_no_files(args):
         (["data.val_fraction=2"], "data.val_fraction=2.0 must be"),
         (["model.dropout=1"], "model.dropout=1.0 must be"),
         (["data.test_per_class=40"], "data.test_per_class (now 40)"),
-        (["data.test_per_class=0"], "leaves no test images"),
+        (["data.test_per_class=0"], "data.test_per_class=0 or data.split_file leaves no images"),
         (["data.classes=[NORMAL, Covid]"], "data.classes names ['NORMAL', 'Covid']"),
         (["data.root=nowhere"], "data.root"),
         (["data.metadata=nothing.csv"], "data.metadata"),

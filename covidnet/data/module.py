@@ -150,12 +150,9 @@ class RadiographyDataModule(LightningDataModule):
         here = self.root.absolute()
         sibling = here.with_name(f"{here.name} Test") if here.name else here
         root = self.given_test_root or (sibling if sibling.is_dir() and sibling != here else None)
+        if root and root.resolve() == self.root.resolve():
+            raise UserError(f"data.test_root={root} is data.root itself: the test would be on the training images.")
         return RadiographFolder(root, self.classes, key="data.test_root") if root else None
-
-    @property
-    def holds_out(self) -> bool:
-        """Whether there is a test split."""
-        return bool(self.test_per_class or self.test_folder or self.split_file)
 
     @property
     def classes(self) -> list[str]:

@@ -453,3 +453,8 @@ def test_fewer_images_than_processes_is_an_error_that_names_the_key(xray_root):
     module.trainer = SimpleNamespace(world_size=50, global_rank=0)
     with pytest.raises(UserError, match=r"fewer than the 50 processes.*trainer\.devices"):
         module.val_dataloader()
+
+
+def test_a_test_root_that_is_the_root_is_refused(xray_root):
+    with pytest.raises(UserError, match=r"data\.test_root=.* is data\.root itself"):
+        serve(xray_root, test_root=str(xray_root))
