@@ -39,9 +39,7 @@ def main() -> None:
     """Measure and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", type=Path, help="folder of radiographs by class; drawn ones where left out")
-    parser.add_argument(
-        "--work", type=Path, default=Path(tempfile.gettempdir(), "covidnet-bench"), help="scratch folder"
-    )
+    parser.add_argument("--work", type=Path, default=SCRATCH, help="scratch folder")
     parser.add_argument("--size", type=int, default=1024, help="side of the PNG files")
     parser.add_argument("--per-class", type=int, help="use so many images a class; all where left out")
     parser.add_argument("--model", choices=list(SIZES), default="convnet")

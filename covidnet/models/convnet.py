@@ -4,7 +4,7 @@ from torch import nn
 
 from covidnet.errors import UserError
 from covidnet.models.classifier import Classifier, glorot
-from covidnet.models.dropout import Dropout
+from covidnet.models.dropout import Dropout, check_dropout
 
 FILTERS = 32
 HIDDEN = 256
@@ -42,9 +42,3 @@ class ConvNet(Classifier):
         )
         super().__init__(network.apply(glorot), num_classes, learning_rate)
         self.save_hyperparameters(logger=False)
-
-
-def check_dropout(dropout: float) -> None:
-    """Refuse a share outside [0, 1)."""
-    if not 0 <= dropout < 1:
-        raise UserError(f"model.dropout={dropout} must be in [0, 1).")

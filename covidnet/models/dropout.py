@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from covidnet.errors import UserError
+
 LEVELS = 256  # of a random byte
 
 
@@ -25,3 +27,9 @@ class Dropout(nn.Dropout):
         levels = words.view(torch.uint8)[: input.numel()].as_strided(input.size(), input.stride())
         kept = (levels >= int(dropped)).to(input.dtype).mul_(1 / (1 - self.p))
         return input * kept
+
+
+def check_dropout(dropout: float) -> None:
+    """Refuse a share outside [0, 1)."""
+    if not 0 <= dropout < 1:
+        raise UserError(f"model.dropout={dropout} must be in [0, 1).")

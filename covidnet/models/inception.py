@@ -11,8 +11,7 @@ from torchvision.transforms.v2 import Normalize
 
 from covidnet.errors import UserError, did_you_mean
 from covidnet.models.classifier import Classifier, glorot
-from covidnet.models.convnet import check_dropout
-from covidnet.models.dropout import Dropout
+from covidnet.models.dropout import Dropout, check_dropout
 
 WIDTHS = (200, 100, 50)
 

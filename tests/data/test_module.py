@@ -448,13 +448,6 @@ def test_features_take_the_place_of_training_and_validation_images(xray_root):
     assert module.datasets["test"][0][0].shape == (3, SIZE, SIZE)
 
 
-def test_fewer_images_than_processes_is_an_error_that_names_the_key(xray_root):
-    module = serve(xray_root)
-    module.trainer = SimpleNamespace(world_size=50, global_rank=0)
-    with pytest.raises(UserError, match=r"fewer than the 50 processes.*trainer\.devices"):
-        module.val_dataloader()
-
-
 def test_a_test_root_that_is_the_root_is_refused(xray_root):
     with pytest.raises(UserError, match=r"data\.test_root=.* is data\.root itself"):
         serve(xray_root, test_root=str(xray_root))
