@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_only
@@ -118,7 +119,8 @@ class CommandLineInterface(LightningCLI):
             loggers.append(TensorBoardLogger(logger.save_dir, name=logger.name, version=logger.version))
         self.trainer_defaults = {"callbacks": [RunRecord(self._recipe())]}
         try:
-            return super().instantiate_trainer(logger=loggers, **kwargs)
+            precision = config.trainer.get("precision") or default_precision(config.trainer.accelerator)
+            return super().instantiate_trainer(logger=loggers, precision=precision, **kwargs)
         except (MisconfigurationException, ValueError) as error:
             raise UserError(f"The trainer's keys do not go together, or not with this machine: {error}") from error
 
@@ -197,6 +199,12 @@ def run_command_line(command_line: CommandLine) -> CommandLineInterface:
     except KeyboardInterrupt:  # before Lightning took over: while images were drawn or decoded
         print("Interrupted. What is finished is kept.", file=sys.stderr)
         sys.exit(130)
+
+
+def default_precision(accelerator: str) -> str:
+    """Return mixed bfloat16 for a GPU that computes in it, else float32."""
+    on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
 
 
 def _runs(config: Namespace) -> Path:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSampler
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from covidnet.data.augment import mild
-from covidnet.data.cache import check_images, decode_file, open_cache
+from covidnet.data.cache import check_images, open_cache
+from covidnet.data.dataset import Images, RadiographDataset, Stream, join, put_on_device, to_images
 from covidnet.data.folder import RadiographFolder
 from covidnet.data.image import Interpolation
 from covidnet.data.metadata import Metadata, find_metadata, linked_groups, read_metadata
@@ -26,45 +27,8 @@ from covidnet.data.split import TEST_PREFIX, Split, read_split, seeded_split, wr
 from covidnet.errors import UserError
 from covidnet.types import Batch
 
-Numbers = NDArray[np.int64]
+EVALUATION_BATCH = 128  # on a GPU, which smaller batches leave idle; the scores do not depend on it
 LISTED = 10  # so many files are named in a warning, the rest counted
-
-
-class Images(NamedTuple):
-    """The readable images of a folder, numbered from 0, and how to get at their pixels."""
-
-    paths: list[str]
-    labels: list[int]
-    gather: Callable[[Numbers], NDArray[np.uint8]]  # (B,) -> (B, C, H, W), C 1 or 3
-
-
-class RadiographDataset(Dataset[Batch]):
-    """Some of the images as batches, gathered by number, a whole batch at a time."""
-
-    def __init__(self, images: Images, numbers: Sequence[int], augment: Callable[[Tensor], Tensor] | None) -> None:
-        self.paths = [images.paths[number] for number in numbers]
-        self.labels = torch.tensor([images.labels[number] for number in numbers], dtype=torch.int64)
-        self.numbers = np.array(numbers, dtype=np.int64)
-        self.gather = images.gather
-        self.augment = augment
-        self.features: Tensor | None = None  # (N, F), served in place of the images
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, index: int) -> Batch:
-        """Return one image (3, H, W) float32 in [0, 1] and its label ()."""
-        images, labels = self.__getitems__([index])
-        return images[0], labels[0]
-
-    def __getitems__(self, indices: list[int]) -> Batch:
-        """Return a batch; the loader calls this once for all of its images."""
-        if self.features is not None:
-            return self.features[indices], self.labels[indices]
-        pixels = torch.from_numpy(self.gather(self.numbers[indices]))
-        images = pixels.to(torch.float32).div_(255).expand(-1, 3, -1, -1)
-        images = images.contiguous(memory_format=torch.channels_last)  # as the models compute
-        return (self.augment(images) if self.augment else images), self.labels[indices]
 
 
 class RadiographyDataModule(LightningDataModule):
@@ -77,7 +41,7 @@ class RadiographyDataModule(LightningDataModule):
     Args:
         root: Folder that holds one folder of radiographs a class; "data/COVID-19 Radiography Database" where left out.
         image_size: Side in pixels to which every image is resized; its aspect is not kept.
-        batch_size: Images a step, on each device.
+        batch_size: Images a training step, on each device.
         classes: Which class folders, in the order of their labels; all of them, sorted, where left out.
         seed: Seed of the split and of the holdout.
         val_fraction: Share of the images outside the holdout that validate, between 0 and 1.
@@ -138,6 +102,7 @@ class RadiographyDataModule(LightningDataModule):
         self.cache = cache
         self.cache_dir = _path(cache_dir)
         self.on_error = on_error
+        self.resident: Tensor | None = None  # the pixels of all images on the GPU, where they fit
 
     @cached_property
     def folder(self) -> RadiographFolder:
@@ -168,7 +133,7 @@ class RadiographyDataModule(LightningDataModule):
     def images(self) -> Images:
         """The readable images of the root, then those of the test root, whose paths begin with ``test:``."""
         images = self._open(self.folder)
-        return _join(images, self._open(self.test_folder)) if self.test_folder else images
+        return join(images, self._open(self.test_folder)) if self.test_folder else images
 
     @cached_property
     def metadata(self) -> Metadata | None:
@@ -189,7 +154,7 @@ class RadiographyDataModule(LightningDataModule):
     @cached_property
     def split(self) -> Split:
         """Numbers of the images in each split."""
-        paths, labels, _ = self.images
+        paths, labels = self.images.paths, self.images.labels
         if self.split_file:
             split, unnamed = read_split(self.split_file, paths, labels, self.classes)
             if unnamed:
@@ -250,6 +215,17 @@ class RadiographyDataModule(LightningDataModule):
                 + "; ".join(f"{name} {_with_commas(numbers)}" for name, numbers in counts.items())
             )
             self._tell_groups()
+        if self.trainer:
+            self._serve_on(self.trainer.strategy.root_device)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Make images on the device of a batch that came there as pixels, or as the numbers of those lying there."""
+        pixels, labels = batch
+        if self.resident is not None and pixels.dtype == torch.int64:
+            pixels = self.resident[pixels]
+        if pixels.dtype != torch.uint8:
+            return batch
+        return to_images(pixels, self.augment if self.trainer and self.trainer.training else None), labels
 
     @torch.no_grad()
     def encode(self, encoder: Callable[[Tensor], Tensor], device: torch.device) -> None:
@@ -263,8 +239,9 @@ class RadiographyDataModule(LightningDataModule):
             title = f"computing the frozen features of {len(dataset):,} {name} images"
             parts = []
             with progress_bar(len(dataset), title) as bar:
-                for images, _ in loader:
-                    parts.append(encoder(images.to(device)).float().cpu())
+                for batch, labels in loader:
+                    images, _ = self.on_after_batch_transfer((batch.to(device), labels), 0)
+                    parts.append(encoder(images).float().cpu())
                     bar.update(len(images))
             dataset.features = torch.cat(parts)
 
@@ -300,16 +277,27 @@ class RadiographyDataModule(LightningDataModule):
         sampler: Sampler[int] | None = None
         if world_size > 1 and not shuffle:
             sampler = UnrepeatedDistributedSampler(dataset, num_replicas=world_size, rank=rank, shuffle=False)
+        on_gpu = not dataset.finish
         workers = self.num_workers if self.num_workers is not None else (0 if self.cache else os.cpu_count() or 1)
         return DataLoader(
             dataset,
-            batch_size=self.batch_size,
+            batch_size=max(self.batch_size, EVALUATION_BATCH) if on_gpu and name != "train" else self.batch_size,
             shuffle=shuffle,
             sampler=sampler,
             num_workers=workers,
             persistent_workers=workers > 0,
+            pin_memory=on_gpu and not dataset.resident,  # so that the copy does not hold up the CPU
             collate_fn=_already_a_batch,
         )
+
+    def _serve_on(self, device: torch.device) -> None:
+        """Have batches finished on a GPU, from pixels that lie there if they fit."""
+        on_gpu = device.type == "cuda"
+        if on_gpu and self.cache and (self.resident is None or self.resident.device != device):
+            self.resident = put_on_device(self.images, device)
+        for dataset in self.datasets.values():
+            dataset.finish = not on_gpu
+            dataset.resident = on_gpu and self.resident is not None
 
     def _open(self, folder: RadiographFolder) -> Images:
         """Decode a folder's images, or check that they can be decoded; tell what is left out."""
@@ -317,21 +305,22 @@ class RadiographyDataModule(LightningDataModule):
         if folder.ignored:
             reasons = [f"{path} {reason}" for path, reason in folder.ignored]
             rank_zero_warn(f"{len(reasons)} files or folders below {root} are left out: {_some(reasons)}")
-        gather: Callable[[Numbers], NDArray[np.uint8]]
+        gather: Callable[[NDArray[np.int64]], NDArray[np.uint8]]
+        channels = 3
         if self.cache:
             verify = self.cache == "verify"
             pixels, unreadable = open_cache(
                 root, paths, self.image_size, self.interpolation, self.cache_dir, verify=verify
             )
-            gather = pixels.gather
+            gather, channels = pixels.gather, pixels.index.shape[1]
         else:
             unreadable = check_images(root, paths, self.image_size, self.interpolation)
-            gather = _Stream(root, [p for p in paths if p not in unreadable], self.image_size, self.interpolation)
+            gather = Stream(root, [p for p in paths if p not in unreadable], self.image_size, self.interpolation)
         if unreadable:
             self._tell_unreadable(root, unreadable)
         readable = [path not in unreadable for path in paths]
         labels = [label for label, kept in zip(folder.targets, readable, strict=True) if kept]
-        return Images([path for path, kept in zip(paths, readable, strict=True) if kept], labels, gather)
+        return Images([path for path, kept in zip(paths, readable, strict=True) if kept], labels, channels, gather)
 
     def _tell_unreadable(self, root: Path, unreadable: dict[str, str]) -> None:
         lines = "\n".join(f"  {path}: {reason}" for path, reason in sorted(unreadable.items()))
@@ -350,51 +339,6 @@ class RadiographyDataModule(LightningDataModule):
             f"{self.metadata.file}: {sum(linked)} images are linked by patient or group into {len(linked)} groups, "
             f"each on one side of the split{f'; {unnamed} images are not in the table' if unnamed else ''}."
         )
-
-
-class _Stream:
-    """Decode images each time they are asked for: for data larger than the disk. It travels to worker processes."""
-
-    def __init__(self, root: Path, paths: Sequence[str], size: int, interpolation: Interpolation) -> None:
-        self.root = root
-        self.paths = paths
-        self.size = size
-        self.interpolation: Interpolation = interpolation
-
-    def __call__(self, numbers: Numbers) -> NDArray[np.uint8]:
-        """Return the images with these numbers as (B, 3, H, W)."""
-        return np.stack([self._decode(self.paths[number]) for number in numbers])
-
-    def _decode(self, path: str) -> NDArray[np.uint8]:
-        decoded = decode_file(self.root, path, self.size, self.interpolation)
-        if decoded.pixels is None:
-            raise UserError(f"{self.root / path} could be read when the run began, but now {decoded.reason}.")
-        return np.broadcast_to(decoded.pixels, (3, self.size, self.size))
-
-
-class _Joined:
-    """The images of a root, then those of its test root."""
-
-    def __init__(self, first: Images, second: Images) -> None:
-        self.first = first
-        self.second = second
-
-    def __call__(self, numbers: Numbers) -> NDArray[np.uint8]:
-        """Return the images with these numbers as (B, C, H, W)."""
-        own = numbers < len(self.first.paths)
-        if own.all():
-            return self.first.gather(numbers)
-        others = self.second.gather(numbers[~own] - len(self.first.paths))
-        if not own.any():
-            return others
-        pixels = np.empty((len(numbers), 3, *others.shape[2:]), dtype=np.uint8)
-        pixels[own], pixels[~own] = self.first.gather(numbers[own]), others  # one channel repeats itself to three
-        return pixels
-
-
-def _join(first: Images, second: Images) -> Images:
-    paths = [*first.paths, *(TEST_PREFIX + path for path in second.paths)]
-    return Images(paths, [*first.labels, *second.labels], _Joined(first, second))
 
 
 def _already_a_batch(batch: Any) -> Any:

@@ -1,25 +1,25 @@
 """What all models do: step, weighted loss, metrics, optimizer."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from pytorch_lightning import LightningModule
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from covidnet.errors import UserError
+from covidnet.models.capture import CapturedModule
 from covidnet.types import Batch
 
 METRICS = ("loss", "loss_unweighted", "accuracy")  # of every stage
 EPSILON = 1e-7  # Adam's, as Keras has it; PyTorch's own is 1e-8
 
 
-class Classifier(LightningModule):
+class Classifier(CapturedModule):
     """Train ``network`` (B, 3, H, W) -> logits (B, C) with class-balanced cross-entropy and Adam.
 
     Training minimises mean(w_i * l_i), as Keras weights classes. Logged for each epoch, exact whatever the batch size
@@ -31,10 +31,17 @@ class Classifier(LightningModule):
         network: Images in [0, 1] -> logits.
         num_classes: Number of classes C.
         learning_rate: Step size of Adam.
+        capture: Launch the training step as one CUDA graph: "auto" where it can be, true or an error, false never.
     """
 
-    def __init__(self, network: nn.Module, num_classes: int, learning_rate: float) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        network: nn.Module,
+        num_classes: int,
+        learning_rate: float,
+        capture: bool | Literal["auto"] = "auto",
+    ) -> None:
+        super().__init__(capture)
         if learning_rate <= 0:
             raise UserError(f"model.learning_rate={learning_rate} must be above 0.")
         self.network = network.to(memory_format=torch.channels_last)  # faster on CPU and GPU
@@ -69,15 +76,20 @@ class Classifier(LightningModule):
         """Compute features that training does not change once an image, not once an image and epoch."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it on the trainer
         if self.encoder and data.augment is None:
-            data.encode(self.encoder, self.device)
+            with self.trainer.precision_plugin.forward_context():
+                data.encode(self.encoder, self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the mean weighted loss of a batch."""
-        images, labels = batch
+        loss, logits = self.captured_or_eager(batch)
+        self._update(self.train_metrics, logits, batch[1])
+        return loss
+
+    def loss_and_logits(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean weighted loss () of a batch and its logits (B, C)."""
         logits = self(images)
-        self._update(self.train_metrics, logits, labels)
         losses = F.cross_entropy(logits, labels, reduction="none")
-        return torch.mean(self.class_weights[labels] * losses)
+        return torch.mean(self.class_weights[labels] * losses), logits
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a validation batch."""
@@ -121,19 +133,46 @@ class Classifier(LightningModule):
         logits = logits.detach().float()
         losses = F.cross_entropy(logits, labels, reduction="none")
         metrics["loss"].update(losses, self.class_weights[labels])
-        metrics["loss_unweighted"].update(losses)
+        metrics["loss_unweighted"].update(losses, torch.ones_like(losses))
         metrics["accuracy"].update(logits, labels)
         for name in METRICS:
             shown = metrics.prefix == "val_" and name != "loss_unweighted"
             self.log(f"{metrics.prefix}{name}", metrics[name], on_step=False, on_epoch=True, prog_bar=shown)
 
 
+class WeightedMean(Metric):
+    """sum(w_i * x_i) / sum(w_i) over an epoch and all processes.
+
+    torchmetrics' MeanMetric looks for NaN in each step, for which it waits for the GPU, and drops them from the mean; a
+    loss that is NaN must show.
+    """
+
+    full_state_update = False
+    total: Tensor
+    weight: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("weight", torch.tensor(0.0), dist_reduce_fx="sum")
+
+    def update(self, values: Tensor, weights: Tensor) -> None:
+        """Add values (B,) with their weights (B,)."""
+        self.total += (values * weights).sum()
+        self.weight += weights.sum()
+
+    def compute(self) -> Tensor:
+        """Return the mean () of what was added."""
+        return self.total / self.weight
+
+
 def epoch_metrics(num_classes: int, prefix: str) -> MetricCollection:
     """Return the metrics that every stage logs, their names beginning with ``prefix``."""
     metrics: dict[str, Metric | MetricCollection] = {
-        "loss": MeanMetric(),  # fed with weights
-        "loss_unweighted": MeanMetric(),
-        "accuracy": MulticlassAccuracy(num_classes, average="micro"),
+        "loss": WeightedMean(),
+        "loss_unweighted": WeightedMean(),
+        # Its check of the labels would wait for the GPU in each step; the data module has made them.
+        "accuracy": MulticlassAccuracy(num_classes, average="micro", validate_args=False),
     }
     return MetricCollection(metrics, prefix=prefix, compute_groups=False)
 

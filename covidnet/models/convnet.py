@@ -1,5 +1,7 @@
 """ConvNet: one convolution and one hidden dense layer, the tutorial's first model."""
 
+from typing import Literal
+
 from torch import nn
 
 from covidnet.errors import UserError
@@ -21,10 +23,16 @@ class ConvNet(Classifier):
         image_size: Side of the images in pixels; the command line takes it from data.image_size.
         dropout: Share of the pooled features that is dropped in training, in [0, 1).
         learning_rate: Step size of Adam.
+        capture: Launch the training step as one CUDA graph: "auto" where it can be, true or an error, false never.
     """
 
     def __init__(
-        self, num_classes: int, image_size: int = 50, dropout: float = 0.5, learning_rate: float = 1e-3
+        self,
+        num_classes: int,
+        image_size: int = 50,
+        dropout: float = 0.5,
+        learning_rate: float = 1e-3,
+        capture: bool | Literal["auto"] = "auto",
     ) -> None:
         if image_size < SMALLEST:
             raise UserError(f"data.image_size={image_size} is too small for ConvNet: give {SMALLEST} or more.")
@@ -40,5 +48,5 @@ class ConvNet(Classifier):
             nn.ReLU(),
             nn.Linear(HIDDEN, num_classes),
         )
-        super().__init__(network.apply(glorot), num_classes, learning_rate)
+        super().__init__(network.apply(glorot), num_classes, learning_rate, capture)
         self.save_hyperparameters(logger=False)

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,7 @@ class InceptionV3(Classifier):
         freeze_backbone: Train the head alone; the backbone's BatchNorm statistics stay still too.
         dropout: Share dropped after each dense layer in training, in [0, 1).
         learning_rate: Step size of Adam.
+        capture: Launch the training step as one CUDA graph: "auto" where it can be, true or an error, false never.
     """
 
     def __init__(
@@ -41,13 +42,14 @@ class InceptionV3(Classifier):
         freeze_backbone: bool = False,
         dropout: float = 0.5,
         learning_rate: float = 1e-3,
+        capture: bool | Literal["auto"] = "auto",
     ) -> None:
         check_dropout(dropout)
         features = create_backbone(backbone, pretrained=pretrained, weights=weights)
         config = features.pretrained_cfg
         head = dense_head(features.num_features, WIDTHS, num_classes, dropout)
         network = nn.Sequential(Normalize(config["mean"], config["std"]), features, head)
-        super().__init__(network, num_classes, learning_rate)
+        super().__init__(network, num_classes, learning_rate, capture)
         self.freeze_backbone = freeze_backbone
         if freeze_backbone:
             features.requires_grad_(False).eval()

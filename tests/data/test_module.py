@@ -11,6 +11,7 @@ import torch
 from conftest import CLASSES, PER_CLASS, paint
 from PIL import Image
 
+from covidnet.data.dataset import put_on_device
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
 
@@ -451,3 +452,32 @@ def test_features_take_the_place_of_training_and_validation_images(xray_root):
 def test_a_test_root_that_is_the_root_is_refused(xray_root):
     with pytest.raises(UserError, match=r"data\.test_root=.* is data\.root itself"):
         serve(xray_root, test_root=str(xray_root))
+
+
+def test_batches_finished_on_the_device_are_those_finished_here(xray_root):
+    here, there = (RadiographyDataModule(str(xray_root), image_size=16, test_per_class=3) for _ in range(2))
+    for module in (here, there):
+        module.setup("fit")
+    dataset = there.datasets["val"]
+    dataset.finish = False
+    pixels, labels = dataset.__getitems__([3, 0, 1])
+    assert pixels.dtype == torch.uint8
+    expected = here.datasets["val"].__getitems__([3, 0, 1])
+    torch.testing.assert_close(there.on_after_batch_transfer((pixels, labels), 0), expected, rtol=0, atol=0)
+
+    there.resident = torch.from_numpy(there.images.gather(np.arange(len(there.images.paths))))
+    dataset.resident = True
+    numbers, labels = dataset.__getitems__([3, 0, 1])
+    assert numbers.shape == (3,)
+    torch.testing.assert_close(there.on_after_batch_transfer((numbers, labels), 0), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("free", "fits"), [(10_000_000, True), (10_000, False)])
+def test_pixels_lie_on_the_gpu_where_they_fit_in_a_share_of_its_memory(xray_root, monkeypatch, free, fits):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, free))
+    module = RadiographyDataModule(str(xray_root), image_size=16, test_per_class=3)
+    resident = put_on_device(module.images, torch.device("cpu"))
+    assert (resident is not None) == fits
+    if resident is not None:
+        numbers = np.arange(len(module.images.paths))
+        np.testing.assert_array_equal(resident.numpy(), module.images.gather(numbers))
