@@ -195,3 +195,16 @@ def test_damage_anywhere_gives_pixels_or_a_reason_never_another_error(kind):
     for damaged in cut + flipped:
         with contextlib.suppress(UnreadableImageError):
             assert decode(damaged, SIZE).shape[1:] == (SIZE, SIZE)
+
+
+@pytest.mark.parametrize("image", [GREY, COLOUR], ids=["grey", "RGB"])
+def test_a_transparent_colour_changes_no_pixel(image):
+    key = 7 if image.mode == "L" else (7, 8, 9)
+    content = encode(image, "PNG", transparency=key)
+    np.testing.assert_array_equal(decode(content, SIZE), resized(image))
+
+
+def test_a_png_whose_checksum_alone_is_wrong_is_read_as_pillow_reads_it():
+    content = bytearray(encode(COLOUR, "PNG"))
+    content[-14] ^= 1  # in the checksum before the end chunk
+    np.testing.assert_array_equal(decode(bytes(content), SIZE), resized(COLOUR))
