@@ -34,8 +34,12 @@ def main() -> None:
     network = make(args.model, data.num_classes, args.image_size)
     layout = torch.channels_last if args.network == "ours" else torch.contiguous_format
     network.to(memory_format=layout)
-    images, labels = (part.contiguous(memory_format=layout) if part.dim() == 4 else part for part in tensors["train"])
-    val_images, val_labels = tensors["val"]
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network.to(device)
+    images, labels = (part.to(device) for part in tensors["train"])
+    images = images.contiguous(memory_format=layout)
+    val_images, val_labels = (part.to(device) for part in tensors["val"])
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
     optimizer = torch.optim.Adam(network.parameters(), fused=args.network == "ours")
     epochs = []
     for _ in range(args.epochs):
@@ -43,12 +47,16 @@ def main() -> None:
         network.train()
         for chosen in torch.randperm(len(images)).split(args.batch_size):
             optimizer.zero_grad()
-            F.cross_entropy(network(images[chosen]), labels[chosen]).backward()
+            with autocast:
+                loss = F.cross_entropy(network(images[chosen]), labels[chosen])
+            loss.backward()
             optimizer.step()
         network.eval()
-        with torch.no_grad():
+        with torch.no_grad(), autocast:
             for part, truth in zip(val_images.split(args.batch_size), val_labels.split(args.batch_size), strict=True):
                 F.cross_entropy(network(part), truth)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
         epochs.append(time.perf_counter() - began)
     Path(args.times).write_text(json.dumps({"epochs": epochs, "between": []}))
 

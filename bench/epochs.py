@@ -43,12 +43,15 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=1024, help="side of the PNG files")
     parser.add_argument("--per-class", type=int, help="use so many images a class; all where left out")
     parser.add_argument("--model", choices=list(SIZES), default="convnet")
+    parser.add_argument("--batch-size", type=int, help="the recipe's where left out")
+    parser.add_argument("--precision", default="32-true", help="of the plain Lightning script, as bf16-mixed on a GPU")
     parser.add_argument("--epochs", type=int, default=4, help="of covidnet and the bare loops")
     parser.add_argument("--plain-epochs", type=int, default=2, help="of the plain Lightning script, which is slow")
     parser.add_argument("--workers", type=int, default=2, help="of the plain Lightning script")
     parser.add_argument("--rounds", type=int, default=1, help="take turns so often; the best median of each counts")
     args = parser.parse_args()
     image_size, batch_size = SIZES[args.model]
+    batch_size = args.batch_size or batch_size
     root = prepare(args.source, args.work, args.size, args.per_class)
     module = [sys.executable, "-m"]
     sizes = ["--model", args.model, "--image-size", str(image_size), "--batch-size", str(batch_size)]
@@ -58,6 +61,7 @@ def main() -> None:
         keys = [
             f"model={args.model}",
             f"data.root={root}",
+            f"data.batch_size={batch_size}",
             f"data.cache_dir={cache}",
             "data.metadata=none",
             f"trainer.default_root_dir={scratch}/runs",
@@ -69,7 +73,7 @@ def main() -> None:
         ]
         ours = [sys.executable, str(TRAIN), "fit", *keys]
         bare = [*module, "bench.bare_loop", *common, "--epochs", str(args.epochs), "--cache-dir", str(cache)]
-        workers = ["--workers", str(args.workers), "--epochs", str(args.plain_epochs)]
+        workers = ["--workers", str(args.workers), "--epochs", str(args.plain_epochs), "--precision", args.precision]
         contenders = {
             "covidnet, cold": ours,
             "covidnet": ours,

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning import Callback, Trainer
 
 
@@ -30,6 +31,8 @@ class EpochTimer(Callback):
     def on_validation_end(self, trainer: Trainer, *args: Any) -> None:
         if trainer.sanity_checking:
             return
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         self.ended = time.perf_counter()
         self.epochs.append(self.ended - self.began)
 
