@@ -77,8 +77,8 @@ def percentile_interval(values: Floats, estimate: float) -> Interval:
 def mirrored_interval(values: Floats, estimate: float) -> Interval:
     """Return the limits of an estimate that resampling shifts, as an expected calibration error.
 
-    Chance in each bin can only raise that error, and resampling raises it once more: so the percentiles of the resampled
-    values (B,) are mirrored at the estimate (the basic bootstrap).
+    Chance in each bin can only raise that error, and resampling raises it once more: so the percentiles of the
+    resampled values (B,) are mirrored at the estimate (the basic bootstrap).
     """
     low, high = np.quantile(values, TAILS)
     return min(2 * estimate - float(high), estimate), max(2 * estimate - float(low), estimate)

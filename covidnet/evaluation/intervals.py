@@ -76,13 +76,14 @@ def auroc_interval(
     Returns:
         None where either side has no case.
     """
-    area = auroc(scores, truth)
-    if area is None:
+    if truth.all() or not truth.any():
         return None
     groups = groups_of(groups, len(truth))
+    placements = _placements(scores, truth)
+    area = float(placements[0].mean())
     share = np.empty(len(truth))  # of each image in the error of the area
-    share[truth], share[~truth] = ((values - area) / len(values) for values in _placements(scores, truth))
-    positive, negative = (np.bincount(groups, share * side, groups.max() + 1) for side in (truth, ~truth))
+    share[truth], share[~truth] = ((values - area) / len(values) for values in placements)
+    positive, negative = (np.bincount(groups, share * side) for side in (truth, ~truth))
     count = len(positive)
     covariance = float(positive @ negative) * count / (count - 1) if count > 1 else 0.0
     variance = sum(_between(_per_group(groups[side], share[side])[1]) for side in (truth, ~truth)) + 2 * covariance

@@ -70,8 +70,8 @@ def ppv_at_prevalence(
 ) -> tuple[float | None, Interval | None]:
     """Return the share of calls that would be right at a prevalence (Bayes), and its limits.
 
-    With the rates of right calls r and of wrong ones w, a share t is a limit where a limit of r (1 - t) - w t is 0; that
-    follows from the limits of sensitivity and specificity, whose distances add by squares (Donner and Zou 2012, MOVER).
+    With the rates of right calls r and of wrong ones w, a share t is a limit where a limit of r (1 - t) - w t is 0;
+    that follows from the limits of sensitivity and specificity, whose distances add by squares (Donner and Zou 2012).
 
     Args:
         sensitivity: In 0 .. 1, or None where unknown.
