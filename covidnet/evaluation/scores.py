@@ -1,14 +1,25 @@
-"""Logits and labels of a test split -> the numbers that a run reports."""
+"""Logits and labels of a split -> the numbers that a run reports, each with its 95 % interval."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
-from sklearn.metrics import confusion_matrix
+
+from covidnet.errors import UserError
+from covidnet.evaluation.bootstrap import (
+    average_precision_interval,
+    calibration_error_interval,
+    percentile_interval,
+    resamplable,
+    resample,
+)
+from covidnet.evaluation.intervals import Interval, auroc, auroc_interval, groups_of, proportion_interval
+from covidnet.evaluation.metrics import Floats, Outputs, average_precision, overall_metrics
 
 THRESHOLD = 0.5
+CALIBRATED = ("loss", "nll", "brier", "ece")  # what a temperature changes
 
 
 def score_outputs(
@@ -16,32 +27,95 @@ def score_outputs(
     labels: NDArray[np.integer],
     classes: Sequence[str],
     class_weights: NDArray[np.floating],
+    groups: NDArray[np.integer] | None = None,
 ) -> dict[str, Any]:
     """Return everything that is reported of one model on one split, as plain numbers.
 
     Args:
-        logits: (N, C).
+        logits: (N, C), N and C at least 1 and 2.
         labels: (N,) in 0 .. C - 1.
         classes: Names of the C classes.
         class_weights: (C,) of the training loss.
+        groups: (N,) a number for each patient or group of duplicates; every image is its own where left out.
 
     Returns:
-        ``loss`` mean(l_i) and ``weighted_loss`` sum(w_i * l_i) / sum(w_i) of the cross-entropies l; ``accuracy`` of the
-        most probable class; the pooled Keras counts with their precision and recall; ``per_class``; and
-        ``confusion_matrix``, rows the true class.
+        ``loss`` (``nll``), ``weighted_loss``, ``accuracy``, ``balanced_accuracy``, ``mcc``, ``macro_f1``, ``brier`` and
+        ``ece``; the pooled Keras counts with their precision and recall; ``per_class``; ``confusion_matrix``, rows the
+        true class; ``intervals``, of overall metrics. A metric without a case is None and has no interval. Resampled
+        metrics have none either where all images of a class are of one patient, who does not tell how patients differ.
+
+    Raises:
+        UserError: A logit is not finite.
     """
-    log_probabilities = log_softmax(np.asarray(logits, dtype=np.float64), axis=1)
-    losses = -log_probabilities[np.arange(len(labels)), labels]
-    weights = np.asarray(class_weights, dtype=np.float64)[labels]
-    matrix = confusion_matrix(labels, log_probabilities.argmax(axis=1), labels=np.arange(len(classes)))
-    return {
-        "loss": float(losses.mean()),
-        "weighted_loss": float((weights * losses).sum() / weights.sum()),
-        "accuracy": float(matrix.trace() / matrix.sum()),
-        **pooled_counts(np.exp(log_probabilities), labels),
-        "per_class": per_class(matrix, classes),
-        "confusion_matrix": matrix.tolist(),
+    outputs = _outputs(logits, labels)
+    patients = groups_of(groups, len(labels))
+    overall, intervals = _overall(outputs, np.asarray(class_weights, dtype=np.float64), patients)
+    matrix = outputs.columns[:, : len(classes) ** 2].sum(axis=0).astype(int).reshape(len(classes), -1)
+    probabilities = np.exp(outputs.log_probabilities)
+    pooled = pooled_counts(probabilities, labels)
+    decided = probabilities.max(axis=1) > THRESHOLD  # at most one class of an image exceeds one half
+    right = outputs.predicted == labels
+    wilson = {
+        "accuracy": proportion_interval(right, patients),
+        "precision": proportion_interval(right[decided], patients[decided]),
+        "recall": proportion_interval(right & decided, patients),
     }
+    return {
+        **overall,
+        **pooled,
+        "per_class": per_class(outputs, classes, patients),
+        "confusion_matrix": matrix.tolist(),
+        "intervals": _plain(intervals | wilson),
+    }
+
+
+def calibrated_scores(
+    logits: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    temperature: float,
+    groups: NDArray[np.integer] | None = None,
+) -> dict[str, Any]:
+    """Return the ``temperature`` and what it changes, ``loss``, ``nll``, ``brier``, ``ece``, with their ``intervals``.
+
+    Args:
+        logits: (N, C), before they are divided by the temperature.
+        labels: (N,) in 0 .. C - 1.
+        temperature: As fitted on validation.
+        groups: (N,) a number for each patient or group of duplicates; every image is its own where left out.
+    """
+    outputs = _outputs(np.asarray(logits, dtype=np.float64) / temperature, labels)
+    overall, intervals = _overall(outputs, np.ones(outputs.num_classes), groups_of(groups, len(labels)))
+    return {
+        "temperature": temperature,
+        **{name: overall[name] for name in CALIBRATED},
+        "intervals": _plain({name: intervals.get(name) for name in CALIBRATED}),
+    }
+
+
+def threshold_scores(
+    probabilities: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    thresholds: Mapping[str, float | None],
+    groups: NDArray[np.integer] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Return of each class that has a threshold ``threshold``, ``sensitivity``, ``specificity`` and ``intervals``.
+
+    Args:
+        probabilities: (N, C), made as those that the thresholds were chosen on.
+        labels: (N,) in 0 .. C - 1.
+        thresholds: Of each of the C classes, in their order: it is called present from there upward; None: not called.
+        groups: (N,) a number for each patient or group of duplicates; every image is its own where left out.
+    """
+    patients = groups_of(groups, len(labels))
+    scores: dict[str, dict[str, Any]] = {}
+    for label, (name, threshold) in enumerate(thresholds.items()):
+        if threshold is not None:
+            called = probabilities[:, label] >= threshold
+            rates, intervals = _rates(called, labels == label, patients)
+            chosen = {key: rates[key] for key in ("sensitivity", "specificity")}
+            limits = {key: intervals[key] for key in chosen}
+            scores[name] = {"threshold": float(threshold), **chosen, "intervals": _plain(limits)}
+    return scores
 
 
 def pooled_counts(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> dict[str, Any]:
@@ -65,22 +139,84 @@ def pooled_counts(probabilities: NDArray[np.floating], labels: NDArray[np.intege
     }
 
 
-def per_class(matrix: NDArray[np.integer], classes: Sequence[str]) -> dict[str, dict[str, float | int | None]]:
-    """Return sensitivity, specificity, precision and support of each class from a confusion matrix (C, C).
+def per_class(outputs: Outputs, classes: Sequence[str], groups: NDArray[np.intp]) -> dict[str, dict[str, Any]]:
+    """Return the scores of each class against the others, with their ``intervals``.
 
-    A class is predicted where it is the most probable one. A ratio without cases is None.
+    ``sensitivity``, ``specificity``, ``ppv`` (``precision``) and ``npv`` are of the most probable class, ``auroc`` and
+    ``average_precision`` of its probability.
+
+    Args:
+        outputs: Of N images.
+        classes: Names of the C classes.
+        groups: (N,) numbers of patients from 0.
     """
-    total = int(matrix.sum())
-    scores: dict[str, dict[str, float | int | None]] = {}
+    scores = {}
     for label, name in enumerate(classes):
-        support, predicted, hits = (int(n) for n in (matrix[label].sum(), matrix[:, label].sum(), matrix[label, label]))
+        truth = outputs.labels == label
+        probability = np.exp(outputs.log_probabilities[:, label])
+        rates, intervals = _rates(outputs.predicted == label, truth, groups)
+        intervals |= {
+            "precision": intervals["ppv"],
+            "auroc": auroc_interval(probability, truth, groups),
+            "average_precision": average_precision_interval(probability, truth, groups),
+        }
+        rankable = truth.any() and not truth.all()
         scores[name] = {
-            "sensitivity": _ratio(hits, support),
-            "specificity": _ratio(total - support - predicted + hits, total - support),
-            "precision": _ratio(hits, predicted),
-            "support": support,
+            **rates,
+            "precision": rates["ppv"],
+            "auroc": auroc(probability, truth),
+            "average_precision": float(average_precision(probability, truth)[0]) if rankable else None,
+            "support": int(truth.sum()),
+            "intervals": _plain(intervals),
         }
     return scores
+
+
+def _outputs(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Outputs:
+    spoilt = int((~np.isfinite(logits).all(axis=1)).sum())
+    if spoilt:
+        raise UserError(
+            f"The model gives {spoilt} of {len(labels)} images logits that are not finite numbers, so nothing can be "
+            "scored. Its training has diverged: lower model.learning_rate, or give trainer.precision=32."
+        )
+    return Outputs(log_softmax(np.asarray(logits, dtype=np.float64), axis=1), np.asarray(labels))
+
+
+def _overall(
+    outputs: Outputs, class_weights: Floats, groups: NDArray[np.intp]
+) -> tuple[dict[str, float | None], dict[str, Interval | None]]:
+    """Return the overall metrics and their resampled limits."""
+
+    def measure(weights: Floats, cells: Sequence[Floats]) -> dict[str, Floats]:
+        return overall_metrics(outputs, weights, class_weights, cells[0])
+
+    values = {name: float(value[0]) for name, value in measure(np.ones((1, len(groups))), [np.zeros(1)]).items()}
+    values = {name: value for name, value in values.items() if np.isfinite(value)}
+    intervals: dict[str, Interval | None] = {}
+    if resamplable(outputs.labels, groups):
+        resampled = resample(measure, outputs.labels, groups, outputs.num_classes)
+        intervals = {name: percentile_interval(resampled[name], value) for name, value in values.items()}
+        intervals["ece"] = calibration_error_interval(resampled["ece"], values["ece"], outputs, groups)
+    scores: dict[str, float | None] = {**values, "nll": values["loss"], "mcc": values.get("mcc")}
+    return scores, {**intervals, "nll": intervals.get("loss")}
+
+
+def _rates(
+    called: NDArray[np.bool_], truth: NDArray[np.bool_], groups: NDArray[np.intp]
+) -> tuple[dict[str, float | None], dict[str, Interval | None]]:
+    """Return sensitivity, specificity, PPV and NPV of a call (N,), and their limits."""
+    cases = {
+        "sensitivity": (called, truth),
+        "specificity": (~called, ~truth),
+        "ppv": (truth, called),
+        "npv": (~truth, ~called),
+    }
+    rates = {name: _ratio(int(hits[among].sum()), int(among.sum())) for name, (hits, among) in cases.items()}
+    return rates, {name: proportion_interval(hits[among], groups[among]) for name, (hits, among) in cases.items()}
+
+
+def _plain(intervals: Mapping[str, Interval | None]) -> dict[str, list[float]]:
+    return {name: list(limits) for name, limits in intervals.items() if limits is not None}
 
 
 def _ratio(part: int, whole: int) -> float | None:

@@ -1,8 +1,18 @@
+import json
+
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support
+from scipy.special import softmax
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    log_loss,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
 
-from covidnet.evaluation.scores import pooled_counts, score_outputs
+from covidnet.errors import UserError
+from covidnet.evaluation.scores import calibrated_scores, pooled_counts, score_outputs, threshold_scores
 
 CLASSES = ["COVID-19", "NORMAL", "Viral Pneumonia"]
 
@@ -76,3 +86,118 @@ def test_rows_of_the_confusion_matrix_are_the_true_class():
     scores = score_outputs(logits, np.array([0, 0]), CLASSES, np.ones(3))
     assert scores["confusion_matrix"] == [[0, 2, 0], [0, 0, 0], [0, 0, 0]]
     assert scores["per_class"]["NORMAL"]["sensitivity"] is None  # no NORMAL image: undefined, not 0
+
+
+def drawn(images, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(images) % 3
+    return rng.normal(size=(images, 3)) + 2 * np.eye(3)[labels], labels
+
+
+def test_ranking_scores_agree_with_scikit_learn():
+    logits, labels = drawn(150)
+    scores = score_outputs(logits, labels, CLASSES, np.ones(3))
+    probabilities = softmax(logits, axis=1)
+    for label, name in enumerate(CLASSES):
+        own, truth = scores["per_class"][name], labels == label
+        assert own["auroc"] == pytest.approx(roc_auc_score(truth, probabilities[:, label]))
+        assert own["average_precision"] == pytest.approx(average_precision_score(truth, probabilities[:, label]))
+        assert own["ppv"] == own["precision"]
+        called = logits.argmax(axis=1) == label
+        assert own["npv"] == pytest.approx(np.mean(~truth[~called]))
+
+
+def test_every_metric_has_an_interval_that_holds_it():
+    scores = score_outputs(*drawn(120), CLASSES, np.array([5.0, 0.7, 0.7]))
+    overall = {"loss", "nll", "weighted_loss", "accuracy", "balanced_accuracy", "mcc", "macro_f1", "brier", "ece"}
+    assert set(scores["intervals"]) == {*overall, "precision", "recall"}
+    for part in (scores, *scores["per_class"].values()):
+        for metric, (low, high) in part["intervals"].items():
+            assert low <= part[metric] <= high, metric
+            assert low < high, metric
+    per_class = {"sensitivity", "specificity", "ppv", "npv", "precision", "auroc", "average_precision"}
+    assert set(scores["per_class"]["NORMAL"]["intervals"]) == per_class
+    assert scores["nll"] == scores["loss"]
+
+
+def test_scores_are_plain_and_repeat():
+    first, second = (json.dumps(score_outputs(*drawn(60), CLASSES, np.ones(3)), allow_nan=False) for _ in range(2))
+    assert first == second
+
+
+def test_a_split_without_errors_leaves_doubt():
+    logits = 9.0 * np.eye(3)[np.arange(120) % 3]
+    scores = score_outputs(logits, np.arange(120) % 3, CLASSES, np.ones(3))
+    for metric in ("accuracy", "balanced_accuracy", "mcc", "macro_f1"):
+        low, high = scores["intervals"][metric]
+        assert 0.93 < low < 0.99
+        assert high == scores[metric] == 1.0
+    assert scores["per_class"]["COVID-19"]["intervals"]["sensitivity"][0] == pytest.approx(0.912, abs=5e-4)
+
+
+def test_patients_widen_the_intervals():
+    logits, labels = (np.repeat(part, 3, axis=0) for part in drawn(120))
+    patients = np.repeat(np.arange(120), 3)
+    alone, together = (score_outputs(logits, labels, CLASSES, np.ones(3), groups) for groups in (None, patients))
+    assert together["confusion_matrix"] == alone["confusion_matrix"]
+    for metric in alone["intervals"]:
+        assert np.ptp(together["intervals"][metric]) > 1.3 * np.ptp(alone["intervals"][metric]), metric
+
+
+def test_a_class_without_cases_has_none_and_no_interval():
+    logits, labels = drawn(60)
+    kept = labels < 2
+    scores = score_outputs(logits[kept], labels[kept], CLASSES, np.ones(3))
+    absent = scores["per_class"]["Viral Pneumonia"]
+    for metric in ("sensitivity", "auroc", "average_precision"):
+        assert absent[metric] is None
+        assert metric not in absent["intervals"]
+    assert absent["specificity"] is not None
+    assert scores["mcc"] is not None
+
+
+def test_images_of_one_class_have_no_correlation():
+    logits, labels = drawn(60)
+    kept = labels == 0
+    scores = score_outputs(logits[kept], labels[kept], CLASSES, np.ones(3))
+    assert scores["mcc"] is None
+    assert "mcc" not in scores["intervals"]
+    assert scores["balanced_accuracy"] == scores["accuracy"]
+
+
+def test_one_patient_has_few_intervals_and_wide_ones():
+    scores = score_outputs(*drawn(30), CLASSES, np.ones(3), np.zeros(30, dtype=int))
+    assert set(scores["intervals"]) == {"accuracy", "precision", "recall"}
+    assert np.ptp(scores["intervals"]["accuracy"]) > 0.6
+    json.dumps(scores, allow_nan=False)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_logits_that_are_no_numbers_are_refused(bad):
+    logits, labels = drawn(30)
+    logits[[3, 7], 1] = bad
+    with pytest.raises(UserError, match=r"2 of 30 images .* model\.learning_rate"):
+        score_outputs(logits, labels, CLASSES, np.ones(3))
+
+
+def test_calibrated_scores_are_those_of_the_divided_logits():
+    logits, labels = drawn(90)
+    plain = score_outputs(logits / 2.5, labels, CLASSES, np.ones(3))
+    scores = calibrated_scores(logits, labels, 2.5)
+    assert scores["temperature"] == 2.5
+    for metric in ("loss", "nll", "brier", "ece"):
+        assert scores[metric] == plain[metric]
+        assert scores["intervals"][metric] == plain["intervals"][metric]
+
+
+def test_scores_at_the_threshold_that_decides_between_two_classes_are_the_plain_ones():
+    logits, labels = drawn(90)
+    logits, labels = logits[labels < 2, :2], labels[labels < 2]
+    thresholds = {"COVID-19": 0.5, "NORMAL": None}
+    scores = threshold_scores(softmax(logits, axis=1), labels, thresholds)
+    plain = score_outputs(logits, labels, list(thresholds), np.ones(2))["per_class"]["COVID-19"]
+    assert list(scores) == ["COVID-19"]
+    assert scores["COVID-19"]["threshold"] == 0.5
+    for metric in ("sensitivity", "specificity"):
+        assert scores["COVID-19"][metric] == plain[metric]
+        assert scores["COVID-19"]["intervals"][metric] == plain["intervals"][metric]

@@ -1,0 +1,149 @@
+"""How often the 95 % intervals hold the truth: simulated test splits, the intervals that the product reports.
+
+python -m bench.coverage
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from covidnet.evaluation.bootstrap import percentile_interval, resample
+from covidnet.evaluation.intervals import Interval, auroc_interval, groups_of, proportion_interval
+from covidnet.evaluation.metrics import confusion_metrics
+
+PER_PATIENT = 3
+CORRELATION = 0.5  # within a patient
+
+Draw = Callable[[np.random.Generator], Interval | None]
+
+
+class Row(NamedTuple):
+    """One kind of simulated split."""
+
+    metric: str
+    images: str
+    patients: str
+    truth: float
+    draw: Draw
+
+
+def patients_of(count: int, per_patient: int) -> NDArray[np.intp]:
+    """Return the patient of each of ``count`` images, the last with what remains."""
+    return np.arange(count) // per_patient
+
+
+def proportion(rate: float, count: int, per_patient: int) -> Draw:
+    """Return how to draw the limits of a proportion; rates of patients follow a beta distribution."""
+    groups = patients_of(count, per_patient)
+    concentration = (1 - CORRELATION) / CORRELATION
+
+    def draw(rng: np.random.Generator) -> Interval | None:
+        rates = rate
+        if per_patient > 1:
+            rates = rng.beta(rate * concentration, (1 - rate) * concentration, groups[-1] + 1)[groups]
+        return proportion_interval(rng.random(count) < rates, groups)
+
+    return draw
+
+
+def area(truth: float, positives: int, negatives: int, per_patient: int, spread: float) -> Draw:
+    """Return how to draw the limits of an AUROC: normal scores, those of positives ``spread`` times as wide."""
+    sides = [patients_of(count, per_patient) for count in (positives, negatives)]
+    groups = np.concatenate([sides[0], sides[1] + sides[0][-1] + 1])
+    present = np.arange(positives + negatives) < positives
+    shift = np.hypot(1, spread) * norm.ppf(truth)
+
+    def draw(rng: np.random.Generator) -> Interval | None:
+        scores = rng.normal(size=len(groups))
+        if per_patient > 1:
+            scores = np.sqrt(1 - CORRELATION) * scores
+            scores += np.sqrt(CORRELATION) * rng.normal(size=groups[-1] + 1)[groups]
+        return auroc_interval(np.where(present, scores * spread + shift, scores), present, groups)
+
+    return draw
+
+
+def resampled(metric: str, matrix: NDArray[np.float64], per_patient: int) -> tuple[float, Draw]:
+    """Return the truth and how to draw the limits of a metric of a confusion matrix whose rows are expected counts."""
+    counts = matrix.sum(axis=1).round().astype(int)
+    chances = matrix / counts[:, None]
+    labels = np.repeat(np.arange(len(counts)), counts)
+    groups = groups_of(
+        np.concatenate([label * 1000 + patients_of(n, per_patient) for label, n in enumerate(counts)]), labels.size
+    )
+    first = np.unique(groups, return_index=True)[1]
+    truth = float(confusion_metrics(matrix[None])[metric][0])
+
+    def draw(rng: np.random.Generator) -> Interval | None:
+        predicted = (rng.random((len(labels), 1)) > chances[labels].cumsum(axis=1)[:, :-1]).sum(axis=1)
+        alike = rng.random(groups.max() + 1) < (CORRELATION if per_patient > 1 else 0)
+        predicted = np.where(alike[groups], predicted[first][groups], predicted)
+        cells = np.eye(matrix.size)[labels * len(counts) + predicted]
+
+        def measure(weights: NDArray[np.float64], extra: list[NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+            return confusion_metrics((weights @ cells).reshape(-1, *matrix.shape) + extra[0])
+
+        estimate = float(confusion_metrics(cells.sum(axis=0).reshape(1, *matrix.shape))[metric][0])
+        seed = int(rng.integers(2**32))
+        return percentile_interval(
+            resample(measure, labels, groups, len(counts), resamples=500, seed=seed)[metric], estimate
+        )
+
+    return truth, draw
+
+
+def rows() -> Iterator[Row]:
+    """Yield what is simulated."""
+    for per_patient in (1, PER_PATIENT):
+        patients = "1" if per_patient == 1 else f"{per_patient}, correlation {CORRELATION}"
+        for count in (40, 120):
+            for rate in (0.8, 0.85, 0.9, 0.95):
+                yield Row("accuracy, sensitivity", f"{count}", patients, rate, proportion(rate, count, per_patient))
+        for positives, negatives in ((40, 80), (40, 40), (120, 240)):
+            for truth in (0.8, 0.9, 0.95, 0.97):
+                for spread in (1.0, 2.0):
+                    name = "AUROC" if spread == 1 else "AUROC, uneven spread"
+                    draw = area(truth, positives, negatives, per_patient, spread)
+                    yield Row(name, f"{positives} + {negatives}", patients, truth, draw)
+        errors = np.array([[0.0, 0.03, 0.02], [0.06, 0.0, 0.04], [0.01, 0.03, 0.0]])
+        for count in (40, 120):
+            for share in (0.4, 1.0, 3.0):
+                matrix = count * (share * errors + np.diag(1 - share * errors.sum(axis=1)))
+                for metric in ("balanced_accuracy", "mcc", "macro_f1"):
+                    truth, draw = resampled(metric, matrix, per_patient)
+                    yield Row(metric.replace("_", " "), f"3 x {count}", patients, truth, draw)
+
+
+def coverage(truth: float, draw: Draw, splits: int, seed: int = 0) -> tuple[float, float]:
+    """Return the share of simulated splits whose interval holds the truth, and the mean width of the intervals."""
+    rng = np.random.default_rng(seed)
+    limits = np.array([draw(rng) for _ in range(splits)])
+    slack = 1e-12  # of rounding
+    held = (limits[:, 0] <= truth + slack) & (truth - slack <= limits[:, 1])
+    return float(held.mean()), float(np.diff(limits).mean())
+
+
+def main() -> None:
+    """Simulate and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--splits", type=int, default=5000, help="simulated for each row; a tenth where resampled")
+    parser.add_argument("--only", default="", help="metrics whose name begins so, as AUROC")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    line = "{:<22} {:>9}  {:<18} {:>6} {:>8} {:>6}".format
+    print(line("metric", "images", "images a patient", "truth", "coverage", "width"), flush=True)
+    for row in rows():
+        if not row.metric.startswith(args.only):
+            continue
+        splits = args.splits if row.metric.startswith(("accuracy", "AUROC")) else args.splits // 10
+        held, width = coverage(row.truth, row.draw, splits, args.seed)
+        numbers = f"{row.truth:.3f}", f"{100 * held:.1f} %", f"{width:.3f}"
+        print(line(row.metric, row.images, row.patients, *numbers), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Whether one model is better than another: paired on the same images, or each on images of its own."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+from covidnet.evaluation.bootstrap import mirrored_interval, percentile_interval, resamplable, resample
+from covidnet.evaluation.intervals import LEVEL, Interval, groups_of
+from covidnet.evaluation.metrics import Floats, Outputs, overall_metrics
+
+METRICS = ("accuracy", "balanced_accuracy", "mcc", "macro_f1", "nll", "brier", "ece")
+
+
+def compare_outputs(
+    first: NDArray[np.floating],
+    second: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    groups: NDArray[np.integer] | None = None,
+) -> dict[str, Any]:
+    """Compare two models on the same images.
+
+    Args:
+        first: (N, C) probabilities of the first model.
+        second: (N, C) probabilities of the second model, of the same images.
+        labels: (N,) in 0 .. C - 1.
+        groups: (N,) a number for each patient or group of duplicates; every image is its own where left out.
+
+    Returns:
+        ``metrics``: of each overall metric ``first``, ``second``, their ``difference`` (second - first) and its
+        ``interval``, by 2,000 resamples of patients; ``mcnemar``; ``real``, whether both tell the models' accuracies
+        apart; and ``sentence``, which says so. A metric without a case is left out; ``interval`` is None where all
+        images of a class are of one patient.
+    """
+    patients = groups_of(groups, len(labels))
+    tiny = np.finfo(np.float64).tiny  # a probability of 0 is one that was rounded
+    models = [Outputs(np.log(np.maximum(p, tiny, dtype=np.float64)), labels) for p in (first, second)]
+
+    def measure(weights: Floats, cells: list[Floats]) -> dict[str, Floats]:
+        """Return each metric of both models, (B, 2)."""
+        ones = np.ones(models[0].num_classes)
+        measured = [overall_metrics(model, weights, ones, own) for model, own in zip(models, cells, strict=True)]
+        named = [metrics | {"nll": metrics["loss"]} for metrics in measured]
+        return {name: np.stack([metrics[name] for metrics in named], axis=1) for name in METRICS}
+
+    values = measure(np.ones((1, len(labels))), [np.zeros(1)] * 2)
+    known = resamplable(labels, patients)
+    resampled = resample(measure, labels, patients, models[0].num_classes, models=2) if known else None
+    metrics: dict[str, dict[str, Any]] = {}
+    for name, ((one, two),) in values.items():
+        if np.isfinite([one, two]).all():
+            difference = float(two - one)
+            limits_of = mirrored_interval if name == "ece" else percentile_interval
+            limits = limits_of(np.diff(resampled[name])[:, 0], difference) if resampled else None
+            metrics[name] = {
+                "first": float(one),
+                "second": float(two),
+                "difference": difference,
+                "interval": list(limits) if limits else None,
+            }
+    right = [model.predicted == labels for model in models]
+    test = mcnemar(*(np.bincount(patients, hits) for hits in right))
+    accuracy = metrics["accuracy"]
+    interval = accuracy["interval"]
+    real = test["p_value"] < 1 - LEVEL and (interval is None or not interval[0] <= 0 <= interval[1])
+    return {"metrics": metrics, "mcnemar": test, "real": real, "sentence": _sentence(accuracy, test, real, len(labels))}
+
+
+def mcnemar(first: NDArray[np.number], second: NDArray[np.number]) -> dict[str, Any]:
+    """Return McNemar's exact test (McNemar 1947): on which units one model was right more often than the other.
+
+    Args:
+        first: (G,) images that the first model got right of each patient; 0 or 1 where each has one image.
+        second: (G,) the same of the second model.
+
+    Returns:
+        ``first_better`` and ``second_better``, numbers of patients, and the two-sided ``p_value``.
+    """
+    first_better, second_better = int((first > second).sum()), int((second > first).sum())
+    unlike = first_better + second_better
+    p_value = float(binomtest(first_better, unlike).pvalue) if unlike else 1.0
+    return {"first_better": first_better, "second_better": second_better, "p_value": p_value}
+
+
+def difference_interval(first: float, first_interval: Interval, second: float, second_interval: Interval) -> Interval:
+    """Return the limits of ``second - first``, measured on different images, from those of each.
+
+    The distances of each limit from its value add by squares (Newcombe 1998; Zou and Donner 2008, MOVER).
+    """
+    difference = second - first
+    return (
+        difference - math.hypot(second - second_interval[0], first_interval[1] - first),
+        difference + math.hypot(second_interval[1] - second, first - first_interval[0]),
+    )
+
+
+def _sentence(accuracy: dict[str, Any], test: dict[str, Any], real: bool, images: int) -> str:
+    difference = 100 * accuracy["difference"]
+    if accuracy["first"] == accuracy["second"]:
+        better = f"Both models are right on {100 * accuracy['first']:.1f} % of the {images} images"
+    else:
+        names = ("second", "first") if difference > 0 else ("first", "second")
+        better = (
+            f"The {names[0]} model is right on {100 * accuracy[names[0]]:.1f} % of the {images} images, "
+            f"the {names[1]} on {100 * accuracy[names[1]]:.1f} %"
+        )
+    limits = accuracy["interval"]
+    interval = f"95 % interval {100 * limits[0]:+.1f} to {100 * limits[1]:+.1f} points, " if limits else ""
+    verdict = "the difference is real" if real else "these images do not show a real difference"
+    return (
+        f"{better}: second minus first {difference:+.1f} points, {interval}exact McNemar p = {test['p_value']:.2g}; "
+        f"{verdict}."
+    )
