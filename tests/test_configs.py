@@ -76,7 +76,7 @@ def test_default_config_holds_the_tutorials_recipe(capsys):
     assert (stopping["monitor"], stopping["patience"], stopping["min_delta"]) == ("val_loss", 5, 0.01)
     assert (printed["checkpoint"]["monitor"], printed["checkpoint"]["save_top_k"]) == ("val_loss", 1)
     assert (data["seed"], data["val_fraction"], data["test_per_class"]) == (28, 0.2, 40)
-    assert model["init_args"] == {"dropout": 0.5, "learning_rate": 1e-3}
+    assert model["init_args"] == {"dropout": 0.5, "learning_rate": 1e-3, "capture": "auto"}
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}-{path.stem}")
