@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
 
 from covidnet.args import TRAINING, CommandLine
 from covidnet.errors import UserError
+from covidnet.models.classifier import Classifier
 from covidnet.trainer import SPLIT
 
-BEGINNING = ("pretrained", "weights")  # where training began from, which no longer matters
+FREE = ("pretrained", "weights", "capture")  # where training began from, and how fast it goes: it may change
 KEY = "covidnet"  # the one key under which a checkpoint holds what is ours, plain types only
 PREPROCESSING = ("image_size", "interpolation", "classes")  # the weights know no other
 DIVISION = ("seed", "val_fraction", "test_per_class", "test_root")  # changed in mid-training, they would leak
@@ -60,6 +62,17 @@ def read_recipe(checkpoint: Path) -> dict[str, Any]:
     return recipe
 
 
+def load_model(checkpoint: Path) -> Classifier:
+    """Return the model of a checkpoint, on the CPU, in evaluation mode.
+
+    Raises:
+        UserError: As ``read_recipe``.
+    """
+    path = read_recipe(checkpoint)["model"]["class_path"]
+    kind: type[Classifier] = resolve_name(path)
+    return kind.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True).eval()
+
+
 def recipe_layer(recipe: Mapping[str, Any], checkpoint: Path, typed: CommandLine) -> dict[str, Any]:
     """Return the configuration that lies between the defaults and what was typed.
 
@@ -92,7 +105,7 @@ def refuse_changes(config: Mapping[str, Any], recipe: Mapping[str, Any], typed: 
     fixed = (*PREPROCESSING, *(DIVISION if typed.command in TRAINING else ()))
     recorded = {
         "data": {key: data[key] for key in fixed if key in data},
-        "model": {key: value for key, value in recipe["model"]["init_args"].items() if key not in BEGINNING},
+        "model": {key: value for key, value in recipe["model"]["init_args"].items() if key not in FREE},
     }
     for section, values in recorded.items():
         for key, value in values.items():
