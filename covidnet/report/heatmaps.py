@@ -1,0 +1,70 @@
+"""Where in an image a model looks: Grad-CAM, and the share of its heat inside a region."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from captum.attr import LayerGradCam
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+Heat = NDArray[np.float32]  # (H, W), 0 and above
+Region = NDArray[np.bool_]  # (H, W)
+
+
+class FeatureMap(NamedTuple):
+    """A layer of a model whose output is a map of the image, (B, channels, side, side)."""
+
+    name: str
+    layer: nn.Module
+    side: int
+
+
+def last_feature_map(model: nn.Module, images: Tensor) -> FeatureMap:
+    """Return the last layer that still says where in the image something is.
+
+    That is the last one to finish whose output is ``(B, channels, side, side)`` with a side above 1. A backbone whose
+    last layers give no such output, as a transformer, is met at its last convolution.
+
+    Raises:
+        ValueError: Where no layer gives one.
+    """
+    names = {module: name for name, module in model.named_modules() if name}
+    found: list[FeatureMap] = []
+
+    def note(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+        if isinstance(output, Tensor) and output.dim() == 4 and output.shape[2] == output.shape[3] > 1:
+            found.append(FeatureMap(names[module], module, output.shape[2]))
+
+    hooks = [module.register_forward_hook(note) for module in names]
+    try:
+        with torch.no_grad():
+            model(images[:1])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not found:
+        raise ValueError("no layer of this model keeps a map of the image")
+    return found[-1]
+
+
+def grad_cam(model: nn.Module, layer: nn.Module, images: Tensor, targets: Tensor) -> NDArray[np.float32]:
+    """Return what speaks for the classes ``targets`` (B,) in ``images`` (B, 3, H, W), as (B, H, W).
+
+    The positive part of ``layer``'s channels, weighted by their mean gradients, enlarged to the image (Selvaraju et al.
+    2017, arXiv:1610.02391). Each map is scaled to a maximum of 1, or is all 0 where nothing speaks for the class.
+    """
+    # With a frozen backbone no weight asks for gradients, so that the images must.
+    images = images.detach().requires_grad_()
+    heat = LayerGradCam(model, layer).attribute(images, target=targets, relu_attributions=True).detach()
+    heat = F.interpolate(heat, size=images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
+    peak = heat.amax(dim=(1, 2), keepdim=True)
+    scaled: NDArray[np.float32] = torch.where(peak > 0, heat / peak, heat).float().numpy()
+    return scaled
+
+
+def heat_share(heat: Heat, region: Region) -> float | None:
+    """Return the share of ``heat`` that lies inside ``region``, or None where there is no heat."""
+    total = float(heat.sum(dtype=np.float64))
+    return float(heat[region].sum(dtype=np.float64)) / total if total > 0 else None
