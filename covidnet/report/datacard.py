@@ -20,10 +20,10 @@ Table = dict[str, dict[str, int]]  # row -> column -> images
 
 
 class Sizes(NamedTuple):
-    """Width and height in pixels of a class's files: smallest, median, largest."""
+    """Width and height in pixels of a class's files: smallest, median and largest, or the one that all have."""
 
-    width: tuple[int, int, int]
-    height: tuple[int, int, int]
+    width: list[int]
+    height: list[int]
 
 
 class Links(NamedTuple):
@@ -98,6 +98,5 @@ def _sizes(data: RadiographyDataModule, paths: Sequence[str]) -> Sizes | None:
             sizes.append(image.size)
     if not sizes:
         return None
-    low, middle, high = np.quantile(np.array(sizes), (0, 0.5, 1), axis=0, method="nearest")
-    width, height = (tuple(int(n) for n in ends) for ends in zip(low, middle, high, strict=True))
-    return Sizes(width, height)  # type: ignore[arg-type]  # three of each
+    ends = np.quantile(np.array(sizes), (0, 0.5, 1), axis=0, method="nearest").T.tolist()
+    return Sizes(*(values if values[0] < values[2] else values[:1] for values in ends))

@@ -3,12 +3,15 @@
 import io
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import matplotlib as mpl
 import numpy as np
+from cycler import cycler
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
@@ -44,13 +47,13 @@ _STYLE = {
     "legend.frameon": False,
     "legend.handlelength": 2.4,
     "legend.fontsize": 8.5,
-    "axes.prop_cycle": mpl.cycler(color=_COLOURS),
+    "axes.prop_cycle": cycler(color=_COLOURS),
 }
 
 
 def training_curves(history: History, metric: str, best_epoch: int | None, alt: str) -> Markup | None:
     """Draw ``train_<metric>`` and ``val_<metric>`` by epoch, or nothing where neither was logged."""
-    with mpl.rc_context(_STYLE):
+    with _style():
         figure, axes = _axes()
         shown = [name for name in ("train", "val") if history.get(f"{name}_{metric}")]
         for number, name in enumerate(shown):
@@ -62,7 +65,7 @@ def training_curves(history: History, metric: str, best_epoch: int | None, alt: 
             return None
         if best_epoch:
             axes.axvline(best_epoch, color=_INK, linewidth=0.8, linestyle=(0, (2, 2)), label="best epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel="epoch", ylabel=metric)
         axes.legend()
         return _svg(figure, f"training-{metric}", alt)
@@ -70,7 +73,7 @@ def training_curves(history: History, metric: str, best_epoch: int | None, alt: 
 
 def roc(labels: NDArray[np.int64], probabilities: NDArray[np.float64], classes: Sequence[str], alt: str) -> Markup:
     """Draw each class against the rest: sensitivity by false alarms."""
-    with mpl.rc_context(_STYLE):
+    with _style():
         figure, axes = _axes(square=True)
         for number, name in enumerate(classes):
             truth = labels == number
@@ -88,7 +91,7 @@ def precision_recall(
     labels: NDArray[np.int64], probabilities: NDArray[np.float64], classes: Sequence[str], alt: str
 ) -> Markup:
     """Draw each class against the rest: positive predictive value by sensitivity."""
-    with mpl.rc_context(_STYLE):
+    with _style():
         figure, axes = _axes(square=True)
         for number, name in enumerate(classes):
             truth = labels == number
@@ -107,7 +110,7 @@ def reliability(labels: NDArray[np.int64], outputs: dict[str, NDArray[np.float64
 
     Bins hold equal widths of probability; the bars are Wilson's 95 % intervals of their cases.
     """
-    with mpl.rc_context(_STYLE):
+    with _style():
         figure, axes = _axes(square=True)
         axes.plot([0, 1], [0, 1], color=_INK, linewidth=0.7, linestyle=(0, (2, 2)), label="ideal")
         for number, (name, probabilities) in enumerate(outputs.items()):
@@ -137,6 +140,10 @@ def reliability_bins(
         rows.append((confidence[chosen].mean(), hits / cases, min(interval.low, hits / cases), interval.high))
     centre, share, low, high = np.array(rows, dtype=np.float64).T
     return centre, share, low, np.maximum(high, share)
+
+
+def _style() -> AbstractContextManager[None]:
+    return mpl.rc_context(_STYLE)  # type: ignore[arg-type]  # each key by a type of its own
 
 
 def _axes(*, square: bool = False) -> tuple[Figure, Axes]:

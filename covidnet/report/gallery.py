@@ -77,7 +77,7 @@ def make_gallery(run: Run, predictions: Predictions, data: RadiographyDataModule
 
     Raises:
         UnreadableImageError: Where an image is no longer there.
-        ValueError: Where the model keeps no map of the image.
+        UserError: Where the model keeps no map of the image.
     """
     typical, errors = choose(predictions, len(run.classes))
     sample = sampled(predictions, len(run.classes))

@@ -5,9 +5,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from captum.attr import LayerGradCam
+from captum.attr import LayerGradientXActivation
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from covidnet.errors import UserError
 
 Heat = NDArray[np.float32]  # (H, W), 0 and above
 Region = NDArray[np.bool_]  # (H, W)
@@ -28,7 +30,7 @@ def last_feature_map(model: nn.Module, images: Tensor) -> FeatureMap:
     last layers give no such output, as a transformer, is met at its last convolution.
 
     Raises:
-        ValueError: Where no layer gives one.
+        UserError: Where no layer gives one.
     """
     names = {module: name for name, module in model.named_modules() if name}
     found: list[FeatureMap] = []
@@ -45,19 +47,25 @@ def last_feature_map(model: nn.Module, images: Tensor) -> FeatureMap:
         for hook in hooks:
             hook.remove()
     if not found:
-        raise ValueError("no layer of this model keeps a map of the image")
+        raise UserError(
+            f"No layer of {type(model).__name__} keeps a map of the image, so Grad-CAM has nothing to show."
+        )
     return found[-1]
 
 
 def grad_cam(model: nn.Module, layer: nn.Module, images: Tensor, targets: Tensor) -> NDArray[np.float32]:
     """Return what speaks for the classes ``targets`` (B,) in ``images`` (B, 3, H, W), as (B, H, W).
 
-    The positive part of ``layer``'s channels, weighted by their mean gradients, enlarged to the image (Selvaraju et al.
-    2017, arXiv:1610.02391). Each map is scaled to a maximum of 1, or is all 0 where nothing speaks for the class.
+    Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391) with each place of ``layer``'s map weighted by its own gradient
+    (HiResCAM; Draelos and Carin 2020, arXiv:2011.08891): the positive part of sum_c gradient * activation, enlarged to
+    the image. Where the map is averaged before the head the two are one; where it is flattened, as in ConvNet, a mean
+    gradient would point at places that the model does not use. Each map is scaled to a maximum of 1, or is all 0 where
+    nothing speaks for the class.
     """
     # With a frozen backbone no weight asks for gradients, so that the images must.
     images = images.detach().requires_grad_()
-    heat = LayerGradCam(model, layer).attribute(images, target=targets, relu_attributions=True).detach()
+    heat = LayerGradientXActivation(model, layer).attribute(images, target=targets).detach()
+    heat = heat.sum(dim=1, keepdim=True).relu()
     heat = F.interpolate(heat, size=images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
     peak = heat.amax(dim=(1, 2), keepdim=True)
     scaled: NDArray[np.float32] = torch.where(peak > 0, heat / peak, heat).float().numpy()

@@ -37,7 +37,8 @@ class Predictions:
     @property
     def predicted(self) -> NDArray[np.int64]:
         """The most probable class of each image (N,)."""
-        return self.probabilities.argmax(axis=1)
+        numbers: NDArray[np.int64] = self.probabilities.argmax(axis=1)
+        return numbers
 
 
 class Run:

@@ -50,7 +50,7 @@ def chance_verdict(scores: Mapping[str, Any], num_classes: int) -> Verdict | Non
         return None
     low, high = interval
     question = "Is it better than guessing?"
-    found = f"Balanced accuracy {_percent(scores['balanced_accuracy'])} [{_percent(low)} to {_percent(high)}]"
+    found = f"Balanced accuracy {_percent(scores['balanced_accuracy'])} [{100 * low:.1f} to {_percent(high)}]"
     if low > 1 / num_classes:
         return Verdict("PASS", question, f"Yes, on this test. {found}; guessing gives {_percent(1 / num_classes)}.")
     return Verdict("FAIL", question, f"Not shown. {found} reaches down to guessing, {_percent(1 / num_classes)}.")
@@ -90,7 +90,9 @@ def heat_verdict(heat: HeatShare | None) -> Verdict | None:
     if heat is None:
         return None
     question = "Does the model look at the lungs?"
-    sentence = f"{_percent(heat.mean)} of the heat lies inside the lungs, which take {_percent(heat.area)} of the image."
+    sentence = (
+        f"{_percent(heat.mean)} of the heat lies inside the lungs, which take {_percent(heat.area)} of the image."
+    )
     if heat.interval and heat.interval[0] > heat.area:
         return Verdict("PASS", question, f"More than by chance: {sentence}")
     return Verdict("WARN", question, f"Not more than by chance: {sentence}")
@@ -124,15 +126,15 @@ def outside_verdict(external: Mapping[str, Any] | None, command: str) -> Verdict
     if not drop or drop.get("value") is None or not drop.get("interval"):
         return Verdict("WARN", question, "Images from elsewhere were tested, but the drop cannot be stated.")
     low, high = drop["interval"]
-    found = f"balanced accuracy is {_points(drop['value'])} lower outside [{_points(low)} to {_points(high)}]"
+    found = f"balanced accuracy is {_points(drop['value'])} lower outside [{100 * low:.1f} to {_points(high)}]"
     if low > 0:
         return Verdict("FAIL" if drop["value"] >= LARGE_DROP else "WARN", question, f"No: {found}.")
     return Verdict("PASS", question, f"No drop was shown; the interval allows one of up to {_points(high)}.")
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f}\u00a0%"
 
 
 def _points(share: float) -> str:
-    return f"{100 * share:.1f} points"
+    return f"{100 * share:.1f}\u00a0points"
