@@ -4,8 +4,7 @@ BOX_HEIGHT, BOX_WIDTH = 0.75, 0.66  # shares of the image that the central box t
 
 
 def lung_box(height: int, width: int) -> tuple[int, int, int, int]:
-    """Return ``(top, bottom, left, right)`` of the central box that stands for the lungs, in pixels, ends
-    exclusive.
+    """Return ``(top, bottom, left, right)`` in pixels, ends exclusive, of the central box that stands for the lungs.
 
     After Maguolo and Nanni (2021, arXiv:2004.12823), who blacked out the centre of radiographs.
     """

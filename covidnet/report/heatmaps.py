@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from covidnet.errors import UserError
 
+DEEPEST = 2  # dots in a layer's name, as in network.1.layer4
 Heat = NDArray[np.float32]  # (H, W), 0 and above
 Region = NDArray[np.bool_]  # (H, W)
 
@@ -26,18 +27,20 @@ class FeatureMap(NamedTuple):
 def last_feature_map(model: nn.Module, images: Tensor) -> FeatureMap:
     """Return the last layer that still says where in the image something is.
 
-    That is the last one to finish whose output is ``(B, channels, side, side)`` with a side above 1. A backbone whose
-    last layers give no such output, as a transformer, is met at its last convolution.
+    That is the last one to finish whose output is ``(B, channels, side, side)`` with a side above 1, among the parts of
+    the network and of its backbone; what lies deeper is a branch or an attention that sees only some of it.
 
     Raises:
         UserError: Where no layer gives one.
     """
-    names = {module: name for name, module in model.named_modules() if name}
+    names = {module: name for name, module in model.named_modules() if name and name.count(".") <= DEEPEST}
     found: list[FeatureMap] = []
 
     def note(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-        if isinstance(output, Tensor) and output.dim() == 4 and output.shape[2] == output.shape[3] > 1:
-            found.append(FeatureMap(names[module], module, output.shape[2]))
+        if isinstance(output, Tensor) and output.dim() == 4:
+            _, channels, height, width = output.shape
+            if height == width > 1 and channels > images.shape[1]:  # with fewer it is the image, normalised
+                found.append(FeatureMap(names[module], module, width))
 
     hooks = [module.register_forward_hook(note) for module in names]
     try:

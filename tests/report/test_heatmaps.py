@@ -33,8 +33,15 @@ def test_the_last_map_of_a_network_is_found_whatever_it_is_built_of() -> None:
 
 
 def test_a_model_without_a_map_is_told() -> None:
-    with pytest.raises(UserError, match="keeps a map"):
-        last_feature_map(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2)), IMAGES)
+    transformer = InceptionV3(2, backbone="test_vit", pretrained=False).eval()
+    with pytest.raises(UserError, match="No layer of InceptionV3 keeps a map"):
+        last_feature_map(transformer, nn.functional.interpolate(IMAGES, 160))
+
+
+def test_a_branch_is_no_map_of_the_network() -> None:
+    model = InceptionV3(2, backbone="inception_v3", pretrained=False).eval()
+    found = last_feature_map(model, nn.functional.interpolate(IMAGES, 75))  # its last maps are of one pixel
+    assert (found.name, found.side) == ("network.1.Mixed_6e", 3)
 
 
 def test_heat_fits_the_images_even_of_a_frozen_backbone() -> None:
