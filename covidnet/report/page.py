@@ -203,11 +203,13 @@ def _gallery(run: Run, data: RadiographyDataModule | None) -> tuple[Gallery | No
         return None, "predictions.csv is not there, so the test images are not known."
     try:
         return make_gallery(run, run.predictions, data), None
-    except (UnreadableImageError, UserError, ImportError, AttributeError) as error:
+    except UnreadableImageError as error:
         return None, (
-            f"The images of the test could not be shown: {error} They were sought below {data.root}; a relative path "
-            "counts from the folder in which the command runs."
+            f"The images of the test could not be shown: one of them {error}. They were sought below {data.root}; a "
+            "relative path counts from the folder in which the command runs."
         )
+    except (UserError, ImportError, AttributeError) as error:
+        return None, str(error)
 
 
 def _verdicts(
