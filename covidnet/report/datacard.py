@@ -1,0 +1,102 @@
+"""What the images of a run are: counts by class, split and source, links between them, sizes."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from covidnet.data.metadata import linked_groups
+from covidnet.data.module import RadiographyDataModule
+from covidnet.data.split import SPLITS
+from covidnet.errors import UserError
+from covidnet.report.gallery import image_file
+
+UNKNOWN = "unknown"
+
+Table = dict[str, dict[str, int]]  # row -> column -> images
+
+
+class Sizes(NamedTuple):
+    """Width and height in pixels of a class's files: smallest, median and largest, or the one that all have."""
+
+    width: list[int]
+    height: list[int]
+
+
+class Links(NamedTuple):
+    """Images that belong together: of one patient, or near-duplicates of each other."""
+
+    table: str  # the file that says so
+    images: int  # linked to another one
+    groups: int  # of more than one image
+    astride: int  # groups with images on two sides of the split
+
+
+@dataclass(frozen=True)
+class DataCard:
+    """The data of a run; what could not be found out is None, with the reason in ``problem``."""
+
+    counts: Table  # split -> class
+    sources: Table | None  # class -> source
+    links: Links | None
+    sizes: dict[str, Sizes]
+    problem: str | None
+
+
+def make_data_card(
+    split: Sequence[Mapping[str, str]],
+    counts: Mapping[str, Mapping[str, int]],
+    classes: Sequence[str],
+    data: RadiographyDataModule | None,
+) -> DataCard:
+    """Describe the images that ``split`` (rows ``path, label, split``) names, which lie where ``data`` says."""
+    table = {name: dict(counts[name]) for name in SPLITS if name in counts}
+    if data is None or not split:
+        return DataCard(table, None, None, {}, None)
+    try:
+        metadata = data.metadata
+    except UserError as error:
+        return DataCard(table, None, None, {}, str(error))
+    paths = [row["path"] for row in split]
+    sources, links = None, None
+    if metadata:
+        sources = _by_source(split, classes, metadata.rows)
+        links = _links(str(metadata.file), split, linked_groups(paths, metadata.rows))
+    try:
+        sizes = {name: _sizes(data, [row["path"] for row in split if row["label"] == name]) for name in classes}
+    except (OSError, UnidentifiedImageError) as error:
+        return DataCard(table, sources, links, {}, f"An image cannot be opened: {error}")
+    return DataCard(table, sources, links, {name: found for name, found in sizes.items() if found}, None)
+
+
+def _by_source(split: Sequence[Mapping[str, str]], classes: Sequence[str], rows: Mapping[str, Any]) -> Table | None:
+    """Count the images of each class by source, or nothing where no source is known."""
+    found = Counter((row["label"], rows.get(row["path"], {}).get("source") or UNKNOWN) for row in split)
+    sources = sorted({source for _, source in found})
+    if sources == [UNKNOWN]:
+        return None
+    return {name: {source: found[name, source] for source in sources} for name in classes}
+
+
+def _links(table: str, split: Sequence[Mapping[str, str]], groups: Sequence[int]) -> Links:
+    sizes = Counter(groups)
+    sides: dict[int, set[str]] = {}
+    for row, group in zip(split, groups, strict=True):
+        sides.setdefault(group, set()).add(row["split"])
+    linked = [size for size in sizes.values() if size > 1]
+    return Links(table, sum(linked), len(linked), sum(len(names) > 1 for names in sides.values()))
+
+
+def _sizes(data: RadiographyDataModule, paths: Sequence[str]) -> Sizes | None:
+    """Read the sizes from the files' heads; no pixel is decoded."""
+    sizes = []
+    for path in paths:
+        with Image.open(image_file(data, path)) as image:
+            sizes.append(image.size)
+    if not sizes:
+        return None
+    ends = np.quantile(np.array(sizes), (0, 0.5, 1), axis=0, method="nearest").T.tolist()
+    return Sizes(*(values if values[0] < values[2] else values[:1] for values in ends))

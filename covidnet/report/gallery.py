@@ -1,0 +1,217 @@
+"""Test images with the heat of their predicted class: some of each class, and the worst errors."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.ndimage import binary_erosion, zoom
+from scipy.stats import bootstrap
+
+from covidnet.data.folder import IMAGES, MASKS
+from covidnet.data.image import Interpolation, decode, read
+from covidnet.data.module import RadiographyDataModule
+from covidnet.data.split import TEST_PREFIX
+from covidnet.lungs import lung_box
+from covidnet.report.heatmaps import Heat, Region, grad_cam, heat_share, last_feature_map
+from covidnet.report.run import Predictions, Run
+
+RANKS = (1 / 6, 1 / 2, 5 / 6)  # of the images shown of a class, ordered by the probability of their true class
+ERRORS = 6
+SAMPLED = 40  # images a class, evenly spaced, whose heat is averaged
+BATCH = 16
+SIDE = 224  # pixels of a picture on the page
+MASK_LEVEL = 127  # greys above it are lung
+QUALITY = 80  # of the JPEG pictures
+OPACITY = 0.55  # of the hottest pixel over the radiograph
+
+
+@dataclass(frozen=True)
+class Card:
+    """One image of the gallery."""
+
+    path: str
+    label: str
+    predicted: str
+    probability: float  # of the predicted class
+    share: float | None  # of the heat, inside the lungs
+    area: float  # share of the image that the lungs take
+    masked: bool  # the lungs are those of a mask, not of the central box
+    picture: str  # data URI
+    overlay: str  # data URI
+
+
+class HeatShare(NamedTuple):
+    """The heat of many images: its mean share inside the lungs, against the share of the image that they take."""
+
+    images: int
+    mean: float
+    interval: tuple[float, float] | None
+    area: float
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """What the page shows of the heat maps."""
+
+    layer: str
+    side: int  # of the layer's map
+    typical: dict[str, list[Card]]  # by class, all rightly classed
+    errors: list[Card]
+    wrong: int  # errors in all
+    shares: dict[str, HeatShare]  # by class
+    overall: HeatShare | None
+    masked: int  # images of the sample with a mask of their own
+    changed: int  # images that the checkpoint now classes otherwise than predictions.csv says
+
+
+def make_gallery(run: Run, predictions: Predictions, data: RadiographyDataModule) -> Gallery:
+    """Compute the heat of a sample of the test images and draw those that the page shows.
+
+    Raises:
+        UnreadableImageError: Where an image is no longer there.
+        UserError: Where the model keeps no map of the image.
+    """
+    typical, errors = choose(predictions, len(run.classes))
+    sample = sampled(predictions, len(run.classes))
+    needed = sorted({*sample, *errors, *(number for numbers in typical for number in numbers)})
+    files = {number: image_file(data, predictions.paths[number]) for number in needed}
+    model = run.load_model()
+    heats: dict[int, Heat] = {}
+    changed = 0
+    layer = last_feature_map(model, _load([files[needed[0]]], data.image_size, data.interpolation))
+    for start in range(0, len(needed), BATCH):
+        numbers = needed[start : start + BATCH]
+        images = _load([files[number] for number in numbers], data.image_size, data.interpolation)
+        with torch.no_grad():
+            targets = model(images).argmax(dim=1)
+        changed += int((targets.numpy() != predictions.predicted[numbers]).sum())
+        heats.update(zip(numbers, grad_cam(model, layer.layer, images, targets), strict=True))
+    regions = {number: lungs(files[number], data.image_size) for number in needed}
+    shares = {number: heat_share(heats[number], regions[number][0]) for number in needed}
+
+    def card(number: int) -> Card:
+        picture, overlay = draw(files[number], heats[number])
+        return Card(
+            predictions.paths[number],
+            run.classes[predictions.labels[number]],
+            run.classes[predictions.predicted[number]],
+            float(predictions.probabilities[number].max()),
+            shares[number],
+            float(regions[number][0].mean()),
+            regions[number][1],
+            picture,
+            overlay,
+        )
+
+    def summary(numbers: Sequence[int]) -> HeatShare | None:
+        heated = [(share, regions[number][0].mean()) for number in numbers if (share := shares[number]) is not None]
+        return _summary(*np.array(heated).T) if heated else None
+
+    by_class = {
+        name: summary([number for number in sample if predictions.labels[number] == label])
+        for label, name in enumerate(run.classes)
+    }
+    return Gallery(
+        layer=layer.name,
+        side=layer.side,
+        typical={name: [card(number) for number in typical[label]] for label, name in enumerate(run.classes)},
+        errors=[card(number) for number in errors],
+        wrong=int((predictions.predicted != predictions.labels).sum()),
+        shares={name: shown for name, shown in by_class.items() if shown},
+        overall=summary(sample),
+        masked=sum(regions[number][1] for number in sample),
+        changed=changed,
+    )
+
+
+def choose(predictions: Predictions, num_classes: int) -> tuple[list[list[int]], list[int]]:
+    """Return the numbers of the images to show: by rule, not by eye.
+
+    Of each class, of its rightly classed images in the order of their probability, those a sixth, a half and five
+    sixths of the way up; and the wrongly classed images whose wrong class was given the highest probability.
+    """
+    right = predictions.predicted == predictions.labels
+    sure = predictions.probabilities.max(axis=1)
+    typical = []
+    for label in range(num_classes):
+        numbers = np.flatnonzero(right & (predictions.labels == label))
+        ranked = numbers[np.argsort(sure[numbers], kind="stable")]
+        places = sorted({int(share * len(ranked)) for share in RANKS}) if len(ranked) else []
+        typical.append([int(ranked[place]) for place in places])
+    wrong = np.flatnonzero(~right)
+    return typical, [int(number) for number in wrong[np.argsort(-sure[wrong], kind="stable")][:ERRORS]]
+
+
+def sampled(predictions: Predictions, num_classes: int) -> list[int]:
+    """Return up to ``SAMPLED`` evenly spaced numbers of each class."""
+    numbers = []
+    for label in range(num_classes):
+        own = np.flatnonzero(predictions.labels == label)
+        if len(own):
+            places = np.linspace(0, len(own) - 1, min(SAMPLED, len(own))).round().astype(int)
+            numbers += [int(number) for number in own[places]]
+    return numbers
+
+
+def image_file(data: RadiographyDataModule, path: str) -> Path:
+    """Return where the image ``path`` of a split lies."""
+    if path.startswith(TEST_PREFIX) and data.test_folder:
+        return Path(data.test_folder.root) / path.removeprefix(TEST_PREFIX)
+    return data.root / path
+
+
+def lungs(file: Path, size: int) -> tuple[Region, bool]:
+    """Return the lungs of an image (size, size), and whether they are those of a mask file.
+
+    The later release keeps the mask of ``<class>/images/NAME`` in ``<class>/masks/NAME``; without one, the lungs are
+    taken to fill the central box.
+    """
+    if file.parent.name == IMAGES:
+        for folder in MASKS:
+            mask = file.parent.parent / folder / file.name
+            if mask.is_file():
+                return decode(read(mask), size, "nearest").max(axis=0) > MASK_LEVEL, True
+    top, bottom, left, right = lung_box(size, size)
+    region = np.zeros((size, size), dtype=np.bool_)
+    region[top:bottom, left:right] = True
+    return region, False
+
+
+def draw(file: Path, heat: Heat) -> tuple[str, str]:
+    """Return an image, and the same under its heat with the lungs outlined, as data URIs."""
+    grey = np.broadcast_to(decode(read(file), SIDE), (3, SIDE, SIDE)).transpose(1, 2, 0).astype(np.float64)
+    enlarged = zoom(heat, SIDE / len(heat), order=1).clip(0, 1)[..., None]
+    colours = 255 * mpl.colormaps["inferno"](enlarged[..., 0])[..., :3]
+    weight = OPACITY * enlarged**0.5  # the root keeps weak heat visible
+    overlay = (1 - weight) * grey + weight * colours
+    region, _ = lungs(file, SIDE)
+    overlay[region & ~binary_erosion(region, iterations=2)] = (255, 255, 255)
+    return _data_uri(grey), _data_uri(overlay)
+
+
+def _load(files: Sequence[Path], size: int, interpolation: Interpolation) -> torch.Tensor:
+    """Return images as the model was trained on them, (B, 3, H, W) in [0, 1]."""
+    pixels = [np.broadcast_to(decode(read(file), size, interpolation), (3, size, size)) for file in files]
+    return torch.from_numpy(np.stack(pixels)).float() / 255
+
+
+def _summary(shares: NDArray[np.float64], areas: NDArray[np.float64]) -> HeatShare:
+    interval = None
+    if len(shares) > 1:
+        found = bootstrap((shares,), np.mean, method="percentile", n_resamples=2000, rng=0).confidence_interval
+        interval = (float(found.low), float(found.high))
+    return HeatShare(len(shares), float(shares.mean()), interval, float(areas.mean()))
+
+
+def _data_uri(pixels: NDArray[np.float64]) -> str:
+    content = io.BytesIO()
+    Image.fromarray(np.rint(pixels).astype(np.uint8)).save(content, "JPEG", quality=QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode("ascii")

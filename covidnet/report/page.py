@@ -1,0 +1,336 @@
+"""Joins what the other files make of a run into one HTML page: ``write_report(run)``."""
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from scipy.special import softmax
+
+from covidnet import __version__
+from covidnet.data.image import UnreadableImageError
+from covidnet.data.module import RadiographyDataModule
+from covidnet.errors import UserError
+from covidnet.report import figures, verdicts
+from covidnet.report.checklist import answer, fill
+from covidnet.report.datacard import DataCard, make_data_card
+from covidnet.report.gallery import Gallery, make_gallery
+from covidnet.report.run import AUDIT, EXTERNAL, SHORTCUTS, Run
+
+REPORT = "report.html"
+MODEL_NAMES = {"best": "best epoch", "final": "last epoch", "test": "this checkpoint"}
+LEAST = 1e-12  # a probability of 0 in predictions.csv is taken as this one when its logarithm is needed
+
+# Metric -> (name, what it says). Those in PROPORTIONS are shown in per cent.
+OVERALL = {
+    "accuracy": ("Accuracy", "share of images whose most probable class is the right one"),
+    "balanced_accuracy": ("Balanced accuracy", "mean of the classes' sensitivities; guessing gives 1 / classes"),
+    "macro_f1": ("Macro F1", "mean of the classes' F1 scores"),
+    "mcc": ("Matthews correlation", "1 is faultless, 0 is guessing"),
+    "brier": ("Brier score", "squared error of the probabilities; lower is better"),
+    "ece": ("Calibration error (ECE)", "mean gap between probability and share of right answers; lower is better"),
+    "loss": ("Cross-entropy", "negative log-likelihood; lower is better"),
+    "weighted_loss": ("Weighted cross-entropy", "classes weighted as in training; lower is better"),
+}
+PER_CLASS = {
+    "sensitivity": ("Sensitivity", "found among those that have it"),
+    "specificity": ("Specificity", "ruled out among those that do not"),
+    "ppv": ("PPV", "right among those called so"),
+    "npv": ("NPV", "right among those not called so"),
+    "auroc": ("AUROC", "this class against the rest, over all thresholds"),
+    "average_precision": ("Average precision", "PPV over all sensitivities"),
+}
+POOLED = {
+    "true_positives": "true positives",
+    "false_positives": "false positives",
+    "true_negatives": "true negatives",
+    "false_negatives": "false negatives",
+    "precision": "precision",
+    "recall": "recall",
+}
+PROPORTIONS = {"accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "precision", "recall"}
+UNIT_SCALE = PROPORTIONS | {"macro_f1", "auroc", "average_precision"}  # from 0 to 1, higher is better: drawn as bars
+LUNGS_TEST = {
+    "whole": ("Whole image", "the model of this run"),
+    "lungs_covered": ("Lungs covered", "trained and tested without lungs"),
+    "lungs_only": ("Lungs only", "trained and tested on lungs alone"),
+    "covered_at_test": ("Covered at the test only", "the model of this run, tested without lungs"),
+}
+
+
+class Cell(NamedTuple):
+    """A metric as it is shown; ``low`` and ``high`` are None where no interval is known."""
+
+    text: str
+    interval: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class Row(NamedTuple):
+    """A line of a table of metrics."""
+
+    name: str
+    meaning: str
+    cells: list[Cell]
+
+
+def write_report(run: Path) -> Path:
+    """Write ``report.html`` into a run directory, whole or not at all; return its path.
+
+    The page holds all that it shows: it asks nothing of any network. What the run directory lacks is told on the page,
+    with the command that makes it.
+
+    Raises:
+        UserError: Where ``run`` is no directory of a finished run, or one of its files cannot be read.
+    """
+    file = run / REPORT
+    unfinished = file.with_name(f"{file.name}.{os.getpid()}")
+    # Names of files may hold bytes that are no UTF-8; the page shows a question mark for them.
+    unfinished.write_bytes(render(Run(run)).encode("utf-8", errors="replace"))
+    unfinished.replace(file)
+    return file
+
+
+def render(run: Run) -> str:
+    """Return the page of a run."""
+    environment = Environment(
+        loader=PackageLoader("covidnet.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    data, problem = _data(run)
+    card = make_data_card(run.split, run.results.get("counts", {}), run.classes, data)
+    gallery, gallery_problem = _gallery(run, data)
+    optional = {name.removesuffix(".json"): run.read_json(name) for name in (SHORTCUTS, AUDIT, EXTERNAL)}
+    commands = verdicts.commands(run.folder, str(data.root) if data else "ROOT")
+    found = _verdicts(run, card, gallery, optional, commands)
+    return environment.get_template("template.html.j2").render(
+        run=run,
+        name=f"{run.folder.absolute().parent.name} / {run.folder.absolute().name}",
+        notice=run.scores.get("notice", ""),
+        images=sum(values["support"] for values in run.scores["per_class"].values()),
+        verdicts=sorted(found, key=lambda verdict: verdicts.ORDER.index(verdict.level)),
+        worst=verdicts.worst(found),
+        model_names=MODEL_NAMES,
+        headline=[
+            (OVERALL[key][0].lower(), cell(run.scores, key))
+            for key in ("accuracy", "balanced_accuracy")
+            if key in run.scores
+        ],
+        overall=rows(OVERALL, list(run.models.values())),
+        per_class_metrics=[key for key in PER_CLASS if any(key in row for row in run.scores["per_class"].values())],
+        per_class_names=PER_CLASS,
+        pooled=POOLED,
+        cell=cell,
+        figures=_figures(run),
+        calibration=_calibration(run),
+        gallery=gallery,
+        gallery_problem=gallery_problem or problem,
+        card=card,
+        data=data,
+        shortcuts=optional["shortcuts"],
+        lungs_test=_lungs_test(optional["shortcuts"]),
+        audit=optional["audit"],
+        external=_external(optional["external"]),
+        commands=commands,
+        settings=_settings(run),
+        versions=_versions(run),
+        hashes=run.hashes(),
+        guidelines=fill(answer(run, card, gallery, optional)),
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        version=__version__,
+    )
+
+
+def cell(scores: Mapping[str, Any], key: str) -> Cell:
+    """Return the metric ``key`` of scores, with its interval where they hold one."""
+    value = scores.get(key)
+    if value is None:
+        return Cell("-", "")
+    ends = (scores.get("intervals") or {}).get(key)
+    if not ends:
+        return Cell(number(key, value), "", value)
+    low, high = ends
+    return Cell(number(key, value), f"{_bare(key, low)} to {_bare(key, high)}", value, low, high)
+
+
+def number(key: str, value: float) -> str:
+    """Write a metric: proportions in per cent, counts whole, the rest with three decimals."""
+    return f"{_bare(key, value)}\u00a0%" if key in PROPORTIONS else _bare(key, value)
+
+
+def rows(metrics: Mapping[str, tuple[str, str]], columns: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Return a line for each of ``metrics`` that a column knows."""
+    known = [key for key in metrics if any(column.get(key) is not None for column in columns)]
+    return [Row(*metrics[key], [_drawn(key, cell(column, key)) for column in columns]) for key in known]
+
+
+def _drawn(key: str, shown: Cell) -> Cell:
+    """Keep the ends of an interval only where a bar from 0 to 1 can show them."""
+    return shown if key in UNIT_SCALE else shown._replace(low=None, high=None)
+
+
+def _bare(key: str, value: float) -> str:
+    if key in PROPORTIONS:
+        return f"{100 * value:.1f}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+
+
+def _data(run: Run) -> tuple[RadiographyDataModule | None, str | None]:
+    """Return the data module of a run, or why there is none."""
+    if run.recipe is None:
+        return None, f"{run.checkpoint} is not there, so the model cannot be asked."
+    try:
+        return run.open_data(), None
+    except (ImportError, AttributeError, UserError) as error:
+        return None, f"The data of the run cannot be opened: {error}"
+
+
+def _gallery(run: Run, data: RadiographyDataModule | None) -> tuple[Gallery | None, str | None]:
+    """Return the heat maps of a run, or why there are none."""
+    if data is None:
+        return None, None
+    if run.predictions is None:
+        return None, "predictions.csv is not there, so the test images are not known."
+    try:
+        return make_gallery(run, run.predictions, data), None
+    except UnreadableImageError as error:
+        return None, (
+            f"The images of the test could not be shown: one of them {error}. They were sought below {data.root}; a "
+            "relative path counts from the folder in which the command runs."
+        )
+    except (UserError, ImportError, AttributeError) as error:
+        return None, str(error)
+
+
+def _verdicts(
+    run: Run, card: DataCard, gallery: Gallery | None, optional: Mapping[str, Any], commands: Mapping[str, str]
+) -> list[verdicts.Verdict]:
+    found = [
+        verdicts.chance_verdict(run.scores, len(run.classes)),
+        verdicts.size_verdict(run.scores),
+        verdicts.leak_verdict(card.links, commands["audit"]),
+        verdicts.audit_verdict(optional["audit"], commands["audit"]),
+        verdicts.shortcuts_verdict(optional["shortcuts"], commands["shortcuts"]),
+        verdicts.heat_verdict(gallery.overall if gallery else None),
+        verdicts.outside_verdict(optional["external"], commands["external"]),
+    ]
+    return [verdict for verdict in found if verdict]
+
+
+def _figures(run: Run) -> dict[str, Markup]:
+    """Return the figures that the run's files allow, by name."""
+    best_epoch = run.results.get("best_epoch")
+    drawn: dict[str, Markup | None] = {
+        f"training_{metric}": figures.training_curves(
+            run.history, metric, best_epoch, f"{metric} of training and validation images by epoch"
+        )
+        for metric in ("loss", "accuracy")
+    }
+    predictions = run.predictions
+    if predictions is not None:
+        labels, probabilities = predictions.labels, predictions.probabilities
+        names = ", ".join(run.classes)
+        drawn["roc"] = figures.roc(labels, probabilities, run.classes, f"Receiver operating characteristic of {names}")
+        drawn["precision_recall"] = figures.precision_recall(
+            labels, probabilities, run.classes, f"Precision by recall of {names}"
+        )
+        outputs = {"as trained": probabilities}
+        calibrated = run.scores.get("calibrated")
+        if calibrated:
+            scaled = softmax(np.log(np.maximum(probabilities, LEAST)) / calibrated["temperature"], axis=1)
+            outputs["after temperature scaling"] = scaled
+        drawn["reliability"] = figures.reliability(
+            labels, outputs, "Share of right answers by the probability of the chosen class, against the diagonal"
+        )
+    return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def _calibration(run: Run) -> list[Row]:
+    """Return the table before and after temperature scaling, empty where that was not done."""
+    calibrated = run.scores.get("calibrated")
+    if not calibrated:
+        return []
+    after = {"loss": calibrated.get("nll"), **calibrated}
+    intervals = calibrated.get("intervals") or {}
+    after["intervals"] = {**({"loss": intervals["nll"]} if "nll" in intervals else {}), **intervals}
+    return rows({key: OVERALL[key] for key in ("ece", "brier", "loss")}, [run.scores, after])
+
+
+def _lungs_test(shortcuts: Mapping[str, Any] | None) -> list[Row]:
+    if shortcuts is None:
+        return []
+    return [
+        Row(*names, [cell(shortcuts[key], metric) for metric in ("balanced_accuracy", "accuracy")])
+        for key, names in LUNGS_TEST.items()
+        if shortcuts.get(key)
+    ]
+
+
+def _external(external: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the tables inside against outside, overall and by class, and those of each source."""
+    if external is None:
+        return None
+    outside, inside = _flat(external), _flat(external.get("inside") or {})
+    drop = external.get("drop") or {}
+    sources = {name: _flat(scores) for name, scores in (external.get("per_source") or {}).items()}
+    shown = [key for key in OVERALL if any(scores.get(key) is not None for scores in sources.values())]
+    return {
+        "sides": [
+            (row, _drop(key, drop.get(key))) for key in OVERALL for row in rows({key: OVERALL[key]}, [inside, outside])
+        ],
+        "metrics": [OVERALL[key][0] for key in shown],
+        "sources": {name: [_drawn(key, cell(scores, key)) for key in shown] for name, scores in sources.items()},
+        "classes": {
+            name: rows(PER_CLASS, [inside.get("per_class", {}).get(name, {}), scores])
+            for name, scores in (external.get("per_class") or {}).items()
+        },
+    }
+
+
+def _flat(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Return scores with their ``overall`` metrics beside their ``intervals``."""
+    return {**scores, **(scores.get("overall") or {})}
+
+
+def _drop(key: str, drop: Mapping[str, Any] | None) -> Cell:
+    """Return how far a metric falls; that of a proportion in points of per cent."""
+    if not drop:
+        return Cell("-", "")
+    fallen = cell({key: drop.get("value"), "intervals": {key: drop.get("interval")}}, key)
+    return Cell(fallen.text.replace("%", "points"), fallen.interval)
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    """Return the settings that people look for, by their key."""
+    if run.config is None:
+        return {}
+    config = yaml.safe_load(run.config)
+    shown: dict[str, Any] = {"seed_everything": config.get("seed_everything")}
+    for section in ("model", "data"):
+        chosen = config.get(section) or {}
+        shown[section] = chosen.get("class_path")
+        shown.update({f"{section}.{key}": value for key, value in (chosen.get("init_args") or {}).items()})
+    for section, keys in {
+        "trainer": ("max_epochs", "accelerator", "devices", "precision"),
+        "early_stopping": ("monitor", "patience", "min_delta"),
+    }.items():
+        shown.update({f"{section}.{key}": (config.get(section) or {}).get(key) for key in keys})
+    return {key: value for key, value in shown.items() if value is not None}
+
+
+def _versions(run: Run) -> dict[str, str]:
+    """Return the versions that the run recorded; of covidnet at least where there is a checkpoint."""
+    versions = dict(run.results.get("versions") or {})
+    if run.recipe and "version" in run.recipe:
+        versions.setdefault("covidnet", run.recipe["version"])
+    return versions

@@ -1,0 +1,151 @@
+"""The files of a run directory -> plain values. Files that a run may lack become None."""
+
+import csv
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from covidnet.checkpoints import load_model, read_recipe
+from covidnet.data.module import RadiographyDataModule
+from covidnet.errors import UserError
+from covidnet.models.classifier import Classifier
+from covidnet.trainer import PREDICTIONS, RESULTS, SPLIT
+
+CHECKPOINT = Path("checkpoints", "best.ckpt")
+METRICS, CONFIG = "metrics.csv", "config.yaml"
+SHORTCUTS, AUDIT, EXTERNAL = "shortcuts.json", "audit.json", "external.json"
+MODELS = ("best", "final", "test")  # keys of results.json that hold scores; the first that is there is the one shown
+
+History = dict[str, list[tuple[int, float]]]  # column of metrics.csv -> (epoch from 1, value)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What ``predictions.csv`` says of N test images."""
+
+    paths: list[str]
+    labels: NDArray[np.int64]  # (N,) in 0 .. C - 1
+    probabilities: NDArray[np.float64]  # (N, C)
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """The most probable class of each image (N,)."""
+        numbers: NDArray[np.int64] = self.probabilities.argmax(axis=1)
+        return numbers
+
+
+class Run:
+    """A run directory.
+
+    Raises:
+        UserError: Where the folder holds no ``results.json`` of ours.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        results = self.read_json(RESULTS)
+        if results is None:
+            raise UserError(
+                f"{folder} holds no {RESULTS}. A report is made of a run's directory, such as runs/convnet/version_0, "
+                "whose run has finished."
+            )
+        self.models: dict[str, dict[str, Any]] = {name: results[name] for name in MODELS if name in results}
+        if not self.models:
+            raise UserError(f"{folder / RESULTS} holds no scores: none of the keys {', '.join(MODELS)}.")
+        self.results: dict[str, Any] = results
+        self.scores = next(iter(self.models.values()))
+        self.classes: list[str] = list(results.get("classes", self.scores["per_class"]))
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the best model is, if it is there."""
+        return self.folder / CHECKPOINT
+
+    @cached_property
+    def recipe(self) -> dict[str, Any] | None:
+        """How the best model and its data were made, as its checkpoint says."""
+        return read_recipe(self.checkpoint) if self.checkpoint.is_file() else None
+
+    @cached_property
+    def predictions(self) -> Predictions | None:
+        """The test images and what the model said of them."""
+        rows = self.read_table(PREDICTIONS)
+        if not rows:
+            return None
+        number = {name: label for label, name in enumerate(self.classes)}
+        return Predictions(
+            [row["path"] for row in rows],
+            np.array([number[row["label"]] for row in rows], dtype=np.int64),
+            np.array([[float(row[f"prob_{name}"]) for name in self.classes] for row in rows]),
+        )
+
+    @cached_property
+    def split(self) -> list[dict[str, str]]:
+        """The rows ``path, label, split``; none where the run did not train."""
+        return self.read_table(SPLIT)
+
+    @cached_property
+    def history(self) -> History:
+        """What was logged for each epoch; of an epoch that was trained twice, the last."""
+        epochs: dict[str, dict[int, float]] = {}
+        for row in self.read_table(METRICS):
+            for name, value in row.items():
+                if name not in ("epoch", "step") and value:
+                    epochs.setdefault(name, {})[int(row["epoch"]) + 1] = float(value)
+        return {name: sorted(values.items()) for name, values in epochs.items()}
+
+    @cached_property
+    def config(self) -> str | None:
+        """The text of ``config.yaml``."""
+        file = self.folder / CONFIG
+        return file.read_text(encoding="utf-8") if file.is_file() else None
+
+    def load_model(self) -> Classifier:
+        """Return the best model, on the CPU, set to evaluate."""
+        return load_model(self.checkpoint)
+
+    def open_data(self) -> RadiographyDataModule:
+        """Return the data module of the run; nothing is read yet."""
+        assert self.recipe is not None
+        data = self.recipe["data"]
+        module: RadiographyDataModule = resolve_name(data["class_path"])(**data["init_args"])
+        return module
+
+    def hashes(self) -> dict[str, str]:
+        """Return the SHA-256 of the files that a repetition must agree with."""
+        files = [self.folder / SPLIT, self.checkpoint, self.folder / PREDICTIONS]
+        return {file.name: _sha256(file) for file in files if file.is_file()}
+
+    def read_json(self, name: str) -> Any:
+        """Return what a JSON file of the run holds, or None where it is not there.
+
+        Raises:
+            UserError: Where it cannot be read.
+        """
+        file = self.folder / name
+        if not file.is_file():
+            return None
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{file} cannot be read as JSON: {error}. Remove it, or write it anew.") from error
+
+    def read_table(self, name: str) -> list[dict[str, str]]:
+        """Return the rows of a CSV file of the run, none where it is not there."""
+        file = self.folder / name
+        if not file.is_file():
+            return []
+        with file.open(newline="", encoding="utf-8", errors="surrogatepass") as lines:  # names of any bytes
+            return list(csv.DictReader(lines))
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -1,0 +1,140 @@
+"""What a run's numbers allow to be said: sentences, each PASS, WARN, FAIL or not run."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from scipy.stats import binomtest
+
+from covidnet.report.datacard import Links
+from covidnet.report.gallery import HeatShare
+from covidnet.report.run import AUDIT, CHECKPOINT, EXTERNAL
+
+Level = Literal["PASS", "WARN", "FAIL", "NOT RUN"]
+ORDER: tuple[Level, ...] = ("FAIL", "WARN", "NOT RUN", "PASS")
+
+FEW = 100  # test images a class; with fewer, even a faultless test leaves the sensitivity unsure by 4 points
+LARGE_DROP = 0.10  # of the balanced accuracy, from inside to outside
+
+
+class Verdict(NamedTuple):
+    """One question, what the run says to it, and the command that would say more."""
+
+    level: Level
+    question: str
+    sentence: str
+    command: str | None = None
+
+
+def commands(run: Path, root: str) -> dict[str, str]:
+    """Return the command that makes each optional file of a run."""
+    folder = shlex.quote(str(run))
+    return {
+        "shortcuts": f"covidnet shortcuts {folder}",
+        "audit": f"covidnet audit {shlex.quote(root)} --json {shlex.quote(str(run / AUDIT))}",
+        "external": f"covidnet evaluate {shlex.quote(str(run / CHECKPOINT))} FOLDER "
+        f"--json {shlex.quote(str(run / EXTERNAL))}",
+    }
+
+
+def worst(verdicts: list[Verdict]) -> Level:
+    """Return the level that stands over all verdicts."""
+    return min((verdict.level for verdict in verdicts), key=ORDER.index)
+
+
+def chance_verdict(scores: Mapping[str, Any], num_classes: int) -> Verdict | None:
+    """Tell whether the model is better than guessing, where the balanced accuracy has an interval."""
+    interval = scores.get("intervals", {}).get("balanced_accuracy")
+    if not interval:
+        return None
+    low, high = interval
+    question = "Is it better than guessing?"
+    found = f"Balanced accuracy {_percent(scores['balanced_accuracy'])} [{100 * low:.1f} to {_percent(high)}]"
+    if low > 1 / num_classes:
+        return Verdict("PASS", question, f"Yes, on this test. {found}; guessing gives {_percent(1 / num_classes)}.")
+    return Verdict("FAIL", question, f"Not shown. {found} reaches down to guessing, {_percent(1 / num_classes)}.")
+
+
+def size_verdict(scores: Mapping[str, Any]) -> Verdict:
+    """Tell what a test of this size can show at best."""
+    cases = {name: values["support"] for name, values in scores["per_class"].items()}
+    name = min(cases, key=cases.__getitem__)
+    question = "Is the test large enough?"
+    if cases[name] == 0:
+        return Verdict("FAIL", question, f"No: the test holds no image of {name}.")
+    bound = binomtest(cases[name], cases[name]).proportion_ci(method="wilson").low
+    sentence = (
+        f"{sum(cases.values()):,} images, the fewest of {name} ({cases[name]:,}): even with none of these missed, the "
+        f"true sensitivity could be as low as {_percent(bound)}."
+    )
+    return Verdict("PASS" if cases[name] >= FEW else "WARN", question, sentence)
+
+
+def leak_verdict(links: Links | None, audit: str) -> Verdict:
+    """Tell whether linked images stand on two sides of the split."""
+    question = "Are training and test images of different people?"
+    if links is None:
+        return Verdict("NOT RUN", question, "No table of patients and duplicates was at hand.", audit)
+    if links.astride:
+        sentence = f"{links.astride:,} patients or groups of near-duplicates have images on two sides of the split."
+        return Verdict("FAIL", question, f"No: {sentence} The test results are too good.")
+    return Verdict(
+        "PASS", question,
+        f"As far as is known: none of the {links.groups:,} linked groups is on two sides of the split.",
+    )  # fmt: skip
+
+
+def heat_verdict(heat: HeatShare | None) -> Verdict | None:
+    """Tell whether the heat lies in the lungs more than it would by chance."""
+    if heat is None:
+        return None
+    question = "Does the model look at the lungs?"
+    sentence = (
+        f"{_percent(heat.mean)} of the heat lies inside the lungs, which take {_percent(heat.area)} of the image."
+    )
+    if heat.interval and heat.interval[0] > heat.area:
+        return Verdict("PASS", question, f"More than by chance: {sentence}")
+    return Verdict("WARN", question, f"Not more than by chance: {sentence}")
+
+
+def shortcuts_verdict(shortcuts: Mapping[str, Any] | None, command: str) -> Verdict:
+    """Repeat the verdict of the lungs test."""
+    question = "Does it need the lungs?"
+    if shortcuts is None:
+        return Verdict("NOT RUN", question, "Not known: the lungs test has not been run.", command)
+    return Verdict(shortcuts["verdict"], question, shortcuts["sentence"])
+
+
+def audit_verdict(audit: Mapping[str, Any] | None, command: str) -> Verdict:
+    """Repeat the worst sentences of the audit."""
+    question = "Is the data sound?"
+    if audit is None:
+        return Verdict("NOT RUN", question, "Not known: the data has not been audited.", command)
+    found = [check["sentence"] for check in audit["checks"] if check["verdict"] == audit["verdict"]]
+    if audit["verdict"] == "PASS":
+        return Verdict("PASS", question, f"All {len(found)} checks of the audit pass.")
+    return Verdict(audit["verdict"], question, " ".join(found))
+
+
+def outside_verdict(external: Mapping[str, Any] | None, command: str) -> Verdict:
+    """Tell whether the model does worse on other sources, where that was measured."""
+    question = "Does it hold on other hospitals' images?"
+    if external is None:
+        return Verdict("NOT RUN", question, "Not known: it has been tested on its own collection only.", command)
+    drop = external.get("drop", {}).get("balanced_accuracy")
+    if not drop or drop.get("value") is None or not drop.get("interval"):
+        return Verdict("WARN", question, "Images from elsewhere were tested, but the drop cannot be stated.")
+    low, high = drop["interval"]
+    found = f"balanced accuracy is {_points(drop['value'])} lower outside [{100 * low:.1f} to {_points(high)}]"
+    if low > 0:
+        return Verdict("FAIL" if drop["value"] >= LARGE_DROP else "WARN", question, f"No: {found}.")
+    return Verdict("PASS", question, f"No drop was shown; the interval allows one of up to {_points(high)}.")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}\u00a0%"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.1f}\u00a0points"

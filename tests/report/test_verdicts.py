@@ -1,0 +1,49 @@
+import pytest
+
+from covidnet.report import verdicts
+from covidnet.report.datacard import Links
+from covidnet.report.gallery import HeatShare
+
+
+def test_forty_images_a_class_leave_the_sensitivity_unsure() -> None:
+    verdict = verdicts.size_verdict({"per_class": {"A": {"support": 40}, "B": {"support": 120}}})
+    assert verdict.level == "WARN"
+    assert "91.2\u00a0%" in verdict.sentence
+
+
+@pytest.mark.parametrize(("low", "level"), [(0.34, "PASS"), (0.30, "FAIL")])
+def test_better_than_guessing_needs_the_whole_interval_above_it(low: float, level: str) -> None:
+    scores = {"balanced_accuracy": 0.5, "intervals": {"balanced_accuracy": [low, 0.6]}}
+    verdict = verdicts.chance_verdict(scores, 3)
+    assert verdict is not None
+    assert verdict.level == level
+
+
+@pytest.mark.parametrize(
+    ("links", "level"), [(None, "NOT RUN"), (Links("t", 4, 2, 0), "PASS"), (Links("t", 4, 2, 1), "FAIL")]
+)
+def test_linked_images_on_two_sides_fail(links: Links | None, level: str) -> None:
+    assert verdicts.leak_verdict(links, "audit").level == level
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "level"),
+    [(0.3, [0.2, 0.4], "FAIL"), (0.05, [0.01, 0.09], "WARN"), (0.02, [-0.03, 0.07], "PASS"), (0.3, None, "WARN")],
+)
+def test_a_drop_outside_counts_once_its_interval_leaves_zero(
+    value: float, interval: list[float] | None, level: str
+) -> None:
+    external = {"drop": {"balanced_accuracy": {"value": value, "interval": interval}}}
+    assert verdicts.outside_verdict(external, "evaluate").level == level
+
+
+@pytest.mark.parametrize(("low", "level"), [(0.55, "PASS"), (0.45, "WARN")])
+def test_heat_must_lie_in_the_lungs_more_than_by_chance(low: float, level: str) -> None:
+    verdict = verdicts.heat_verdict(HeatShare(40, 0.6, (low, 0.7), 0.5))
+    assert verdict is not None
+    assert verdict.level == level
+
+
+def test_the_worst_verdict_stands_over_all() -> None:
+    found = [verdicts.Verdict(level, "?", ".") for level in ("PASS", "WARN", "NOT RUN")]
+    assert verdicts.worst(found) == "WARN"
