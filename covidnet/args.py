@@ -18,7 +18,16 @@ COMMANDS = {
 }
 TRAINING = ("run", "fit")  # the commands that need no checkpoint
 GROUPS = {"model": "convnet", "data": "radiography", "trainer": "auto"}  # group -> default; later groups win
-TOP_KEYS = ("seed_everything", "ckpt_path", "weights_only", "tensorboard", "verbose", "return_predictions")
+TOP_KEYS = (
+    "seed_everything",
+    "ckpt_path",
+    "weights_only",
+    "tensorboard",
+    "report",
+    "shortcuts",
+    "verbose",
+    "return_predictions",
+)
 SECTIONS = ("trainer", "model", "data", "early_stopping", "checkpoint")
 ENVIRONMENT_PREFIX = "COVIDNET_"
 VALUELESS = ("--print_config", "--help", "-h")
@@ -165,6 +174,8 @@ keys that people look for:
   trainer.max_epochs=1000 trainer.devices=8 trainer.default_root_dir=runs
   seed_everything=28            weights, order of batches and dropout
   ckpt_path=FILE                a checkpoint to test, or to go on from (or: last)
+  shortcuts=true                the lungs test: train twice more, lungs covered and lungs only
+  report=false                  no report.html at the end of run
   tensorboard=true              TensorBoard files beside metrics.csv
   --config FILE                 a YAML file of keys, such as a run's config.yaml
   --print_config                every key with its value, and stop

@@ -1,5 +1,6 @@
 """What a checkpoint brings to a command line, and what it forbids."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from pkgutil import resolve_name
@@ -10,7 +11,7 @@ import torch
 from covidnet.args import TRAINING, CommandLine
 from covidnet.errors import UserError
 from covidnet.models.classifier import Classifier
-from covidnet.trainer import SPLIT
+from covidnet.results import SPLIT
 
 FREE = ("pretrained", "weights", "capture")  # where training began from, and how fast it goes: it may change
 KEY = "covidnet"  # the one key under which a checkpoint holds what is ours, plain types only
@@ -71,6 +72,15 @@ def load_model(checkpoint: Path) -> Classifier:
     path = read_recipe(checkpoint)["model"]["class_path"]
     kind: type[Classifier] = resolve_name(path)
     return kind.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True).eval()
+
+
+def add_to_recipe(checkpoint: Path, **plain: Any) -> None:
+    """Write what was fitted after training into a checkpoint of ours, plain types only, whole or not at all."""
+    content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    content[KEY].update(plain)
+    unfinished = checkpoint.with_name(f"{checkpoint.name}.{os.getpid()}")
+    torch.save(content, unfinished)
+    unfinished.replace(checkpoint)
 
 
 def recipe_layer(recipe: Mapping[str, Any], checkpoint: Path, typed: CommandLine) -> dict[str, Any]:

@@ -79,6 +79,9 @@ class CommandLineInterface(LightningCLI):
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_argument("--tensorboard", type=bool, default=False, help="Write TensorBoard files too.")
+        if self.command_line.command == "run":
+            parser.add_argument("--report", type=bool, default=True, help="Write report.html.")
+            parser.add_argument("--shortcuts", type=bool, default=False, help="Do the lungs test: train twice more.")
         parser.link_arguments("data.init_args.image_size", "model.init_args.image_size")
         parser.link_arguments("data.num_classes", "model.init_args.num_classes", apply_on="instantiate")
 
@@ -131,9 +134,24 @@ class CommandLineInterface(LightningCLI):
             arguments["verbose"] = False
         return arguments
 
+    def after_run(self) -> None:
+        """Do the lungs test where it was asked for, and write the report."""
+        config, folder = self.config_init["run"], self.trainer.run_directory
+        if self.trainer.fast_dev_run or not self.trainer.is_global_zero:  # type: ignore[attr-defined]
+            return
+        if config.shortcuts:
+            from covidnet.shortcuts import test_lungs  # it runs command lines itself
+
+            test_lungs(folder)
+        if config.report:
+            from covidnet.report.page import write_report  # plots take a second to import
+
+            print(write_report(folder))
+
     def after_test(self) -> None:
         """Write and print what the test found."""
-        self.trainer.report_test(self.model, self.datamodule)
+        checkpoint = Path(self.config_init[self.command_line.command].ckpt_path)
+        self.trainer.report_test(self.model, self.datamodule, checkpoint)
 
     def after_predict(self) -> None:
         """Write the predictions."""

@@ -11,7 +11,8 @@ from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
 from covidnet import __version__
 from covidnet.checkpoints import KEY
-from covidnet.trainer import SPLIT, Trainer
+from covidnet.results import SPLIT
+from covidnet.trainer import Trainer
 
 
 class RunRecord(Callback):

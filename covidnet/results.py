@@ -4,6 +4,7 @@ import csv
 import json
 import os
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,31 @@ from rich.console import Console
 from rich.table import Table
 from scipy.special import softmax
 
-POOLED = {
+RESULTS, PREDICTIONS, SPLIT, TESTS = "results.json", "predictions.csv", "split.csv", "test_evaluations.csv"
+OVERALL = {
     "loss": "loss",
     "weighted_loss": "weighted loss",
     "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "mcc": "Matthews correlation",
+    "macro_f1": "macro F1",
+    "brier": "Brier score",
+    "ece": "calibration error",
     "true_positives": "true positives",
     "false_positives": "false positives",
     "true_negatives": "true negatives",
     "false_negatives": "false negatives",
     "precision": "precision",
     "recall": "recall",
+}
+PER_CLASS = {
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "ppv": "PPV (precision)",
+    "npv": "NPV",
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "support": "images",
 }
 
 
@@ -57,20 +73,48 @@ def write_predictions(
             writer.writerow([path, classes[label], classes[row.argmax()], *(f"{p:.9g}" for p in row)])
 
 
-def print_scores(models: Mapping[str, Mapping[str, Any]], title: str) -> None:
-    """Print the scores of one or more models side by side."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("test")
+def count_test(folder: Path, what: str) -> int:
+    """Note in the run directory ``folder`` that its test split was evaluated; return how often it has been.
+
+    Each look at a test split lets it choose a little: its numbers can be believed while the count is low.
+    """
+    file = folder / TESTS
+    rows = file.read_text(encoding="utf-8").splitlines()[1:] if file.is_file() else []
+    with file.open("a", newline="", encoding="utf-8") as lines:
+        writer = csv.writer(lines)
+        if not rows:
+            writer.writerow(["time", "what"])
+        writer.writerow([datetime.now(UTC).isoformat(timespec="seconds"), what])
+    return len(rows) + 1
+
+
+def print_scores(models: Mapping[str, Mapping[str, Any]], title: str, caption: str = "") -> None:
+    """Print the scores of one or more models side by side, each with its 95 % interval."""
+    table = Table(title=title, title_justify="left", caption=caption or None, caption_justify="left")
+    table.add_column("test [95 % interval]")
     for name in models:
         table.add_column(name, justify="right")
-    for key, label in POOLED.items():
-        table.add_row(label, *(_number(scores[key]) for scores in models.values()))
+    for key, label in OVERALL.items():
+        table.add_row(label, *(_with_interval(scores, key) for scores in models.values()))
+    if all("calibrated" in scores for scores in models.values()):
+        calibrated = [scores["calibrated"] for scores in models.values()]
+        table.add_section()
+        table.add_row("temperature, from validation", *(_number(scores["temperature"]) for scores in calibrated))
+        for key in ("loss", "brier", "ece"):
+            table.add_row(f"{OVERALL[key]}, calibrated", *(_with_interval(scores, key) for scores in calibrated))
     first = next(iter(models.values()))
     for name in first["per_class"]:
         table.add_section()
-        for key in ("sensitivity", "specificity", "precision", "support"):
-            table.add_row(f"{name}: {key}", *(_number(scores["per_class"][name][key]) for scores in models.values()))
+        for key, label in PER_CLASS.items():
+            cells = [_with_interval(scores["per_class"][name], key) for scores in models.values()]
+            table.add_row(f"{name}: {label}", *cells)
     Console().print(table)
+
+
+def _with_interval(scores: Mapping[str, Any], key: str) -> str:
+    limits = scores["intervals"].get(key)
+    shown = _number(scores[key])
+    return f"{shown} [{limits[0]:.3f}, {limits[1]:.3f}]" if limits else shown
 
 
 def _number(value: float | int | None) -> str:

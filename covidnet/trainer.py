@@ -1,20 +1,27 @@
 """Lightning's Trainer with one more command, ``run``: fit, then test the final and the best model."""
 
+import platform
 import time
+from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from lightning_utilities.core.rank_zero import rank_zero_warn
+from scipy.special import softmax
 
+from covidnet import __version__
+from covidnet.checkpoints import add_to_recipe, read_recipe, run_directory
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
-from covidnet.evaluation.scores import score_outputs
+from covidnet.evaluation.calibration import fit_temperature
+from covidnet.evaluation.scores import calibrated_scores, score_outputs, threshold_scores
+from covidnet.evaluation.thresholds import choose_thresholds
 from covidnet.models.classifier import Classifier
-from covidnet.results import print_scores, write_predictions, write_results
-
-RESULTS, PREDICTIONS, SPLIT = "results.json", "predictions.csv", "split.csv"
+from covidnet.results import PREDICTIONS, RESULTS, count_test, print_scores, write_predictions, write_results
 
 
 class Trainer(pl.Trainer):
@@ -29,7 +36,8 @@ class Trainer(pl.Trainer):
     ) -> dict[str, Any]:
         """Train a model, then test its final and its best state.
 
-        Writes ``results.json`` and, of the best model, ``predictions.csv`` into the run directory.
+        Writes ``results.json`` and, of the best model, ``predictions.csv`` into the run directory; into the best
+        checkpoint what is fitted on the validation split after training: its temperature and thresholds.
 
         Args:
             model: Model to train.
@@ -65,15 +73,18 @@ class Trainer(pl.Trainer):
             "counts": datamodule.counts,
             "epochs": epochs,
             "best_epoch": _epoch_of(best) if best else None,
+            "versions": _versions(),
             "seconds": {"fit": fitted - began, "test": time.perf_counter() - fitted},
         }
-        self._leave(model, datamodule, results, models)
+        self._leave(model, datamodule, results, models, self.run_directory)
         return results
 
-    def report_test(self, model: Classifier, datamodule: RadiographyDataModule) -> dict[str, Any]:
-        """Write and print the scores of the test that has just run, as the one key ``test``."""
-        results = {"test": self._scores(model, datamodule)}
-        self._leave(model, datamodule, results, results)
+    def report_test(self, model: Classifier, datamodule: RadiographyDataModule, checkpoint: Path) -> dict[str, Any]:
+        """Write and print the scores of the test of ``checkpoint`` that has just run, as the one key ``test``."""
+        calibration = read_recipe(checkpoint).get("calibration")
+        models = {"test": self._scores(model, datamodule, calibration)}
+        results: dict[str, Any] = {**models, "classes": datamodule.classes, "counts": datamodule.counts}
+        self._leave(model, datamodule, results, models, run_directory(checkpoint) or self.run_directory)
         return results
 
     def report_predictions(self, model: Classifier, datamodule: RadiographyDataModule) -> None:
@@ -89,13 +100,44 @@ class Trainer(pl.Trainer):
         return Path(self.log_dir or self.default_root_dir)
 
     def _tested(self, model: Classifier, datamodule: RadiographyDataModule, ckpt_path: str | None) -> dict[str, Any]:
+        calibration = self._calibration(model, datamodule, ckpt_path)
         self.test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
-        return self._scores(model, datamodule)
+        if ckpt_path and self.is_global_zero:
+            add_to_recipe(Path(ckpt_path), calibration=calibration)
+        return self._scores(model, datamodule, calibration)
 
-    def _scores(self, model: Classifier, datamodule: RadiographyDataModule) -> dict[str, Any]:
+    def _calibration(
+        self, model: Classifier, datamodule: RadiographyDataModule, ckpt_path: str | None
+    ) -> dict[str, Any] | None:
+        """Fit temperature and thresholds on the validation split, as plain types; None where the model has diverged."""
+        datamodule.predict_split = "val"
+        try:
+            self.predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False, weights_only=True)
+        finally:
+            datamodule.predict_split = "test"
         assert model.outputs is not None
         logits, labels = model.outputs
-        scores = score_outputs(logits, labels, datamodule.classes, model.class_weights.cpu().numpy())
+        if not np.isfinite(logits).all():
+            return None
+        temperature = fit_temperature(logits, labels)
+        probabilities = softmax(logits.astype(np.float64) / temperature, axis=1)
+        return {
+            "temperature": temperature,
+            "thresholds": choose_thresholds(probabilities, labels, datamodule.classes),
+        }
+
+    def _scores(
+        self, model: Classifier, datamodule: RadiographyDataModule, calibration: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        assert model.outputs is not None
+        logits, labels = model.outputs
+        patients = datamodule.patients("test")
+        scores = score_outputs(logits, labels, datamodule.classes, model.class_weights.cpu().numpy(), patients)
+        if calibration:
+            temperature = calibration["temperature"]
+            probabilities = softmax(logits.astype(np.float64) / temperature, axis=1)
+            scores["calibrated"] = calibrated_scores(logits, labels, temperature, patients)
+            scores["thresholds"] = threshold_scores(probabilities, labels, calibration["thresholds"], patients)
         return {"notice": datamodule.notice.strip(), **scores} if datamodule.notice else scores
 
     def _leave(
@@ -104,13 +146,18 @@ class Trainer(pl.Trainer):
         datamodule: RadiographyDataModule,
         results: dict[str, Any],
         models: dict[str, dict[str, Any]],
+        trained: Path,
     ) -> None:
+        """Write and print the scores of ``models``; ``trained`` is the directory of the run that trained them."""
         folder = self.run_directory
         if not self.is_global_zero:
             return
         self._write_predictions(model, datamodule, folder)
+        for name in models:
+            results["test_evaluations"] = count_test(trained, name)
         write_results(folder / RESULTS, results)
-        print_scores(models, f"{datamodule.notice}{folder}")
+        looks = f"The test split of {trained} has been evaluated {results['test_evaluations']} times."
+        print_scores(models, f"{datamodule.notice}{folder}", looks)
 
     def _write_predictions(self, model: Classifier, datamodule: RadiographyDataModule, folder: Path) -> None:
         assert model.outputs is not None
@@ -123,3 +170,8 @@ class Trainer(pl.Trainer):
 def _epoch_of(checkpoint: str) -> int:
     """Return how many epochs a checkpoint's weights have seen: 1 after the first."""
     return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["epoch"]) + 1
+
+
+def _versions() -> dict[str, str]:
+    packages = ("torch", "torchvision", "pytorch-lightning", "timm", "numpy", "pillow", "imagecodecs")
+    return {"covidnet": __version__, "python": platform.python_version(), **{name: version(name) for name in packages}}

@@ -53,13 +53,15 @@ def test_run_leaves_its_record(args):
         "checkpoints/last.ckpt",
         "predictions.csv",
         "results.json",
+        "test_evaluations.csv",
     }
 
 
 def test_results_hold_both_models_and_the_counts(args):
     main(args)
     results = read_results(RUN)
-    assert set(results) == {"final", "best", "classes", "counts", "epochs", "best_epoch", "seconds"}
+    expected = {"final", "best", "classes", "counts", "epochs", "best_epoch", "seconds", "versions", "test_evaluations"}
+    assert set(results) == expected
     assert results["classes"] == ["COVID-19", "NORMAL", "Viral Pneumonia"]
     assert results["counts"]["test"] == dict.fromkeys(results["classes"], 3)
     assert results["epochs"] == 2
@@ -68,6 +70,8 @@ def test_results_hold_both_models_and_the_counts(args):
         scores = results[model]
         assert scores["true_positives"] + scores["false_negatives"] == 9
         assert scores["true_negatives"] + scores["false_positives"] == 18
+        low, high = scores["intervals"]["accuracy"]
+        assert 0 <= low <= scores["accuracy"] <= high <= 1
 
 
 def test_a_painted_data_set_is_learned(args):
@@ -92,8 +96,25 @@ def test_a_checkpoint_is_enough_for_the_same_numbers(args):
     main(args)
     main(["test", f"ckpt_path={RUN / 'checkpoints' / 'best.ckpt'}", *QUICK])
     again = read_results(RUN.with_name("version_1"))
-    assert set(again) == {"test"}
     assert again["test"] == read_results(RUN)["best"]
+
+
+def test_each_look_at_the_test_split_is_counted_where_the_model_was_trained(args):
+    main(args)
+    assert read_results(RUN)["test_evaluations"] == 2  # the final and the best model
+    main(["test", f"ckpt_path={RUN / 'checkpoints' / 'best.ckpt'}", *QUICK])
+    assert read_results(RUN.with_name("version_1"))["test_evaluations"] == 3
+    assert [row["what"] for row in read_rows(RUN / "test_evaluations.csv")] == ["final", "best", "test"]
+
+
+def test_what_is_fitted_on_validation_is_in_the_best_checkpoint_as_plain_types(args):
+    main(args)
+    calibration = torch.load(RUN / "checkpoints" / "best.ckpt", weights_only=True)["covidnet"]["calibration"]
+    best = read_results(RUN)["best"]
+    assert type(calibration["temperature"]) is float
+    assert calibration["temperature"] == best["calibrated"]["temperature"]
+    for name, point in best["thresholds"].items():
+        assert calibration["thresholds"][name] == point["threshold"]
 
 
 def test_predict_writes_the_same_predictions(args):
@@ -124,7 +145,10 @@ def test_a_checkpoint_needs_neither_the_hub_nor_the_weights_it_began_from(args):
     Path("weights.pth").unlink()
     main(["test", "model=inception", "ckpt_path=last", *QUICK])
     final, again = Path("runs", "inception", "version_0"), Path("runs", "inception", "version_1")
-    assert read_results(again)["test"] == read_results(final)["final"]
+    scores = read_results(final)["final"]
+    assert read_results(again)["test"] == {
+        key: scores[key] for key in scores if key not in ("calibrated", "thresholds")
+    }
 
 
 def test_the_test_split_does_not_move_when_the_folder_grows(args, xray_root):

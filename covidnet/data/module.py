@@ -21,6 +21,7 @@ from covidnet.data.cache import check_images, open_cache
 from covidnet.data.dataset import Images, RadiographDataset, Stream, join, put_on_device, to_images
 from covidnet.data.folder import RadiographFolder
 from covidnet.data.image import Interpolation
+from covidnet.data.lungs import Gather, Lungs, LungView, mask_paths
 from covidnet.data.metadata import Metadata, find_metadata, linked_groups, read_metadata
 from covidnet.data.parallel import progress_bar
 from covidnet.data.split import TEST_PREFIX, Split, read_split, seeded_split, write_split
@@ -51,6 +52,8 @@ class RadiographyDataModule(LightningDataModule):
         metadata: Table (path, patient, group, source) whose patients and groups stay together; "none" for no table;
             where left out, metadata.csv in the root or its parent folder if there is one.
         interpolation: "bilinear", antialiased; or "nearest", as Keras resized in the tutorial.
+        lungs: "whole" images; the lungs "covered", black; or "only" the lungs. By mask files where every image has one,
+            else by a central box.
         augment: Change training images a little, at random.
         num_workers: Processes that load batches; where left out, none with a cache and one a core without.
         cache: Keep decoded images on disk; "verify" compares the bytes of every file first; false decodes anew.
@@ -74,6 +77,7 @@ class RadiographyDataModule(LightningDataModule):
         split_file: str | None = None,
         metadata: str | None = None,
         interpolation: Interpolation = "bilinear",
+        lungs: Lungs = "whole",
         augment: bool = False,
         num_workers: int | None = None,
         cache: bool | Literal["verify"] = True,
@@ -97,11 +101,13 @@ class RadiographyDataModule(LightningDataModule):
         self.split_file = _path(split_file)
         self.given_metadata = metadata
         self.interpolation: Interpolation = interpolation
+        self.lungs: Lungs = lungs
         self.augment = mild if augment else None
         self.num_workers = num_workers
         self.cache = cache
         self.cache_dir = _path(cache_dir)
         self.on_error = on_error
+        self.predict_split = "test"  # what ``predict_dataloader`` serves
         self.resident: Tensor | None = None  # the pixels of all images on the GPU, where they fit
 
     @cached_property
@@ -202,6 +208,11 @@ class RadiographyDataModule(LightningDataModule):
         }
         return {name: dict(zip(self.classes, numbers, strict=True)) for name, numbers in counted.items()}
 
+    def patients(self, name: str) -> NDArray[np.int64]:
+        """Return a number for each image (N,) of a split: images that patients or groups link share it."""
+        paths = self.datasets[name].paths
+        return np.array(linked_groups(paths, self.metadata.rows if self.metadata else {}), dtype=np.int64)
+
     def prepare_data(self) -> None:
         """Decode what the cache lacks, once a machine; the other processes find it there."""
         _ = self.images
@@ -258,8 +269,8 @@ class RadiographyDataModule(LightningDataModule):
         return self._loader("test")
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """Return the test batches: what ``predict`` writes of a checkpoint."""
-        return self._loader("test")
+        """Return the batches of ``predict_split``, the test if it was not changed."""
+        return self._loader(self.predict_split)
 
     def write_split(self, file: Path) -> None:
         """Write the split in use as ``path, label, split``."""
@@ -305,22 +316,29 @@ class RadiographyDataModule(LightningDataModule):
         if folder.ignored:
             reasons = [f"{path} {reason}" for path, reason in folder.ignored]
             rank_zero_warn(f"{len(reasons)} files or folders below {root} are left out: {_some(reasons)}")
-        gather: Callable[[NDArray[np.int64]], NDArray[np.uint8]]
-        channels = 3
-        if self.cache:
-            verify = self.cache == "verify"
-            pixels, unreadable = open_cache(
-                root, paths, self.image_size, self.interpolation, self.cache_dir, verify=verify
-            )
-            gather, channels = pixels.gather, pixels.index.shape[1]
-        else:
-            unreadable = check_images(root, paths, self.image_size, self.interpolation)
-            gather = Stream(root, [p for p in paths if p not in unreadable], self.image_size, self.interpolation)
+        gather, channels, unreadable = self._pixels(root, paths, self.interpolation)
         if unreadable:
             self._tell_unreadable(root, unreadable)
         readable = [path not in unreadable for path in paths]
         labels = [label for label, kept in zip(folder.targets, readable, strict=True) if kept]
-        return Images([path for path, kept in zip(paths, readable, strict=True) if kept], labels, channels, gather)
+        paths = [path for path, kept in zip(paths, readable, strict=True) if kept]
+        if self.lungs != "whole":
+            masks = mask_paths(root, paths)
+            gather = LungView(gather, self.lungs, self._pixels(root, masks, "nearest")[0] if masks else None)
+            rank_zero_info(f"Lungs {self.lungs}: by {'their mask files' if masks else 'a central box'}.")
+        return Images(paths, labels, channels, gather)
+
+    def _pixels(
+        self, root: Path, paths: Sequence[str], interpolation: Interpolation
+    ) -> tuple[Gather, int, dict[str, str]]:
+        """Return how to get the pixels of the readable ``paths``, their channels, and why others are not readable."""
+        if self.cache:
+            verify = self.cache == "verify"
+            pixels, unreadable = open_cache(root, paths, self.image_size, interpolation, self.cache_dir, verify=verify)
+            return pixels.gather, pixels.index.shape[1], unreadable
+        unreadable = check_images(root, paths, self.image_size, interpolation)
+        readable = [path for path in paths if path not in unreadable]
+        return Stream(root, readable, self.image_size, interpolation), 3, unreadable
 
     def _tell_unreadable(self, root: Path, unreadable: dict[str, str]) -> None:
         lines = "\n".join(f"  {path}: {reason}" for path, reason in sorted(unreadable.items()))

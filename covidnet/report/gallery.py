@@ -21,7 +21,7 @@ from covidnet.data.module import RadiographyDataModule
 from covidnet.data.split import TEST_PREFIX
 from covidnet.lungs import lung_box
 from covidnet.report.heatmaps import Heat, Region, grad_cam, heat_share, last_feature_map
-from covidnet.report.run import Predictions, Run
+from covidnet.runs import Predictions, Run
 
 RANKS = (1 / 6, 1 / 2, 5 / 6)  # of the images shown of a class, ordered by the probability of their true class
 ERRORS = 6

@@ -20,7 +20,7 @@ from covidnet.report import figures, verdicts
 from covidnet.report.checklist import answer, fill
 from covidnet.report.datacard import DataCard, make_data_card
 from covidnet.report.gallery import Gallery, make_gallery
-from covidnet.report.run import AUDIT, EXTERNAL, SHORTCUTS, Run
+from covidnet.runs import AUDIT, EXTERNAL, SHORTCUTS, Run
 
 REPORT = "report.html"
 MODEL_NAMES = {"best": "best epoch", "final": "last epoch", "test": "this checkpoint"}

@@ -5,7 +5,7 @@ from made_run import write_run
 from PIL import Image
 
 from covidnet.report.gallery import choose, lungs, make_gallery, sampled
-from covidnet.report.run import Predictions, Run
+from covidnet.runs import Predictions, Run
 
 
 def test_images_are_chosen_by_rule() -> None:

@@ -16,7 +16,7 @@ from covidnet.checkpoints import load_model, read_recipe
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
 from covidnet.models.classifier import Classifier
-from covidnet.trainer import PREDICTIONS, RESULTS, SPLIT
+from covidnet.results import PREDICTIONS, RESULTS, SPLIT
 
 CHECKPOINT = Path("checkpoints", "best.ckpt")
 METRICS, CONFIG = "metrics.csv", "config.yaml"
@@ -53,8 +53,8 @@ class Run:
         results = self.read_json(RESULTS)
         if results is None:
             raise UserError(
-                f"{folder} holds no {RESULTS}. A report is made of a run's directory, such as runs/convnet/version_0, "
-                "whose run has finished."
+                f"{folder} holds no {RESULTS}. Give the directory of a run that has finished, such as "
+                "runs/convnet/version_0."
             )
         self.models: dict[str, dict[str, Any]] = {name: results[name] for name in MODELS if name in results}
         if not self.models:
@@ -112,10 +112,12 @@ class Run:
         return load_model(self.checkpoint)
 
     def open_data(self) -> RadiographyDataModule:
-        """Return the data module of the run; nothing is read yet."""
+        """Return the data module of the run with its own split; nothing is read yet."""
         assert self.recipe is not None
         data = self.recipe["data"]
-        module: RadiographyDataModule = resolve_name(data["class_path"])(**data["init_args"])
+        split = {"split_file": str(self.folder / SPLIT)} if (self.folder / SPLIT).is_file() else {}
+        arguments = {**data["init_args"], "classes": self.recipe["classes"], **split}
+        module: RadiographyDataModule = resolve_name(data["class_path"])(**arguments)
         return module
 
     def hashes(self) -> dict[str, str]:

@@ -1,0 +1,136 @@
+"""The lungs test: how much of a run's skill survives without lungs. Trains by the run's own command line."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from covidnet.cli import main
+from covidnet.errors import UserError
+from covidnet.evaluation.shortcuts import surviving_skill
+from covidnet.results import RESULTS, SPLIT, write_results
+from covidnet.runs import CHECKPOINT, CONFIG, SHORTCUTS, Predictions, Run
+
+TRAINED = {"lungs_covered": "covered", "lungs_only": "only"}  # what shortcuts.json calls them -> data.lungs
+ROWS = {
+    "whole": "whole images",
+    "lungs_covered": "lungs covered",
+    "lungs_only": "lungs only",
+    "covered_at_test": "whole images; covered in the test",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``covidnet shortcuts`` takes."""
+    parser.add_argument("run", type=Path, help="directory of a finished run, such as runs/convnet/version_0")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the outcome here too")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do the lungs test of a run."""
+    outcome = test_lungs(args.run)
+    if args.json:
+        write_results(args.json, outcome)
+    return 0
+
+
+def test_lungs(folder: Path) -> dict[str, Any]:
+    """Train twice more with the run's own configuration and split, lungs covered and lungs only.
+
+    The images are covered by ``data.lungs`` (Maguolo and Nanni 2021, arXiv:2004.12823). What is trained already is
+    kept. Writes ``shortcuts.json`` into the run directory and returns what it holds.
+
+    Raises:
+        UserError: Where the folder is no finished run with its configuration, split and best checkpoint.
+    """
+    whole = Run(folder)
+    missing = [name for name in (CONFIG, SPLIT, CHECKPOINT) if not (folder / name).is_file()]
+    if missing or "best" not in whole.models:
+        raise UserError(
+            f"{folder} lacks {', '.join(map(str, missing)) or 'the scores of a best model'}: the lungs test needs a "
+            "run that has trained and tested a model."
+        )
+    runs = {name: _trained(whole, folder / "shortcuts" / lungs, lungs) for name, lungs in TRAINED.items()}
+    tested = _tested(whole, folder / "shortcuts" / "covered_at_test")
+    outcome = {
+        "whole": whole.models["best"],
+        **{name: run.models["best"] for name, run in runs.items()},
+        "covered_at_test": tested.models["test"],
+        **_survival(whole, runs["lungs_covered"]),
+    }
+    write_results(folder / SHORTCUTS, outcome)
+    _show(outcome, folder)
+    return outcome
+
+
+def _trained(whole: Run, folder: Path, lungs: str) -> Run:
+    """Train a model of the run's recipe on covered images, or find the one that was trained before."""
+    done = sorted(folder.glob(f"*/*/{RESULTS}"))
+    if not done:
+        main(
+            [
+                "run",
+                f"--config={whole.folder / CONFIG}",
+                f"model={_name(whole)}",
+                f"data.lungs={lungs}",
+                f"data.split_file={whole.folder / SPLIT}",
+                f"trainer.default_root_dir={folder}",
+                "ckpt_path=null",
+                "report=false",
+                "shortcuts=false",
+            ]
+        )
+        done = sorted(folder.glob(f"*/*/{RESULTS}"))
+    return Run(done[-1].parent)
+
+
+def _tested(whole: Run, folder: Path) -> Run:
+    """Test the model of whole images with the lungs covered."""
+    done = sorted(folder.glob(f"*/*/{RESULTS}"))
+    if not done:
+        checkpoint = f"ckpt_path={whole.folder / CHECKPOINT}"
+        main(["test", checkpoint, "data.lungs=covered", f"trainer.default_root_dir={folder}"])
+        done = sorted(folder.glob(f"*/*/{RESULTS}"))
+    return Run(done[-1].parent)
+
+
+def _name(run: Run) -> str:
+    assert run.recipe is not None
+    return str(run.recipe["name"])
+
+
+def _survival(whole: Run, covered: Run) -> dict[str, Any]:
+    first, second = whole.predictions, covered.predictions
+    assert first is not None
+    assert second is not None
+    data = whole.open_data()
+    patients = dict(zip(data.datasets["test"].paths, data.patients("test"), strict=True))
+    return surviving_skill(
+        first.probabilities,
+        _in_order(second, first.paths),
+        first.labels,
+        np.array([patients[path] for path in first.paths]),
+    )
+
+
+def _in_order(predictions: Predictions, paths: list[str]) -> np.ndarray:
+    row = {path: number for number, path in enumerate(predictions.paths)}
+    return predictions.probabilities[[row[path] for path in paths]]
+
+
+def _show(outcome: dict[str, Any], folder: Path) -> None:
+    table = Table(title=f"Lungs test of {folder}", title_justify="left")
+    for column in ("best models, test", "accuracy", "balanced accuracy"):
+        table.add_column(column, justify="left" if column.startswith("best") else "right")
+    for key, label in ROWS.items():
+        scores = outcome[key]
+        cells = []
+        for metric in ("accuracy", "balanced_accuracy"):
+            limits = scores["intervals"].get(metric)
+            cells.append(f"{scores[metric]:.3f}" + (f" [{limits[0]:.3f}, {limits[1]:.3f}]" if limits else ""))
+        table.add_row(label, *cells)
+    Console().print(table)
+    print(f"{outcome['verdict']}: {outcome['sentence']}")
