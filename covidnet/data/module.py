@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from covidnet.data.augment import mild
 from covidnet.data.cache import check_images, decode_file, open_cache
+from covidnet.data.duplicates import find_duplicates
 from covidnet.data.folder import RadiographFolder
 from covidnet.data.image import Interpolation
 from covidnet.data.metadata import Metadata, find_metadata, linked_groups, read_metadata
@@ -36,6 +37,7 @@ class Images(NamedTuple):
     paths: list[str]
     labels: list[int]
     gather: Callable[[Numbers], NDArray[np.uint8]]  # (B,) -> (B, C, H, W), C 1 or 3
+    thumbnails: NDArray[np.uint8]  # (N, THUMBNAIL, THUMBNAIL)
 
 
 class RadiographDataset(Dataset[Batch]):
@@ -86,6 +88,7 @@ class RadiographyDataModule(LightningDataModule):
         split_file: A split.csv to use instead of drawing a split.
         metadata: Table (path, patient, group, source) whose patients and groups stay together; "none" for no table;
             where left out, metadata.csv in the root or its parent folder if there is one.
+        duplicates: Keep images that show one radiograph on one side of the split, as those of a patient.
         interpolation: "bilinear", antialiased; or "nearest", as Keras resized in the tutorial.
         augment: Change training images a little, at random.
         num_workers: Processes that load batches; where left out, none with a cache and one a core without.
@@ -109,6 +112,7 @@ class RadiographyDataModule(LightningDataModule):
         test_root: str | None = None,
         split_file: str | None = None,
         metadata: str | None = None,
+        duplicates: bool = True,
         interpolation: Interpolation = "bilinear",
         augment: bool = False,
         num_workers: int | None = None,
@@ -132,6 +136,7 @@ class RadiographyDataModule(LightningDataModule):
         self.given_test_root = _path(test_root)
         self.split_file = _path(split_file)
         self.given_metadata = metadata
+        self.group_duplicates = duplicates
         self.interpolation: Interpolation = interpolation
         self.augment = mild if augment else None
         self.num_workers = num_workers
@@ -187,9 +192,15 @@ class RadiographyDataModule(LightningDataModule):
         return metadata
 
     @cached_property
+    def duplicates(self) -> Numbers:
+        """Pairs of images (P, 2) that show one radiograph; the same whatever the image size."""
+        thumbnails = self.images.thumbnails
+        return find_duplicates(thumbnails if self.group_duplicates else thumbnails[:0]).pairs
+
+    @cached_property
     def split(self) -> Split:
         """Numbers of the images in each split."""
-        paths, labels, _ = self.images
+        paths, labels, *_ = self.images
         if self.split_file:
             split, unnamed = read_split(self.split_file, paths, labels, self.classes)
             if unnamed:
@@ -202,18 +213,7 @@ class RadiographyDataModule(LightningDataModule):
                     "Change data.split_file, or leave these classes out of data.classes."
                 )
             return split
-        own = [number for number, path in enumerate(paths) if not path.startswith(TEST_PREFIX)]
-        rows = self.metadata.rows if self.metadata else {}
-        split = seeded_split(
-            [paths[number] for number in own],
-            [labels[number] for number in own],
-            linked_groups([paths[number] for number in own], rows),
-            self.classes,
-            seed=self.seed,
-            val_fraction=self.val_fraction,
-            test_per_class=0 if self.test_folder else self.test_per_class,
-        )
-        return split if not self.test_folder else Split(split.train, split.val, list(range(len(own), len(paths))))
+        return self._draw_split(self.duplicates)
 
     @cached_property
     def datasets(self) -> dict[str, RadiographDataset]:
@@ -323,15 +323,15 @@ class RadiographyDataModule(LightningDataModule):
             pixels, unreadable = open_cache(
                 root, paths, self.image_size, self.interpolation, self.cache_dir, verify=verify
             )
-            gather = pixels.gather
+            gather, thumbnails = pixels.gather, pixels.thumbnails
         else:
-            unreadable = check_images(root, paths, self.image_size, self.interpolation)
+            thumbnails, unreadable = check_images(root, paths, self.image_size, self.interpolation)
             gather = _Stream(root, [p for p in paths if p not in unreadable], self.image_size, self.interpolation)
         if unreadable:
             self._tell_unreadable(root, unreadable)
         readable = [path not in unreadable for path in paths]
         labels = [label for label, kept in zip(folder.targets, readable, strict=True) if kept]
-        return Images([path for path, kept in zip(paths, readable, strict=True) if kept], labels, gather)
+        return Images([path for path, kept in zip(paths, readable, strict=True) if kept], labels, gather, thumbnails)
 
     def _tell_unreadable(self, root: Path, unreadable: dict[str, str]) -> None:
         lines = "\n".join(f"  {path}: {reason}" for path, reason in sorted(unreadable.items()))
@@ -340,8 +340,29 @@ class RadiographyDataModule(LightningDataModule):
             raise UserError(f"{message}\nMend or remove them, or go on without them: data.on_error=skip.")
         rank_zero_warn(f"{message}\nThey are skipped (data.on_error=skip).")
 
+    def _draw_split(self, duplicates: Numbers) -> Split:
+        """Draw the split of the images of the root, each chain of patients, groups and duplicates on one side."""
+        paths, labels, *_ = self.images
+        own = [number for number, path in enumerate(paths) if not path.startswith(TEST_PREFIX)]
+        rows = self.metadata.rows if self.metadata else {}
+        split = seeded_split(
+            [paths[number] for number in own],
+            [labels[number] for number in own],
+            linked_groups([paths[number] for number in own], rows, duplicates[(duplicates < len(own)).all(axis=1)]),
+            self.classes,
+            seed=self.seed,
+            val_fraction=self.val_fraction,
+            test_per_class=0 if self.test_folder else self.test_per_class,
+        )
+        return split if not self.test_folder else Split(split.train, split.val, list(range(len(own), len(paths))))
+
     def _tell_groups(self) -> None:
-        if self.metadata is None or self.split_file:
+        if not self.split_file:
+            self._tell_links()
+            self._tell_duplicates()
+
+    def _tell_links(self) -> None:
+        if self.metadata is None:
             return
         groups = Counter(linked_groups(self.images.paths, self.metadata.rows))
         linked = [size for size in groups.values() if size > 1]
@@ -350,6 +371,24 @@ class RadiographyDataModule(LightningDataModule):
             f"{self.metadata.file}: {sum(linked)} images are linked by patient or group into {len(linked)} groups, "
             f"each on one side of the split{f'; {unnamed} images are not in the table' if unnamed else ''}."
         )
+
+    def _tell_duplicates(self) -> None:
+        if not len(self.duplicates):
+            return
+        sides = [
+            {number: name for name, numbers in split.items() for number in numbers}
+            for split in (self.split, self._draw_split(self.duplicates[:0]))
+        ]
+        moved = sum(sides[0][number] != sides[1][number] for number in sides[0])
+        rank_zero_info(
+            f"{len(np.unique(self.duplicates))} images show a radiograph that another image shows too; each such group "
+            f"is on one side of the split, which moved {moved} images (data.duplicates=false leaves them apart)."
+        )
+        own = sum(not path.startswith(TEST_PREFIX) for path in self.images.paths)
+        leaked = self.duplicates[(self.duplicates < own).sum(axis=1) == 1].max(axis=1, initial=0)
+        if len(leaked):
+            names = [self.images.paths[number] for number in np.unique(leaked)]
+            rank_zero_warn(f"{len(names)} test images show a radiograph that is in {self.root} too: {_some(names)}")
 
 
 class _Stream:
@@ -394,7 +433,8 @@ class _Joined:
 
 def _join(first: Images, second: Images) -> Images:
     paths = [*first.paths, *(TEST_PREFIX + path for path in second.paths)]
-    return Images(paths, [*first.labels, *second.labels], _Joined(first, second))
+    thumbnails = np.concatenate([first.thumbnails, second.thumbnails])
+    return Images(paths, [*first.labels, *second.labels], _Joined(first, second), thumbnails)
 
 
 def _already_a_batch(batch: Any) -> Any:
