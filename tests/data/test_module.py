@@ -214,7 +214,7 @@ def test_the_test_roots_labels_follow_the_classes_of_the_root(xray_root, sibling
 
 
 def test_a_given_test_root_goes_before_the_sibling(xray_root, sibling, tmp_path):
-    other = paint(tmp_path / "other", per_class=5)
+    other = paint(tmp_path / "other", per_class=5, size=20)
     assert serve(xray_root, test_root=str(other)).counts["test"] == dict.fromkeys(CLASSES, 5)
 
 

@@ -22,8 +22,9 @@ def test_a_view_sees_what_it_says_and_nothing_else():
     thumbnails[1, top:bottom, left:right] = 0  # two images that differ in their lungs alone
     histograms = np.full((2, 256), 1 / 256)
     seen = views(thumbnails, histograms)
-    assert seen["lungs_covered"].shape == (2, 48 * 48 - (bottom - top) * (right - left))
-    assert seen["border"].shape == (2, 48 * 48 - 44 * 44)
+    assert seen["whole"].shape == (2, 24 * 24)
+    assert seen["lungs_covered"].shape == (2, 24 * 24 - 18 * 20)
+    assert seen["border"].shape == (2, 24 * 24 - 22 * 22)
     assert seen["histogram"].tolist() == [[1 / 32] * 32] * 2
     for name in ("lungs_covered", "border", "histogram"):
         assert (seen[name][0] == seen[name][1]).all()
