@@ -230,3 +230,24 @@ def test_what_is_printed_names_every_check_and_the_sources(copied, capsys):
     assert all(check["name"].replace("_", " ") in printed for check in report["checks"])
     assert "[NORMAL]" in printed
     assert "Verdict: FAIL. Told." in printed
+
+
+def test_the_first_release_fails_without_its_table_and_with_it(real_data, monkeypatch):
+    root = real_data / "release1" / "COVID-19 Radiography Database"
+    without = checks(root, metadata="none")
+    assert without["lungs_covered"]["verdict"] == "FAIL"
+    assert without["lungs_covered"]["details"]["interval"][0] > 0.9
+    monkeypatch.setattr("covidnet.audit.probe", lambda *_: None)
+    report = audit(root).report
+    assert report["release"] == "the first release"
+    (sources,) = (check for check in report["checks"] if check["name"] == "sources")
+    assert (sources["verdict"], round(sources["details"]["cramers_v"], 2)) == ("FAIL", 0.71)
+    assert "No source of COVID-19 gave images of another class" in sources["sentence"]
+
+
+def test_odd_files_are_told_with_their_reasons(real_data, copied):
+    shutil.copytree(real_data / "odd", copied / "NORMAL" / "odd")
+    found = checks(copied)
+    assert len(found["files"]["details"]["unreadable"]) == 3
+    assert found["exposure"]["details"]["blank"]["paths"] == ["NORMAL/odd/blank.jpg"]
+    assert found["exposure"]["details"]["odd"]["paths"] == ["NORMAL/odd/nearly_black.png"]
