@@ -167,7 +167,7 @@ keys that people look for:
   data.image_size=N data.batch_size=N data.num_workers=N
   data.classes='[A,B]'          which class folders, in which order
   data.seed=28 data.val_fraction=0.2 data.test_per_class=40
-  data.test_root=FOLDER data.split_file=FILE data.metadata=FILE
+  data.test_root=FOLDER data.split_file=FILE data.metadata=FILE data.duplicates=true
   model.learning_rate=1e-3 model.dropout=0.5
   early_stopping.patience=5 early_stopping.min_delta=0.01
   checkpoint.monitor=val_loss

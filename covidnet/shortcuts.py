@@ -1,6 +1,5 @@
 """The lungs test: how much of a run's skill survives without lungs. Trains by the run's own command line."""
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +20,6 @@ ROWS = {
     "lungs_only": "lungs only",
     "covered_at_test": "whole images; covered in the test",
 }
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what ``covidnet shortcuts`` takes."""
-    parser.add_argument("run", type=Path, help="directory of a finished run, such as runs/convnet/version_0")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the outcome here too")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Do the lungs test of a run."""
-    outcome = test_lungs(args.run)
-    if args.json:
-        write_results(args.json, outcome)
-    return 0
 
 
 def test_lungs(folder: Path) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 A cache is a folder with two append-only files: ``planes.u8``, square planes of bytes one after the other (one plane a
 grey image, three a coloured one), and ``journal.jsonl``, a header and then one JSON line for each finished image with
-its path, the file's identity, its planes and their checksum. A line is written after its planes, so whatever moment a
-build dies at, every line stands for finished work; a damaged plane fails its checksum and is decoded again. Nothing is
-ever overwritten in place, so a run that reads the cache is safe from one that adds to it.
+its path, the file's identity, its thumbnail, its planes and their checksum. A line is written after its planes, so
+whatever moment a build dies at, every line stands for finished work; a damaged plane fails its checksum and is decoded
+again. Nothing is ever overwritten in place, so a run that reads the cache is safe from one that adds to it.
 """
 
+import base64
 import errno
 import hashlib
 import json
@@ -27,11 +28,20 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
-from covidnet.data.image import DECODER, Interpolation, UnreadableImageError, decode, read
+from covidnet.data.image import (
+    DECODER,
+    THUMBNAIL,
+    Interpolation,
+    UnreadableImageError,
+    open_radiograph,
+    read,
+    resize,
+    thumbnail,
+)
 from covidnet.data.parallel import cores, parallel_map, progress_bar, refuse_in_unguarded_worker
 from covidnet.errors import UserError
 
-FORMAT = 1  # raise when the files of a cache change their meaning
+FORMAT = 2  # raise when the files of a cache change their meaning
 PLANES, JOURNAL, LOCK = "planes.u8", "journal.jsonl", "lock"
 CHUNK = 16  # images a worker decodes before it reports: what a kill can lose
 DISK_ERRORS = (
@@ -55,7 +65,8 @@ class Entry:
     content: str  # hash of the file's bytes
     plane: int  # its first plane
     channels: int  # 1 or 3 planes
-    checksum: int  # CRC-32 of the planes
+    thumbnail: str  # its pixels in base 64
+    checksum: int  # CRC-32 of the planes and the thumbnail
 
 
 @dataclass(frozen=True)
@@ -63,18 +74,23 @@ class PixelCache:
     """Decoded images: ``planes`` (P, S, S) uint8, memory-mapped, and ``index`` (N, C), the planes of each image.
 
     C is 1 where all images are grey, else 3; a grey image among coloured ones names its plane three times.
+    ``thumbnails`` (N, THUMBNAIL, THUMBNAIL) uint8 depend on the files alone, not on S.
     """
 
     planes: NDArray[np.uint8]
     index: NDArray[np.int64]
     inode: int  # of the file that is mapped: another run may put a new one in its place
+    thumbnails: NDArray[np.uint8]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel to a worker process as a file name: the worker maps the same pages, it gets no copy."""
+        """Travel to a worker process as a file name: the worker maps the same pages, it gets no copy.
+
+        The thumbnails, which no worker asks for, stay behind.
+        """
         planes = self.planes
         if isinstance(planes, np.memmap) and planes.filename:
             return _reopen, (Path(planes.filename), planes.shape, self.index, self.inode)
-        return PixelCache, (planes, self.index, self.inode)
+        return PixelCache, (planes, self.index, self.inode, _stack([]))
 
     def gather(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the images with these numbers (B,) as (B, C, S, S) uint8, a copy."""
@@ -110,6 +126,7 @@ class Decoded:
     identity: tuple[int, int, int, int]
     content: str
     pixels: NDArray[np.uint8] | None
+    thumbnail: NDArray[np.uint8] | None = None
     reason: str = ""
 
 
@@ -151,13 +168,22 @@ def open_cache(
             planes = _map(folder, decoding)
             inode = (folder / PLANES).stat().st_ino
     images = [entries[path] for path in paths if path in entries]
-    return PixelCache(planes, _plane_index(images), inode), unreadable
+    thumbnails = _stack([_thumbnail(entry) for entry in images])
+    return PixelCache(planes, _plane_index(images), inode, thumbnails), unreadable
 
 
-def check_images(root: Path, paths: Sequence[str], size: int, interpolation: Interpolation) -> dict[str, str]:
-    """Decode every image once, keeping nothing; return the reason for each unreadable one."""
+def check_images(
+    root: Path, paths: Sequence[str], size: int, interpolation: Interpolation
+) -> tuple[NDArray[np.uint8], dict[str, str]]:
+    """Decode every image once, keeping its thumbnail alone; return them and the reason for each unreadable image."""
     decoding = Decoding(str(root.resolve()), size, interpolation)
-    return {image.path: image.reason for image in _decode_all(root, paths, decoding) if image.pixels is None}
+    thumbnails, unreadable = [], {}
+    for image in _decode_all(root, paths, decoding):
+        if image.thumbnail is None:
+            unreadable[image.path] = image.reason
+        else:
+            thumbnails.append(image.thumbnail)
+    return _stack(thumbnails), unreadable
 
 
 def decode_file(root: Path, path: str, size: int, interpolation: Interpolation) -> Decoded:
@@ -166,12 +192,13 @@ def decode_file(root: Path, path: str, size: int, interpolation: Interpolation) 
         identity = file_identity(root / path)
         content = read(root / path)
     except (OSError, UnreadableImageError) as error:
-        return Decoded(path, (0, 0, 0, 0), "", None, str(error))
+        return Decoded(path, (0, 0, 0, 0), "", None, reason=str(error))
     digest = _digest(content)
     try:
-        return Decoded(path, identity, digest, decode(content, size, interpolation))
+        image = open_radiograph(content).image
     except UnreadableImageError as error:
-        return Decoded(path, identity, digest, None, str(error))
+        return Decoded(path, identity, digest, None, reason=str(error))
+    return Decoded(path, identity, digest, resize(image, size, interpolation), thumbnail(image))
 
 
 def file_identity(path: Path) -> tuple[int, int, int, int]:
@@ -240,8 +267,8 @@ def _parse(line: str) -> Entry | None:
         entry = Entry(**{**record, "identity": tuple(record["identity"])})
     except (ValueError, TypeError, KeyError):
         return None
-    plain = isinstance(entry.plane, int) and entry.channels in (1, 3) and isinstance(entry.path, str)
-    return entry if plain else None
+    plain = isinstance(entry.plane, int) and entry.channels in (1, 3)
+    return entry if plain and isinstance(entry.path, str) and isinstance(entry.thumbnail, str) else None
 
 
 def _add(
@@ -270,11 +297,14 @@ def _add(
 
 def _append(planes: BinaryIO, journal: TextIO, decoding: Decoding, image: Decoded) -> Entry:
     assert image.pixels is not None
+    assert image.thumbnail is not None
     plane = planes.tell() // decoding.plane_bytes
     content = image.pixels.tobytes()
+    small = base64.b64encode(image.thumbnail.tobytes()).decode()
     planes.write(content)
     planes.flush()  # before its line: a line without its planes would be a lie
-    entry = Entry(image.path, image.identity, image.content, plane, len(image.pixels), zlib.crc32(content))
+    checksum = zlib.crc32(small.encode(), zlib.crc32(content))
+    entry = Entry(image.path, image.identity, image.content, plane, len(image.pixels), small, checksum)
     journal.write(json.dumps(asdict(entry)) + "\n")
     journal.flush()
     return entry
@@ -303,7 +333,7 @@ def _compact(
             if _checksum(planes, entry) != entry.checksum:
                 continue
             pixels = np.asarray(planes[entry.plane : entry.plane + entry.channels])
-            image = Decoded(entry.path, entry.identity, entry.content, pixels)
+            image = Decoded(entry.path, entry.identity, entry.content, pixels, _thumbnail(entry))
             kept[entry.path] = _append(out, journal, decoding, image)
     new_planes.replace(folder / PLANES)
     new_journal.replace(folder / JOURNAL)
@@ -324,11 +354,21 @@ def _reopen(file: Path, shape: tuple[int, ...], index: NDArray[np.int64], inode:
     planes = np.memmap(file, dtype=np.uint8, mode="r", shape=shape)
     if file.stat().st_ino != inode:
         raise RuntimeError(f"{file} was written anew by another run while this one started; start it again")
-    return PixelCache(planes, index, inode)
+    return PixelCache(planes, index, inode, _stack([]))
 
 
 def _checksum(planes: NDArray[np.uint8], entry: Entry) -> int:
-    return zlib.crc32(planes[entry.plane : entry.plane + entry.channels].data)
+    pixels = planes[entry.plane : entry.plane + entry.channels]
+    return zlib.crc32(entry.thumbnail.encode(errors="replace"), zlib.crc32(pixels.data))
+
+
+def _thumbnail(entry: Entry) -> NDArray[np.uint8]:
+    content = base64.b64decode(entry.thumbnail)
+    return np.frombuffer(content, dtype=np.uint8).reshape(THUMBNAIL, THUMBNAIL)
+
+
+def _stack(thumbnails: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    return np.array(thumbnails, dtype=np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL)
 
 
 def _decode_all(root: Path, paths: Sequence[str], decoding: Decoding, where: str = "") -> Iterator[Decoded]:

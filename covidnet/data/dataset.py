@@ -28,6 +28,7 @@ class Images(NamedTuple):
     labels: list[int]
     channels: int  # C, 1 or 3
     gather: Callable[[Numbers], NDArray[np.uint8]]  # (B,) -> (B, C, H, W)
+    thumbnails: NDArray[np.uint8]  # (N, THUMBNAIL, THUMBNAIL)
 
 
 class RadiographDataset(Dataset[Batch]):
@@ -113,7 +114,8 @@ def join(first: Images, second: Images) -> Images:
     """Number the images of a root, then those of its test root, whose paths begin with ``test:``."""
     paths = [*first.paths, *(TEST_PREFIX + path for path in second.paths)]
     channels = max(first.channels, second.channels)
-    return Images(paths, [*first.labels, *second.labels], channels, _Joined(first, second))
+    thumbnails = np.concatenate([first.thumbnails, second.thumbnails])
+    return Images(paths, [*first.labels, *second.labels], channels, _Joined(first, second), thumbnails)
 
 
 class _Joined:

@@ -1,13 +1,17 @@
 """The optional table ``path, patient, group, source``: which images belong together."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from covidnet.errors import UserError
 
 NAME = "metadata.csv"
+COLUMNS = ("path", "patient", "group", "source")
 LINKS = ("patient", "group")  # images that share either are never split
 
 
@@ -61,12 +65,28 @@ def read_metadata(file: Path, root: Path, paths: Sequence[str]) -> Metadata:
     return Metadata(file, rows, unmatched)
 
 
-def linked_groups(paths: Sequence[str], rows: dict[str, dict[str, str]]) -> list[int]:
-    """Return a group number for each image: two images share it if a chain of patients and groups links them.
+def write_metadata(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    """Write the table at once, so that no reader finds half of it."""
+    unfinished = file.with_name(f".{file.name}.new")
+    try:
+        with unfinished.open("w", newline="", encoding="utf-8", errors="surrogatepass") as lines:
+            writer = csv.DictWriter(lines, COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def linked_groups(
+    paths: Sequence[str], rows: Mapping[str, Mapping[str, str]], pairs: NDArray[np.int64] | None = None
+) -> list[int]:
+    """Return a group number for each image: two images share it if a chain of patients, groups and pairs links them.
+
+    ``pairs`` (P, 2) numbers images that are known to belong together, such as duplicates.
 
     The connected components come from SciPy, which scikit-learn brings.
     """
-    import numpy as np
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -78,8 +98,10 @@ def linked_groups(paths: Sequence[str], rows: dict[str, dict[str, str]]) -> list
         if (value := rows.get(path, {}).get(column))
     ]
     size = len(paths) + len(names)
-    images, links = np.array(edges, dtype=np.int64).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(edges)), (images, links + len(paths))), shape=(size, size))
+    ends = np.array(edges, dtype=np.int64).reshape(-1, 2) + np.array([0, len(paths)])
+    if pairs is not None:
+        ends = np.concatenate([ends, pairs])
+    graph = coo_array((np.ones(len(ends)), tuple(ends.T)), shape=(size, size))
     _, components = connected_components(graph, directed=False)
     return [int(component) for component in components[: len(paths)]]
 

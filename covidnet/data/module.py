@@ -18,7 +18,8 @@ from torch.utils.data import DataLoader, Sampler
 
 from covidnet.data.augment import mild
 from covidnet.data.cache import check_images, open_cache
-from covidnet.data.dataset import Images, RadiographDataset, Stream, join, put_on_device, to_images
+from covidnet.data.dataset import Images, Numbers, RadiographDataset, Stream, join, put_on_device, to_images
+from covidnet.data.duplicates import find_duplicates
 from covidnet.data.folder import RadiographFolder
 from covidnet.data.image import Interpolation
 from covidnet.data.lungs import Gather, Lungs, LungView, mask_paths
@@ -51,6 +52,7 @@ class RadiographyDataModule(LightningDataModule):
         split_file: A split.csv to use instead of drawing a split.
         metadata: Table (path, patient, group, source) whose patients and groups stay together; "none" for no table;
             where left out, metadata.csv in the root or its parent folder if there is one.
+        duplicates: Keep images that show one radiograph on one side of the split, as those of a patient.
         interpolation: "bilinear", antialiased; or "nearest", as Keras resized in the tutorial.
         lungs: "whole" images; the lungs "covered", black; or "only" the lungs. By mask files where every image has one,
             else by a central box.
@@ -76,6 +78,7 @@ class RadiographyDataModule(LightningDataModule):
         test_root: str | None = None,
         split_file: str | None = None,
         metadata: str | None = None,
+        duplicates: bool = True,
         interpolation: Interpolation = "bilinear",
         lungs: Lungs = "whole",
         augment: bool = False,
@@ -100,6 +103,7 @@ class RadiographyDataModule(LightningDataModule):
         self.given_test_root = _path(test_root)
         self.split_file = _path(split_file)
         self.given_metadata = metadata
+        self.group_duplicates = duplicates
         self.interpolation: Interpolation = interpolation
         self.lungs: Lungs = lungs
         self.augment = mild if augment else None
@@ -158,6 +162,12 @@ class RadiographyDataModule(LightningDataModule):
         return metadata
 
     @cached_property
+    def duplicates(self) -> Numbers:
+        """Pairs of images (P, 2) that show one radiograph; the same whatever the image size."""
+        thumbnails = self.images.thumbnails
+        return find_duplicates(thumbnails if self.group_duplicates else thumbnails[:0]).pairs
+
+    @cached_property
     def split(self) -> Split:
         """Numbers of the images in each split."""
         paths, labels = self.images.paths, self.images.labels
@@ -173,18 +183,7 @@ class RadiographyDataModule(LightningDataModule):
                     "Change data.split_file, or leave these classes out of data.classes."
                 )
             return split
-        own = [number for number, path in enumerate(paths) if not path.startswith(TEST_PREFIX)]
-        rows = self.metadata.rows if self.metadata else {}
-        split = seeded_split(
-            [paths[number] for number in own],
-            [labels[number] for number in own],
-            linked_groups([paths[number] for number in own], rows),
-            self.classes,
-            seed=self.seed,
-            val_fraction=self.val_fraction,
-            test_per_class=0 if self.test_folder else self.test_per_class,
-        )
-        return split if not self.test_folder else Split(split.train, split.val, list(range(len(own), len(paths))))
+        return self._draw_split(self.duplicates)
 
     @cached_property
     def datasets(self) -> dict[str, RadiographDataset]:
@@ -208,10 +207,11 @@ class RadiographyDataModule(LightningDataModule):
         }
         return {name: dict(zip(self.classes, numbers, strict=True)) for name, numbers in counted.items()}
 
-    def patients(self, name: str) -> NDArray[np.int64]:
-        """Return a number for each image (N,) of a split: images that patients or groups link share it."""
-        paths = self.datasets[name].paths
-        return np.array(linked_groups(paths, self.metadata.rows if self.metadata else {}), dtype=np.int64)
+    def patients(self, name: str) -> Numbers:
+        """Return a number for each image (N,) of a split: those that patients, groups or duplicates link share it."""
+        rows = self.metadata.rows if self.metadata else {}
+        linked = np.array(linked_groups(self.images.paths, rows, self.duplicates), dtype=np.int64)
+        return linked[self.datasets[name].numbers]
 
     def prepare_data(self) -> None:
         """Decode what the cache lacks, once a machine; the other processes find it there."""
@@ -316,7 +316,7 @@ class RadiographyDataModule(LightningDataModule):
         if folder.ignored:
             reasons = [f"{path} {reason}" for path, reason in folder.ignored]
             rank_zero_warn(f"{len(reasons)} files or folders below {root} are left out: {_some(reasons)}")
-        gather, channels, unreadable = self._pixels(root, paths, self.interpolation)
+        gather, channels, thumbnails, unreadable = self._pixels(root, paths, self.interpolation)
         if unreadable:
             self._tell_unreadable(root, unreadable)
         readable = [path not in unreadable for path in paths]
@@ -326,19 +326,19 @@ class RadiographyDataModule(LightningDataModule):
             masks = mask_paths(root, paths)
             gather = LungView(gather, self.lungs, self._pixels(root, masks, "nearest")[0] if masks else None)
             rank_zero_info(f"Lungs {self.lungs}: by {'their mask files' if masks else 'a central box'}.")
-        return Images(paths, labels, channels, gather)
+        return Images(paths, labels, channels, gather, thumbnails)
 
     def _pixels(
         self, root: Path, paths: Sequence[str], interpolation: Interpolation
-    ) -> tuple[Gather, int, dict[str, str]]:
-        """Return how to get the pixels of the readable ``paths``, their channels, and why others are not readable."""
+    ) -> tuple[Gather, int, NDArray[np.uint8], dict[str, str]]:
+        """Return how to get the pixels of the readable ``paths``, their channels and thumbnails; why others are not."""
         if self.cache:
             verify = self.cache == "verify"
             pixels, unreadable = open_cache(root, paths, self.image_size, interpolation, self.cache_dir, verify=verify)
-            return pixels.gather, pixels.index.shape[1], unreadable
-        unreadable = check_images(root, paths, self.image_size, interpolation)
+            return pixels.gather, pixels.index.shape[1], pixels.thumbnails, unreadable
+        thumbnails, unreadable = check_images(root, paths, self.image_size, interpolation)
         readable = [path for path in paths if path not in unreadable]
-        return Stream(root, readable, self.image_size, interpolation), 3, unreadable
+        return Stream(root, readable, self.image_size, interpolation), 3, thumbnails, unreadable
 
     def _tell_unreadable(self, root: Path, unreadable: dict[str, str]) -> None:
         lines = "\n".join(f"  {path}: {reason}" for path, reason in sorted(unreadable.items()))
@@ -347,8 +347,29 @@ class RadiographyDataModule(LightningDataModule):
             raise UserError(f"{message}\nMend or remove them, or go on without them: data.on_error=skip.")
         rank_zero_warn(f"{message}\nThey are skipped (data.on_error=skip).")
 
+    def _draw_split(self, duplicates: Numbers) -> Split:
+        """Draw the split of the images of the root, each chain of patients, groups and duplicates on one side."""
+        paths, labels, *_ = self.images
+        own = [number for number, path in enumerate(paths) if not path.startswith(TEST_PREFIX)]
+        rows = self.metadata.rows if self.metadata else {}
+        split = seeded_split(
+            [paths[number] for number in own],
+            [labels[number] for number in own],
+            linked_groups([paths[number] for number in own], rows, duplicates[(duplicates < len(own)).all(axis=1)]),
+            self.classes,
+            seed=self.seed,
+            val_fraction=self.val_fraction,
+            test_per_class=0 if self.test_folder else self.test_per_class,
+        )
+        return split if not self.test_folder else Split(split.train, split.val, list(range(len(own), len(paths))))
+
     def _tell_groups(self) -> None:
-        if self.metadata is None or self.split_file:
+        if not self.split_file:
+            self._tell_links()
+            self._tell_duplicates()
+
+    def _tell_links(self) -> None:
+        if self.metadata is None:
             return
         groups = Counter(linked_groups(self.images.paths, self.metadata.rows))
         linked = [size for size in groups.values() if size > 1]
@@ -357,6 +378,24 @@ class RadiographyDataModule(LightningDataModule):
             f"{self.metadata.file}: {sum(linked)} images are linked by patient or group into {len(linked)} groups, "
             f"each on one side of the split{f'; {unnamed} images are not in the table' if unnamed else ''}."
         )
+
+    def _tell_duplicates(self) -> None:
+        if not len(self.duplicates):
+            return
+        sides = [
+            {number: name for name, numbers in split.items() for number in numbers}
+            for split in (self.split, self._draw_split(self.duplicates[:0]))
+        ]
+        moved = sum(sides[0][number] != sides[1][number] for number in sides[0])
+        rank_zero_info(
+            f"{len(np.unique(self.duplicates))} images show a radiograph that another image shows too; each such group "
+            f"is on one side of the split, which moved {moved} images (data.duplicates=false leaves them apart)."
+        )
+        own = sum(not path.startswith(TEST_PREFIX) for path in self.images.paths)
+        leaked = self.duplicates[(self.duplicates < own).sum(axis=1) == 1].max(axis=1, initial=0)
+        if len(leaked):
+            names = [self.images.paths[number] for number in np.unique(leaked)]
+            rank_zero_warn(f"{len(names)} test images show a radiograph that is in {self.root} too: {_some(names)}")
 
 
 def _already_a_batch(batch: Any) -> Any:

@@ -21,7 +21,7 @@ from PIL import Image
 
 import covidnet.data.cache as module
 from covidnet.data.cache import JOURNAL, PLANES, check_images, open_cache
-from covidnet.data.image import decode
+from covidnet.data.image import THUMBNAIL, decode, open_radiograph, thumbnail
 from covidnet.errors import UserError
 
 SIZE = 6
@@ -415,9 +415,20 @@ def test_unreadable_files_are_left_out_with_their_reasons(xrays):
     xrays.assert_right(cache, paths[4:])
 
 
-def test_checking_alone_finds_the_same_reasons(xrays):
+def test_checking_alone_finds_the_same_reasons_and_thumbnails(xrays):
     paths, _ = spoil(xrays)
-    assert check_images(xrays.root, paths, SIZE, "bilinear") == xrays.open(paths)[1]
+    thumbnails, unreadable = check_images(xrays.root, paths, SIZE, "bilinear")
+    cache, reasons, _ = xrays.open(paths)
+    assert unreadable == reasons
+    np.testing.assert_array_equal(thumbnails, cache.thumbnails)
+
+
+def test_a_cache_of_any_size_holds_the_same_thumbnails_cold_and_warm(xrays):
+    cold, warm, larger = (xrays.open(size=size)[0].thumbnails for size in (SIZE, SIZE, 3 * SIZE))
+    files = [thumbnail(open_radiograph((xrays.root / path).read_bytes()).image) for path in xrays.paths]
+    assert cold.shape == (len(xrays.paths), THUMBNAIL, THUMBNAIL)
+    for thumbnails in (warm, larger, files):
+        np.testing.assert_array_equal(thumbnails, cold)
 
 
 def test_a_file_that_vanished_since_it_was_listed_is_unreadable(xrays):

@@ -1,8 +1,9 @@
 """Facts about the table of patients and groups: where it is found, what it links, what it refuses."""
 
+import numpy as np
 import pytest
 
-from covidnet.data.metadata import find_metadata, linked_groups, read_metadata
+from covidnet.data.metadata import find_metadata, linked_groups, read_metadata, write_metadata
 from covidnet.errors import UserError
 
 PATHS = ["A/1.png", "A/2.png", "B/1.png", "B/2.png"]
@@ -102,6 +103,20 @@ def test_a_long_chain_links_its_ends():
     paths = [f"{n}.png" for n in range(3000)]
     rows = {path: {"patient": f"p{n // 2}", "group": f"g{(n + 1) // 2}"} for n, path in enumerate(paths)}
     assert set(linked_groups(paths, rows)) == {0}
+
+
+def test_pairs_link_too_and_make_chains_with_the_table(root):
+    rows = read(root, "path,patient\nA/1.png,p\nB/1.png,p\n", root).rows
+    first, second, third, fourth = linked_groups(PATHS, rows, np.array([[0, 1]]))
+    assert first == second == third != fourth
+
+
+def test_a_written_table_is_read_back(root):
+    rows = [{"path": path, "patient": "Zoë", "group": "a, b", "source": ""} for path in PATHS]
+    write_metadata(root / "metadata.csv", rows)
+    back = read_metadata(root / "metadata.csv", root, PATHS).rows
+    assert [{"path": path, **back[path]} for path in PATHS] == rows
+    assert [file.name for file in root.iterdir()] == ["metadata.csv"]
 
 
 def test_a_group_number_is_given_to_every_image_without_any_table():

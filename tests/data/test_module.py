@@ -188,7 +188,7 @@ def test_the_root_may_be_the_working_folder(xray_root, monkeypatch):
 @pytest.fixture
 def sibling(xray_root):
     """The sibling "<root> Test": two images a class, the middle class's in colour."""
-    root = paint(xray_root.with_name(f"{xray_root.name} Test"), per_class=2)
+    root = paint(xray_root.with_name(f"{xray_root.name} Test"), per_class=2, size=20)
     for file in (root / CLASSES[1]).iterdir():
         Image.new("RGB", (20, 20), (200, 100, 0)).save(file)
     return root
@@ -215,7 +215,7 @@ def test_the_test_roots_labels_follow_the_classes_of_the_root(xray_root, sibling
 
 
 def test_a_given_test_root_goes_before_the_sibling(xray_root, sibling, tmp_path):
-    other = paint(tmp_path / "other", per_class=5)
+    other = paint(tmp_path / "other", per_class=5, size=20)
     assert serve(xray_root, test_root=str(other)).counts["test"] == dict.fromkeys(CLASSES, 5)
 
 
@@ -349,6 +349,56 @@ def test_no_table_splits_patients_freely(linked_root):
     module = serve(linked_root, metadata="none")
     assert module.metadata is None
     assert len(patients_sides(module)) > 1
+
+
+@pytest.fixture
+def copied_root(xray_root):
+    """Each class's image 1 has five copies, brighter and larger."""
+    for name in CLASSES:
+        first = Image.open(xray_root / name / f"{name} (1).png")
+        for number in range(5):
+            first.resize((30, 30)).point(lambda grey, more=number: grey + more).save(
+                xray_root / name / f"copy {number}.png"
+            )
+    return xray_root
+
+
+def copies_sides(module):
+    copies = {path for path in module.images.paths if "copy" in path and path.startswith(CLASSES[0])}
+    return [name for name, paths in sides(module).items() if paths & {*copies, f"{CLASSES[0]}/{CLASSES[0]} (1).png"}]
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_duplicates_are_on_one_side_without_any_table(copied_root, cache):
+    modules = [serve(copied_root, cache=cache, seed=seed) for seed in range(5)]
+    assert all(len(copies_sides(module)) == 1 for module in modules)
+    assert len(modules[0].duplicates) == 3 * 15
+
+
+def test_duplicates_may_be_left_apart(copied_root):
+    assert any(len(copies_sides(serve(copied_root, duplicates=False, seed=seed))) > 1 for seed in range(5))
+
+
+def test_the_split_does_not_depend_on_how_pixels_are_resized(copied_root):
+    module = serve(copied_root)
+    assert (
+        sides(module) == sides(serve(copied_root, image_size=31)) == sides(serve(copied_root, interpolation="nearest"))
+    )
+
+
+def test_it_is_told_how_many_images_the_duplicates_moved(copied_root, caplog):
+    caplog.set_level("INFO")
+    grouped, free = (sides(serve(copied_root, duplicates=duplicates)) for duplicates in (True, False))
+    moved = sum(len(grouped[name] - free[name]) for name in grouped)
+    assert moved > 0
+    assert "18 images show a radiograph that another image shows too; each such group is on one side" in caplog.text
+    assert f"which moved {moved} images (data.duplicates=false" in caplog.text
+
+
+def test_test_images_that_are_in_the_root_too_are_warned_of(xray_root, sibling):
+    shutil.copy(xray_root / CLASSES[0] / f"{CLASSES[0]} (1).png", sibling / CLASSES[0] / "leak.png")
+    with pytest.warns(UserWarning, match=r"1 test images show a radiograph that is in .*: test:COVID-19/leak.png"):
+        serve(xray_root)
 
 
 def test_a_table_beside_the_root_is_found_from_inside_it_too(linked_root, monkeypatch):

@@ -113,3 +113,34 @@ def test_odd_files_in_a_class_are_skipped_or_served_and_told(real_data, xray_roo
     assert all(f"NORMAL/odd/{line}" in messages for line in skipped)
     assert all(f"NORMAL/odd/{name}.dcm DICOM" in messages for name in ("monochrome1", "rsna_monochrome2"))
     assert "._COVID-1.png" not in messages
+
+
+@pytest.mark.parametrize(("name", "groups", "found"), [("release1", 8, 8), ("later_release_small", 47, 45)])
+def test_the_duplicates_that_the_table_names_are_found_without_it(real_data, name, groups, found):
+    folder = listed(real_data, name)
+    root, paths = Path(folder.root), folder.paths
+    module = RadiographyDataModule(str(root), metadata="none")
+    numbers = linked_groups(paths, {}, module.duplicates)
+    named = {}
+    for path, row in read_metadata(find_metadata(root), root, paths).rows.items():
+        if row["group"]:
+            named.setdefault(row["group"], []).append(numbers[paths.index(path)])
+    several = [members for members in named.values() if len(members) > 1]
+    assert len(several) == groups
+    assert sum(len(set(members)) == 1 for members in several) >= found
+    assert len(module.duplicates) < 2 * sum(len(members) - 1 for members in several)  # not hundreds of strangers
+
+
+@pytest.mark.parametrize("seed", [28, 0])
+@pytest.mark.parametrize("name", ["release1", "later_release_small"])
+def test_no_patient_or_duplicate_is_on_two_sides_of_a_default_split(real_data, name, seed):
+    module = RadiographyDataModule(str(real_data / name / LAYOUTS[name][0]), seed=seed)
+    side = {number: split for split, numbers in module.split.items() for number in numbers}
+    assert all(side[first] == side[second] for first, second in module.duplicates.tolist())
+    for column in ("patient", "group"):
+        sides = {}
+        for number, path in enumerate(module.images.paths):
+            if value := module.metadata.rows.get(path, {}).get(column):
+                sides.setdefault(value, set()).add(side[number])
+        assert sides
+        assert all(len(names) == 1 for names in sides.values())

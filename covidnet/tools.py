@@ -1,0 +1,126 @@
+"""The console script ``covidnet``: one function a command. Imports nothing heavy until a command runs."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from covidnet.args import exit_with
+from covidnet.errors import UserError
+
+Command: TypeAlias = Callable[[argparse.Namespace], None]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit code.
+
+    0 where the command did its work, whatever it found: a verdict is a finding, not an error. 2 for a user's mistake,
+    after one message on stderr; 130 for Ctrl-C.
+    """
+    options = _parser().parse_args(argv)
+    try:
+        options.command(options)
+    except UserError as error:
+        exit_with(error)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="covidnet",
+        description="Tools around train.py: what to know before and after training a chest X-ray classifier.",
+        epilog="covidnet COMMAND --help tells what a command takes. Research software, not a medical device.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for add in (_audit, _shortcuts, _report):
+        add(commands)
+    return parser
+
+
+def _shortcuts(commands: Any) -> None:
+    """The lungs test of a run: train twice more, lungs covered and lungs only; how much of its skill survives."""
+    parser = _command(commands, "shortcuts", _shortcuts.__doc__, _run_shortcuts)
+    _add_run(parser)
+    _add_json(parser)
+
+
+def _run_shortcuts(options: argparse.Namespace) -> None:
+    from covidnet.shortcuts import test_lungs
+
+    _write_json(options.json, test_lungs(options.run))
+
+
+def _report(commands: Any) -> None:
+    """One HTML file of a run: verdicts, results with intervals, curves, heat maps, data card."""
+    parser = _command(commands, "report", _report.__doc__, _run_report)
+    _add_run(parser)
+
+
+def _run_report(options: argparse.Namespace) -> None:
+    from covidnet.report.page import write_report
+
+    print(write_report(options.run))
+
+
+def _audit(commands: Any) -> None:
+    """What is in a folder of radiographs, before any training."""
+    parser = _command(commands, "audit", _audit.__doc__, _run_audit)
+    parser.add_argument("root", type=Path, metavar="ROOT", help="folder that holds one folder of radiographs a class")
+    parser.add_argument("--classes", nargs="+", metavar="NAME", help="which class folders; all where left out")
+    parser.add_argument(
+        "--metadata",
+        metavar="FILE",
+        help="table (path, patient, group, source) to read, or none; if left out, metadata.csv in ROOT or its parent",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="where to write the table; ROOT/metadata.csv if left out"
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite a table that is there")
+    _add_json(parser)
+
+
+def _run_audit(options: argparse.Namespace) -> None:
+    from covidnet.audit import audit, print_audit, write_table
+
+    if options.out and options.out.exists() and not options.force:
+        raise UserError(f"{options.out} is there already. Give --force to overwrite it, or another --out.")
+    audited = audit(options.root, options.classes, options.metadata)
+    if options.metadata == "none" and not options.out:
+        table, told = None, "No table was written: in ROOT it would hide one that was not read. Give --out FILE."
+    else:
+        table, told = write_table(audited, options.root, options.out, force=options.force)
+    print_audit(audited.report, told)
+    _write_json(options.json, {**audited.report, "table": str(table) if table else None})
+
+
+def _command(commands: Any, name: str, text: str | None, run: Command) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    parser.set_defaults(command=run)
+    return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="directory of a finished run, as runs/convnet/version_0")
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found there, for programs")
+
+
+def _write_json(file: Path | None, found: dict[str, Any]) -> None:
+    if file is None:
+        return
+    try:
+        file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror or error}. Give another --json FILE.") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())
