@@ -28,7 +28,6 @@ PREFIX = "prob_"
 class Predictions:
     """A run's predictions.csv, one entry an image."""
 
-    run: Path
     classes: list[str]
     labels: dict[str, str]  # path -> class
     probabilities: dict[str, dict[str, float]]  # path -> class -> probability
@@ -150,7 +149,7 @@ def read_predictions(run: Path) -> Predictions:
         raise UserError(f"{file} cannot be read as predictions: {error!r}. Write it anew with predict.") from error
     if not whole:
         raise UserError(f"{file} has no {PREFIX}<class> column for each of its labels. Write it anew with predict.")
-    return Predictions(run, classes, labels, probabilities)
+    return Predictions(classes, labels, probabilities)
 
 
 def print_comparison(found: dict[str, Any]) -> None:
