@@ -11,6 +11,7 @@ from covidnet.errors import UserError, did_you_mean
 
 COMMANDS = {
     "run": "train, then test the final and the best model (the default)",
+    "repeat": "run with several seeds, then show mean, standard deviation and range of each metric",
     "fit": "train only",
     "validate": "measure a checkpoint on the validation split (needs ckpt_path)",
     "test": "measure a checkpoint on the test split (needs ckpt_path)",
@@ -20,6 +21,7 @@ TRAINING = ("run", "fit")  # the commands that need no checkpoint
 GROUPS = {"model": "convnet", "data": "radiography", "trainer": "auto"}  # group -> default; later groups win
 TOP_KEYS = (
     "seed_everything",
+    "seeds",
     "ckpt_path",
     "weights_only",
     "tensorboard",
@@ -173,6 +175,7 @@ keys that people look for:
   checkpoint.monitor=val_loss
   trainer.max_epochs=1000 trainer.devices=8 trainer.default_root_dir=runs
   seed_everything=28            weights, order of batches and dropout
+  seeds=5                       of repeat: 0 to 4; or which ones, seeds='[3,5,8]'
   ckpt_path=FILE                a checkpoint to test, or to go on from (or: last)
   shortcuts=true                the lungs test: train twice more, lungs covered and lungs only
   report=false                  no report.html at the end of run

@@ -91,7 +91,7 @@ class CommandLineInterface(LightningCLI):
         command, *typed = self.command_line.argv
         config = self.config[command]
         if config.get("ckpt_path"):
-            checkpoint = find_checkpoint(config.ckpt_path, _runs(config), self.name)
+            checkpoint = find_checkpoint(config.ckpt_path, runs_folder(config), self.name)
             recipe = read_recipe(checkpoint)
             layer = recipe_layer(recipe, checkpoint, self.command_line)
             self.config = parser.parse_args([command, f"--config={json.dumps(layer)}", *typed])
@@ -116,7 +116,7 @@ class CommandLineInterface(LightningCLI):
         config = self.config_init[self.command_line.command]
         given = config.trainer.get("logger")
         others: list[Logger] = given if isinstance(given, list) else [given] if isinstance(given, Logger) else []
-        logger = self._logger(_runs(config))
+        logger = self._logger(runs_folder(config))
         loggers: list[Logger] = [logger, *others]
         if config.tensorboard:
             loggers.append(TensorBoardLogger(logger.save_dir, name=logger.name, version=logger.version))
@@ -207,8 +207,13 @@ def main(args: Sequence[str] | None = None) -> CommandLineInterface:
 def run_command_line(command_line: CommandLine) -> CommandLineInterface:
     """Run a sorted command line; a user's mistake ends in one message and exit code 2."""
     _quieten()
+    interface = CommandLineInterface
+    if command_line.command == "repeat":
+        from covidnet.repeat import Repetition  # which stands above this module
+
+        interface = Repetition
     try:
-        return CommandLineInterface(command_line)
+        return interface(command_line)
     except ValueError as error:
         mistake = _user_error(error)
         if mistake is None:
@@ -225,7 +230,8 @@ def default_precision(accelerator: str) -> str:
     return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
 
 
-def _runs(config: Namespace) -> Path:
+def runs_folder(config: Namespace) -> Path:
+    """Return the folder that holds one folder of runs a model."""
     return Path(config.trainer.get("default_root_dir") or "runs")
 
 

@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_audit, _shortcuts, _report):
+    for add in (_audit, _shortcuts, _compare, _report):
         add(commands)
     return parser
 
@@ -54,6 +54,22 @@ def _run_shortcuts(options: argparse.Namespace) -> None:
     from covidnet.shortcuts import test_lungs
 
     _write_json(options.json, test_lungs(options.run))
+
+
+def _compare(commands: Any) -> None:
+    """Whether one run's model is better than another's, paired on the same test images."""
+    parser = _command(commands, "compare", _compare.__doc__, _run_compare)
+    parser.add_argument("first", type=Path, metavar="RUN", help="run directory, as runs/convnet/version_0")
+    parser.add_argument("second", type=Path, metavar="RUN", help="run directory to compare with it")
+    _add_json(parser)
+
+
+def _run_compare(options: argparse.Namespace) -> None:
+    from covidnet.compare import compare_runs, print_comparison
+
+    found = compare_runs(options.first, options.second)
+    print_comparison(found)
+    _write_json(options.json, found)
 
 
 def _report(commands: Any) -> None:

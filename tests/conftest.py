@@ -24,6 +24,7 @@ def _private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest
     monkeypatch.chdir(folder)
     for name in [name for name in os.environ if name.startswith("COVIDNET_") and name != "COVIDNET_TEST_DATA"]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("COVIDNET_RUN__REPORT", "false")  # it takes seconds; the tests of the report write theirs
 
 
 def paint(root: Path, classes: Sequence[str] = CLASSES, per_class: int = PER_CLASS, size: int = 24) -> Path:

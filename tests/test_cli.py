@@ -43,7 +43,7 @@ def mistake(args: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_run_leaves_its_record(args):
-    main(args)
+    main([*args, "report=true"])
     files = {path.relative_to(RUN).as_posix() for path in RUN.rglob("*") if path.is_file()}
     assert files == {
         "config.yaml",
@@ -52,6 +52,7 @@ def test_run_leaves_its_record(args):
         "checkpoints/best.ckpt",
         "checkpoints/last.ckpt",
         "predictions.csv",
+        "report.html",
         "results.json",
         "test_evaluations.csv",
     }
