@@ -203,7 +203,7 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
     per_source = {name: scored(names == name) for name in sorted(set(sources))}
     inside = _inside(checkpoint)
     report = {
-        "notice": f"{data.notice}{NOTICE}",
+        "notice": f"{f'Trained on {data.notice}' if data.notice else ''}{NOTICE}",
         "checkpoint": str(checkpoint),
         "root": str(root),
         "classes": classes,

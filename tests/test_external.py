@@ -150,6 +150,13 @@ def test_a_checkpoints_calibration_is_measured(evaluation_of, trained, outside, 
     assert list(report["thresholds"]) == ["NORMAL"]
 
 
+def test_a_model_of_drawn_radiographs_says_so(evaluation_of, trained, outside, tmp_path):
+    content = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    content["covidnet"]["data"]["class_path"] = "covidnet.data.phantom_module.PhantomDataModule"
+    torch.save(content, tmp_path / "drawn.ckpt")
+    assert evaluation_of(outside, checkpoint=tmp_path / "drawn.ckpt")["notice"].startswith("Trained on DRAWN")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
