@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 where the command did its work, whatever it found: a verdict is a finding, not an error. 2 for a user's mistake,
     after one message on stderr; 130 for Ctrl-C.
     """
-    options = _parser().parse_args(argv)
+    options = build_parser().parse_args(argv)
     try:
         options.command(options)
     except UserError as error:
@@ -30,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; a command's function is its ``command``."""
     parser = argparse.ArgumentParser(
         prog="covidnet",
         description="Tools around train.py: what to know before and after training a chest X-ray classifier.",
@@ -38,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_audit, _shortcuts, _compare, _report):
+    for add in (_audit, _shortcuts, _evaluate, _compare, _report):
         add(commands)
     return parser
 
@@ -54,6 +55,39 @@ def _run_shortcuts(options: argparse.Namespace) -> None:
     from covidnet.shortcuts import test_lungs
 
     _write_json(options.json, test_lungs(options.run))
+
+
+def _evaluate(commands: Any) -> None:
+    """A trained model on images from elsewhere, beside its own test: the drop, and each source."""
+    parser = _command(commands, "evaluate", _evaluate.__doc__, _run_evaluate)
+    parser.add_argument("checkpoint", type=Path, metavar="CKPT", help="a checkpoint, or a run directory: its best.ckpt")
+    parser.add_argument("root", type=Path, metavar="ROOT", help="folder above class folders, at any depth")
+    parser.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="NAME=CLASS",
+        help="what a folder's name means: a class, or skip to leave it out; may be given again",
+    )
+    parser.add_argument(
+        "--metadata",
+        metavar="FILE",
+        help="table (path, patient, group, source), or none; if left out, metadata.csv in ROOT or its parent",
+    )
+    parser.add_argument("--keep-seen", action="store_true", help="measure on images of the training set too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what external.json holds here too")
+    parser.add_argument(
+        "--predictions", type=Path, metavar="FILE", help="write the probabilities of each image, as CSV"
+    )
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ...; a GPU where there is one, if left out")
+    parser.add_argument("--cache-dir", type=Path, metavar="FOLDER", help="where decoded images are kept")
+    parser.add_argument("--no-cache", action="store_true", help="keep no decoded images")
+
+
+def _run_evaluate(options: argparse.Namespace) -> None:
+    from covidnet.external import run
+
+    run(options)
 
 
 def _compare(commands: Any) -> None:

@@ -59,7 +59,7 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
         folders = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not _is_junk(entry.name))
         held = {}
         for name in folders:
-            images, ignored = _images_below(root / name)
+            images, ignored = _images_of_class(root / name)
             held[name] = bool(images)
             if not images and self.wanted is None:  # no class, but not nothing either
                 self.ignored += [(path.relative_to(root).as_posix(), reason) for path, reason in ignored]
@@ -90,7 +90,7 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
         """List the images of every class; fills ``ignored``."""
         samples = []
         for name, label in class_to_idx.items():
-            images, ignored = _images_below(Path(directory) / name)
+            images, ignored = _images_of_class(Path(directory) / name)
             samples += [(str(path), label) for path in images]
             self.ignored += [(path.relative_to(directory).as_posix(), reason) for path, reason in ignored]
         return sorted(samples, key=lambda sample: Path(sample[0]).relative_to(directory).as_posix())
@@ -138,15 +138,15 @@ def _class_like(folder: Path) -> list[str]:
     ]
 
 
-def _images_below(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
-    """Return the images of one class folder, and what else lies there with the reason why it is left out."""
-    start = folder
+def images_below(start: Path, why_no_folder: Callable[[str], str | None]) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """Return the images in and below a folder, and what else lies there with the reason why it is left out.
+
+    Args:
+        start: The folder.
+        why_no_folder: Of a folder's name, why it is not searched ("" where nobody needs to be told); None if it is.
+    """
     images: list[Path] = []
     ignored: list[tuple[Path, str]] = []
-    if (folder / IMAGES).is_dir():
-        start = folder / IMAGES
-        beside = [path for path in folder.iterdir() if path.is_file() and not _is_junk(path.name)]
-        ignored += [(path, f"lies beside the folder {IMAGES!r}, which alone is read") for path in beside]
     visited = set()
     for current, folders, files in os.walk(start, followlinks=True):
         here = Path(current)
@@ -157,7 +157,7 @@ def _images_below(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
         visited.add(identity)
         folders.sort()  # of two names of one folder the first counts, whatever the disk's order
         for name in [*folders]:
-            reason = _why_no_image_folder(name)
+            reason = why_no_folder(name)
             if reason is not None:
                 folders.remove(name)
                 if reason:
@@ -173,9 +173,24 @@ def _images_below(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
     return images, sorted(ignored)
 
 
+def holds_no_images(name: str) -> bool:
+    """Tell folders, wherever they lie, that hold lung masks or what systems leave behind."""
+    return _is_junk(name) or name.lower() in MASKS
+
+
+def _images_of_class(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """Return the images of one class folder, and what else lies there with the reason why it is left out."""
+    if not (folder / IMAGES).is_dir():
+        return images_below(folder, _why_no_image_folder)
+    images, ignored = images_below(folder / IMAGES, _why_no_image_folder)
+    beside = [path for path in folder.iterdir() if path.is_file() and not _is_junk(path.name)]
+    reason = f"lies beside the folder {IMAGES!r}, which alone is read"
+    return images, sorted([*ignored, *((path, reason) for path in beside)])
+
+
 def _why_no_image_folder(name: str) -> str | None:
     """Return why a folder inside a class is not searched ("" where nobody needs to be told), or None if it is."""
-    if _is_junk(name) or name.lower() in MASKS:
+    if holds_no_images(name):
         return ""
     if name.lower() in SPLITS:
         return "is named like a split; a split inside a class is not read"

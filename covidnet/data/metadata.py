@@ -30,10 +30,11 @@ def find_metadata(root: Path) -> Path | None:
     return next((path for path in (folder / NAME, folder.parent / NAME) if path.is_file()), None)
 
 
-def read_metadata(file: Path, root: Path, paths: Sequence[str]) -> Metadata:
+def read_metadata(file: Path, root: Path, paths: Sequence[str], key: str = "data.metadata") -> Metadata:
     """Read ``file`` for the images ``paths`` (POSIX, below ``root``).
 
-    A row's path is taken as relative to ``root`` or, where no image is there, to the table's own folder.
+    A row's path is taken as relative to ``root`` or, where no image is there, to the table's own folder. Errors name
+    the setting ``key``.
 
     Raises:
         UserError: Where the file is missing, is no UTF-8 CSV, has no column ``path``, or names one image twice with
@@ -46,11 +47,11 @@ def read_metadata(file: Path, root: Path, paths: Sequence[str]) -> Metadata:
             reader.fieldnames = columns
             records = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{file} cannot be read as a CSV table: {error}. Change data.metadata (or none).") from error
+        raise UserError(f"{file} cannot be read as a CSV table: {error}. Change {key} (or none).") from error
     if "path" not in columns:
         raise UserError(
-            f"{file} has the columns {columns}, but data.metadata needs a column 'path' "
-            "(and may have patient, group and source). Give data.metadata=none to go without."
+            f"{file} has the columns {columns}, but {key} needs a column 'path' "
+            f"(and may have patient, group and source). Give {key}=none to go without."
         )
     known = set(paths)
     rows: dict[str, dict[str, str]] = {}
@@ -61,7 +62,7 @@ def read_metadata(file: Path, root: Path, paths: Sequence[str]) -> Metadata:
         if path is None:
             unmatched += 1
         elif rows.setdefault(path, row) != row:
-            raise UserError(f"{file} names {path} twice with different values. Mend the table, or data.metadata=none.")
+            raise UserError(f"{file} names {path} twice with different values. Mend the table, or {key}=none.")
     return Metadata(file, rows, unmatched)
 
 

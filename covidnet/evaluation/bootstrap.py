@@ -32,7 +32,8 @@ def resample(
     The Bayesian bootstrap (Rubin 1981, Annals of Statistics 9:130-134): all images of a patient get one random weight,
     and the weights of each class are scaled to its number of images. Counts drawn with replacement would find no error
     where the split holds none, and call a perfect score certain. So each class gains the smallest share of one more
-    patient, as likely right as wrong: over all classes Jeffreys' prior of a proportion (Brown et al. 2001).
+    patient, as likely right as wrong: over all classes that have images Jeffreys' prior of a proportion (Brown et al.
+    2001).
 
     Args:
         measure: Metrics, each (B,), of weights (B, N), those of a class summing to its number of images, and of what is
@@ -52,7 +53,9 @@ def resample(
         effects[label] = worst_effect(np.unique(groups[labels == label], return_counts=True)[1])
     chance = np.full((num_classes, num_classes), 0.5 / (num_classes - 1))
     np.fill_diagonal(chance, 0.5)
-    shapes = np.full(num_classes, 1 / num_classes)  # to be (C, C, ..., C): true class, then what each model says
+    shapes = np.full(
+        num_classes, 1 / np.count_nonzero(counts)
+    )  # to be (C, C, ..., C): true class, then what each model says
     for _ in range(models):
         shapes = shapes[..., None] * chance.reshape(num_classes, *[1] * (shapes.ndim - 1), num_classes)
     others = [tuple(2 + other for other in range(models) if other != model) for model in range(models)]

@@ -1,6 +1,7 @@
 """Whether one model is better than another: paired on the same images, or each on images of its own."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from covidnet.evaluation.intervals import LEVEL, Interval, groups_of
 from covidnet.evaluation.metrics import Floats, Outputs, overall_metrics
 
 METRICS = ("accuracy", "balanced_accuracy", "mcc", "macro_f1", "nll", "brier", "ece")
+DROPPING = ("balanced_accuracy", "accuracy", "mcc", "macro_f1")  # metrics that are better when higher
 
 
 def compare_outputs(
@@ -94,6 +96,58 @@ def difference_interval(first: float, first_interval: Interval, second: float, s
         difference - math.hypot(second - second_interval[0], first_interval[1] - first),
         difference + math.hypot(second_interval[1] - second, first - first_interval[0]),
     )
+
+
+def score_drops(inside: Mapping[str, Any], outside: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return how far the scores of one model fall from its own test to images from elsewhere.
+
+    Args:
+        inside: What `score_outputs` gave of the model's own test.
+        outside: The same of the images from elsewhere.
+
+    Returns:
+        Of each metric ``value``, inside - outside, so above 0 where the model is worse outside, and ``interval`` or
+        None: overall metrics, then ``sensitivity_<class>``. Where classes have no image outside, of the overall metrics
+        balanced accuracy alone, over the classes that have: the others depend on which classes there are.
+    """
+    present = [name for name, scores in outside["per_class"].items() if scores["support"]]
+    lacking = len(present) < len(outside["per_class"])
+    if lacking:
+        inside = {**inside, **balanced_over(inside, present)}
+    drops = {name: _drop(inside, outside, name) for name in (DROPPING[:1] if lacking else DROPPING)}
+    for name in present:
+        one, other = (scores["per_class"][name] for scores in (inside, outside))
+        drops[f"sensitivity_{name}"] = _drop(one, other, "sensitivity")
+    return {name: drop for name, drop in drops.items() if drop}
+
+
+def balanced_over(scores: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
+    """Return ``balanced_accuracy`` over some of the classes, and ``intervals`` with its limits alone.
+
+    Sensitivities of different classes are of different images: the distances of their limits add by squares (Zou and
+    Donner 2008, MOVER).
+    """
+    chosen = [scores["per_class"][name] for name in classes]
+    rates = [one["sensitivity"] for one in chosen]
+    limits = [one["intervals"].get("sensitivity") for one in chosen]
+    if None in rates:
+        return {"balanced_accuracy": None, "intervals": {}}
+    mean = float(np.mean(rates))
+    pairs = [(limit, rate) for limit, rate in zip(limits, rates, strict=True) if limit]
+    low = math.hypot(*(rate - limit[0] for limit, rate in pairs)) / len(rates)
+    high = math.hypot(*(limit[1] - rate for limit, rate in pairs)) / len(rates)
+    interval = {"balanced_accuracy": [mean - low, mean + high]} if len(pairs) == len(rates) else {}
+    return {"balanced_accuracy": mean, "intervals": interval}
+
+
+def _drop(inside: Mapping[str, Any], outside: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    one, other = inside.get(name), outside.get(name)
+    if one is None or other is None:
+        return None
+    limits = [scores.get("intervals", {}).get(name) for scores in (outside, inside)]
+    known = all(limits)
+    interval = list(difference_interval(other, limits[0], one, limits[1])) if known else None
+    return {"value": one - other, "interval": interval}
 
 
 def _sentence(accuracy: dict[str, Any], test: dict[str, Any], real: bool, images: int) -> str:

@@ -95,7 +95,12 @@ def confusion_metrics(matrix: Floats) -> dict[str, Floats]:
     predicted_spread = total**2 - (predicted**2).sum(axis=1)
     covariance = total * hits.sum(axis=1) - (true * predicted).sum(axis=1)
     known = (present.sum(axis=1) > 1) & (predicted_spread > 0)
-    mcc = np.divide(covariance, np.sqrt(spread * predicted_spread), out=np.zeros_like(total), where=known)
+    mcc = np.divide(
+        covariance,
+        np.sqrt(spread * predicted_spread, where=known, out=np.ones_like(total)),
+        out=np.zeros_like(total),
+        where=known,
+    )
     return {
         "accuracy": hits.sum(axis=1) / total,
         "balanced_accuracy": np.mean(_ratio(hits, true), axis=1, where=present),

@@ -6,7 +6,14 @@ from scipy.special import softmax
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from covidnet.evaluation.comparison import METRICS, compare_outputs, difference_interval, mcnemar
+from covidnet.evaluation.comparison import (
+    METRICS,
+    balanced_over,
+    compare_outputs,
+    difference_interval,
+    mcnemar,
+    score_drops,
+)
 from covidnet.evaluation.intervals import wilson
 
 
@@ -85,3 +92,42 @@ def test_the_difference_of_two_splits_has_newcombes_limits():
     low, high = confint_proportions_2indep(48, 80, 56, 70, method="newcomb", compare="diff")
     assert own == pytest.approx((low, high), abs=1e-9)
     assert own == pytest.approx((-0.3339, -0.0524), abs=5e-5)  # Newcombe (1998), table II, 56/70 - 48/80, method 10
+
+
+def scores_of(rates: dict[str, float], support: int = 50) -> dict:
+    """Return scores with these sensitivities, each with limits 0.1 around it; no support where it is None."""
+    per_class = {
+        name: {
+            "sensitivity": rate,
+            "support": 0 if rate is None else support,
+            "intervals": {} if rate is None else {"sensitivity": [rate - 0.1, rate + 0.1]},
+        }
+        for name, rate in rates.items()
+    }
+    known = [rate for rate in rates.values() if rate is not None]
+    mean = sum(known) / len(known)
+    return {
+        "balanced_accuracy": mean,
+        "accuracy": mean,
+        "mcc": None,
+        "per_class": per_class,
+        "intervals": {"balanced_accuracy": [mean - 0.03, mean + 0.04], "accuracy": [mean - 0.03, mean + 0.04]},
+    }
+
+
+def test_a_drop_is_inside_minus_outside_with_distances_added_by_squares():
+    drops = score_drops(scores_of({"A": 0.9, "B": 0.8}), scores_of({"A": 0.5, "B": 0.6}))
+    assert set(drops) == {"balanced_accuracy", "accuracy", "sensitivity_A", "sensitivity_B"}
+    assert drops["accuracy"]["value"] == pytest.approx(0.3)
+    assert drops["accuracy"]["interval"] == pytest.approx([0.3 - 0.05, 0.3 + 0.05])
+    assert drops["sensitivity_A"]["interval"] == pytest.approx([0.4 - 0.02**0.5, 0.4 + 0.02**0.5])
+
+
+def test_a_drop_is_over_the_classes_that_lie_outside():
+    inside, outside = scores_of({"A": 0.9, "B": 0.8, "C": 0.1}), scores_of({"A": 0.5, "B": 0.6, "C": None})
+    drops = score_drops(inside, outside)
+    assert set(drops) == {"balanced_accuracy", "sensitivity_A", "sensitivity_B"}
+    assert drops["balanced_accuracy"]["value"] == pytest.approx(0.85 - 0.55)
+    assert balanced_over(inside, ["A", "B"])["intervals"]["balanced_accuracy"] == pytest.approx(
+        [0.85 - 0.02**0.5 / 2, 0.85 + 0.02**0.5 / 2]
+    )

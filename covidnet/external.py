@@ -1,0 +1,502 @@
+"""``covidnet evaluate``: a trained model on images from elsewhere, beside its own test. Joins data, models, evaluation.
+
+Whether images of its training are among them is told by their content.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from scipy.special import softmax
+
+from covidnet.checkpoints import load_model, read_recipe, run_directory
+from covidnet.data.dataset import to_images
+from covidnet.data.metadata import find_metadata, linked_groups, read_metadata
+from covidnet.data.module import RadiographyDataModule
+from covidnet.data.outside import LISTED, SKIP, OutsideFolder, Pixels, find_seen, list_outside, open_pixels
+from covidnet.data.parallel import progress_bar
+from covidnet.errors import UserError
+from covidnet.evaluation.comparison import balanced_over, score_drops
+from covidnet.evaluation.scores import calibrated_scores, score_outputs, threshold_scores
+from covidnet.models.classifier import Classifier
+from covidnet.results import RESULTS, SPLIT, write_predictions, write_results
+
+EXTERNAL = "external.json"
+BEST = Path("checkpoints", "best.ckpt")
+NOTICE = "Research software, not a medical device."
+BATCH = 128  # images the model sees at once; the scores do not depend on it
+UNKNOWN = "unknown"  # the source of images that no table or folder gives one
+MODELS = {"best": "best", "last": "final"}  # a checkpoint's name -> its key in results.json
+OVERALL = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "mcc": "MCC",
+    "macro_f1": "macro F1",
+    "nll": "log loss",
+    "brier": "Brier score",
+    "ece": "calibration error",
+}
+OF_CLASS = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "auroc": "AUROC"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How `evaluate` looks at a folder.
+
+    Attributes:
+        names: Folder names -> class, or "skip".
+        metadata: Table of patients, groups and sources; "none" for no table; the folder's own where None.
+        keep_seen: Measure on images of the training and validation set too.
+        device: As torch names it; a GPU where there is one, if None.
+        cache: Keep decoded images on disk.
+        cache_dir: Where; the run's own cache folder where None.
+    """
+
+    names: Mapping[str, str]
+    metadata: str | None = None
+    keep_seen: bool = False
+    device: str | None = None
+    cache: bool = True
+    cache_dir: Path | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model says of images from elsewhere.
+
+    Attributes:
+        report: What external.json holds.
+        paths: N paths, POSIX, below the root.
+        logits: (N, C).
+        labels: (N,) in 0 .. C - 1.
+        classes: Names of the C classes.
+    """
+
+    report: dict[str, Any]
+    paths: list[str]
+    logits: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    classes: list[str]
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do what ``covidnet evaluate`` was asked for: evaluate, print and write.
+
+    Raises:
+        UserError: For a user's mistake.
+    """
+    checkpoint = _find_checkpoint(args.checkpoint)
+    options = Options(
+        names=dict(_name_and_class(text) for text in args.map),
+        metadata=args.metadata,
+        keep_seen=args.keep_seen,
+        device=args.device,
+        cache=not args.no_cache,
+        cache_dir=args.cache_dir,
+    )
+    for file in (args.json, args.predictions):
+        if file and not file.absolute().parent.is_dir():  # told now, not after the work
+            raise UserError(f"{file} cannot be written: there is no folder {file.absolute().parent}.")
+    evaluation = evaluate(checkpoint, args.root, options)
+    report = evaluation.report
+    print_report(report)
+    folder = run_directory(checkpoint)
+    files = [*([folder / EXTERNAL] if folder else []), *([args.json] if args.json else [])]
+    try:
+        for file in files:
+            write_results(file, report)
+        if args.predictions:
+            _write_predictions(args.predictions, evaluation)
+            files.append(args.predictions)
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be written: {error.strerror}.") from error
+    if not folder:
+        _warn(f"{checkpoint} does not lie in its run directory, so no {EXTERNAL} is left; --json FILE writes it.")
+    for file in files:
+        print(file)
+
+
+def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
+    """Measure a checkpoint's model on the images below ``root``, and how far it falls from its own test.
+
+    Raises:
+        UserError: Where the checkpoint cannot be used, or the folder not be read as the model's classes.
+    """
+    recipe = read_recipe(checkpoint)
+    data = _data_of(recipe)
+    classes: list[str] = list(recipe["classes"])
+    device = _device(options.device)
+    folder = list_outside(root, classes, options.names)
+    _tell_left_out(f"{len(folder.ignored)} files or folders below {root}", folder.ignored)
+    rows = _read_rows(folder, options.metadata)
+    pixels = _open(data, root, folder.paths, options)
+    _tell_left_out(f"{len(pixels.unreadable)} images below {root} that cannot be read", [*pixels.unreadable.items()])
+    if not pixels.paths:
+        raise UserError(f"None of the {len(folder.paths)} images below {root} can be read.")
+
+    trained = _trained_on(checkpoint, data)
+    seen = _find_seen(pixels, data, trained, options) if trained else None
+    chosen = [i for i, path in enumerate(pixels.paths) if options.keep_seen or path not in (seen or {})]
+    if not chosen:
+        raise UserError(
+            f"All {len(pixels.paths)} images below {root} are of the model's own training or validation set, so they "
+            "tell nothing of other images. Give another folder, or --keep-seen to measure on them all the same."
+        )
+    paths = [pixels.paths[i] for i in chosen]
+    labels_of = dict(zip(folder.paths, folder.labels, strict=True))
+    sources_of = dict(zip(folder.paths, folder.sources, strict=True))
+    labels = np.array([labels_of[path] for path in paths], dtype=np.int64)
+    sources = [rows.get(path, {}).get("source") or sources_of[path] or UNKNOWN for path in paths]
+    groups = np.array(linked_groups(paths, rows)) if rows else None
+
+    model = load_model(checkpoint)
+    logits = outputs_of(model, pixels, np.array(chosen, dtype=np.int64), device)
+    calibration = recipe.get("calibration") or {}
+
+    def scored(among: NDArray[np.bool_]) -> dict[str, Any]:
+        own = groups[among] if groups is not None else None
+        return _scores(logits[among], labels[among], classes, model.class_weights.numpy(force=True), own, calibration)
+
+    names = np.array(sources)
+    outside = scored(np.ones(len(labels), dtype=bool))
+    per_source = {name: scored(names == name) for name in sorted(set(sources))}
+    inside = _inside(checkpoint)
+    report = {
+        "notice": f"{f'Trained on {data.notice}' if data.notice else ''}{NOTICE}",
+        "checkpoint": str(checkpoint),
+        "root": str(root),
+        "classes": classes,
+        "classes_present": [name for name, scores in outside["per_class"].items() if scores["support"]],
+        "folders": {name: classes[label] for name, label in folder.names.items()},
+        **_shaped(outside),
+        "per_source": {
+            name: {**_shaped(scores), "in_training": name in trained.sources if trained and trained.sources else None}
+            for name, scores in per_source.items()
+        },
+        "seen": {"checked": seen is not None, "left_out": not options.keep_seen, "images": seen or {}},
+        "unreadable": pixels.unreadable,
+    }
+    if inside:
+        report |= {"inside": _shaped(inside), "drop": score_drops(inside, outside)}
+    report["sentence"] = _sentence(report)
+    return Evaluation(report, paths, logits, labels, classes)
+
+
+@torch.inference_mode()
+def outputs_of(
+    model: Classifier, pixels: Pixels, numbers: NDArray[np.int64], device: torch.device
+) -> NDArray[np.float32]:
+    """Return the logits (N, C) of the images with these numbers (N,), in their order."""
+    model.to(device).eval()
+    parts = []
+    with progress_bar(len(numbers), "evaluating", hidden=len(numbers) <= BATCH) as bar:
+        for start in range(0, len(numbers), BATCH):
+            batch = torch.from_numpy(pixels.gather(numbers[start : start + BATCH])).to(device)
+            parts.append(model(to_images(batch)).float().cpu().numpy())
+            bar.update(len(batch))
+    return np.concatenate(parts)
+
+
+def print_report(report: Mapping[str, Any]) -> None:
+    """Print inside and outside side by side, each source, and the sentence."""
+    console = Console()
+    inside, drops, present = report.get("inside"), report.get("drop", {}), report["classes_present"]
+    table = _table(f"{report['notice']}\n{report['root']} (in brackets: 95 % intervals)")
+    table.add_column("")
+    if inside:
+        table.add_column("inside", justify="right", no_wrap=True)
+    table.add_column("outside", justify="right", no_wrap=True)
+    if inside:
+        table.add_column("drop", justify="right", no_wrap=True)
+    sides = [_flat(side) for side in _sides(report)]
+    over = balanced_over(inside, present) if inside and len(present) < len(report["classes"]) else None
+    if over:
+        sides[0] |= {"balanced_accuracy": over["balanced_accuracy"]}
+        sides[0]["intervals"] = {**sides[0]["intervals"], **over["intervals"]}
+    table.add_row("images", *(f"{side['images']:,}" for side in _sides(report)))
+    for key, label in OVERALL.items():
+        table.add_row(label, *(_cell(side, key) for side in sides), _drop_cell(drops.get(key)))
+    for name in report["classes"]:
+        of_class = [side["per_class"][name] for side in _sides(report)]
+        table.add_section()
+        table.add_row(escape(name), *(f"{scores['support']:,}" for scores in of_class))
+        for key in OF_CLASS:
+            cells = [_cell(scores, key) for scores in of_class]
+            table.add_row(f"  {OF_CLASS[key]}", *cells, _drop_cell(drops.get(f"{key}_{name}")))
+    console.print(table)
+    if over:
+        console.print(f"Balanced accuracy is over the classes that lie outside: {', '.join(present)}.", markup=False)
+    if len(report["per_source"]) > 1:
+        console.print()
+        console.print(_source_table(report))
+        if any(scores["in_training"] for scores in report["per_source"].values()):
+            console.print("* other images of this source were in the training")
+    console.print()
+    console.print(report["sentence"], markup=False, highlight=False)
+
+
+def _source_table(report: Mapping[str, Any]) -> Table:
+    table = _table("outside, by source: per cent right, of all and of each class")
+    table.add_column("source", min_width=11, overflow="fold")
+    for column in ("images", "accuracy", "balanced accuracy", *report["classes"]):
+        table.add_column(escape(column.replace(" ", "\n")), justify="right", no_wrap=True)
+    for name, scores in report["per_source"].items():
+        cells = [_percent_cell(_flat(scores), key) for key in ("accuracy", "balanced_accuracy")]
+        cells += [_percent_cell(scores["per_class"][label], "sensitivity") for label in report["classes"]]
+        table.add_row(f"{escape(name)}{' *' * bool(scores['in_training'])}", f"{scores['images']:,}", *cells)
+    return table
+
+
+def _table(title: str) -> Table:
+    """Return a table whose frame leaves room for the numbers in 80 columns."""
+    return Table(title=escape(title), title_justify="left", show_edge=False, pad_edge=False)
+
+
+def _sides(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [report["inside"], report] if "inside" in report else [report]
+
+
+def _flat(scores: Mapping[str, Any]) -> dict[str, Any]:
+    return {**scores["overall"], "intervals": scores["intervals"]}
+
+
+def _cell(scores: Mapping[str, Any], key: str) -> str:
+    return _with_limits(scores.get(key), scores["intervals"].get(key))
+
+
+def _drop_cell(drop: Mapping[str, Any] | None) -> str:
+    return _with_limits(drop["value"], drop["interval"]) if drop else ""
+
+
+def _with_limits(value: float | None, limits: Sequence[float] | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f} [{limits[0]:.2f}, {limits[1]:.2f}]" if limits else f"{value:.2f}"
+
+
+def _percent_cell(scores: Mapping[str, Any], key: str) -> str:
+    value, limits = scores.get(key), scores["intervals"].get(key)
+    if value is None:
+        return "-"
+    return f"{100 * value:.1f}" + (f"\n[{100 * limits[0]:.0f}, {100 * limits[1]:.0f}]" if limits else "")
+
+
+def _sentence(report: Mapping[str, Any]) -> str:
+    """Say in plain words what was found."""
+    outside = _words(_flat(report))
+    many = f"the {report['images']:,} images from elsewhere"
+    drop = report.get("drop", {}).get("balanced_accuracy")
+    if not drop:
+        return f"Balanced accuracy is {outside} on {many}; the run's own test is not there to compare it with."
+    lacking = len(report["classes_present"]) < len(report["classes"])
+    over = f" over {', '.join(report['classes_present'])}" if lacking else ""
+    own = _flat(report["inside"]) if not lacking else balanced_over(report["inside"], report["classes_present"])
+    told = f"Balanced accuracy{over} is {_words(own)} on the model's own test and {outside} on {many}: "
+    change = f"{'a drop' if drop['value'] >= 0 else 'a rise'} of {100 * abs(drop['value']):.1f} points"
+    if not drop["interval"]:
+        return f"{told}{change}; how sure that is cannot be told from so few patients."
+    low, high = sorted(100 * limit if drop["value"] >= 0 else -100 * limit for limit in drop["interval"])
+    change += f" [{low:.1f}, {high:.1f}]"
+    if low <= 0 <= high:
+        return f"{told}{change}, which may be chance."
+    kept = "does not keep" if drop["value"] > 0 else "keeps"
+    return f"{told}{change}. The model {kept} elsewhere what its own test promises."
+
+
+def _words(scores: Mapping[str, Any]) -> str:
+    limits = scores["intervals"].get("balanced_accuracy")
+    interval = f" [{100 * limits[0]:.1f}, {100 * limits[1]:.1f}]" if limits else ""
+    return f"{100 * scores['balanced_accuracy']:.1f} %{interval}"
+
+
+def _scores(
+    logits: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    classes: Sequence[str],
+    class_weights: NDArray[np.floating],
+    groups: NDArray[np.integer] | None,
+    calibration: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the scores, and those after what was fitted on the run's validation images, where there is such."""
+    scores = score_outputs(logits, labels, classes, class_weights, groups)
+    if calibration:
+        scores["calibrated"] = calibrated_scores(logits, labels, calibration["temperature"], groups)
+        thresholds = {name: calibration["thresholds"].get(name) for name in classes}
+        # Of the calibrated probabilities, as they were chosen.
+        probabilities = softmax(logits.astype(np.float64) / calibration["temperature"], axis=1)
+        scores["thresholds"] = threshold_scores(probabilities, labels, thresholds, groups)
+    return scores
+
+
+def _shaped(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Return scores with their plain numbers under ``overall``, and how many images they are of."""
+    parts = ("intervals", "per_class", "confusion_matrix", "calibrated", "thresholds")
+    return {
+        "images": sum(one["support"] for one in scores["per_class"].values()),
+        "overall": {key: value for key, value in scores.items() if key not in (*parts, "notice")},
+        **{key: scores[key] for key in parts if key in scores},
+    }
+
+
+def _inside(checkpoint: Path) -> dict[str, Any] | None:
+    """Return the scores of the run's own test, which its results.json holds."""
+    folder, key = run_directory(checkpoint), MODELS.get(checkpoint.stem)
+    file = folder / RESULTS if folder else None
+    if file and key and file.is_file():
+        scores: dict[str, Any] | None = json.loads(file.read_text(encoding="utf-8")).get(key)
+        if scores and "intervals" in scores:
+            return scores
+    _warn(
+        f"{file or RESULTS} holds no test of {checkpoint.name}, so the drop cannot be told. "
+        "Train with the command run, which tests the model too, and give its checkpoints/best.ckpt."
+    )
+    return None
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What a run trained and validated on."""
+
+    paths: list[str]  # POSIX, below the run's root
+    sources: set[str]  # empty where no table names them
+
+
+def _trained_on(checkpoint: Path, data: RadiographyDataModule) -> _Trained | None:
+    """Return the images of a run's training and validation set; warn where they cannot be found."""
+    folder = run_directory(checkpoint)
+    file = folder / SPLIT if folder else None
+    if file is None or not file.is_file():
+        _warn_unchecked(f"there is no {SPLIT} in the run directory of {checkpoint}")
+        return None
+    if not data.root.is_dir():
+        _warn_unchecked(f"the folder that it was trained on is not there ({data.root})")
+        return None
+    with file.open(newline="", encoding="utf-8", errors="surrogatepass") as lines:
+        paths = [row["path"] for row in csv.DictReader(lines) if row["split"] != "test"]
+    try:
+        rows = data.metadata.rows if data.metadata else {}
+    except UserError:  # what has become of the table since is no matter of this command
+        rows = {}
+    return _Trained(paths, {row["source"] for path in paths if (row := rows.get(path)) and row.get("source")})
+
+
+def _find_seen(
+    pixels: Pixels, data: RadiographyDataModule, trained: _Trained, options: Options
+) -> dict[str, str] | None:
+    """Return which images are of the training or validation set, and tell: path -> path there."""
+    own = _open(data, data.root, trained.paths, options)
+    if not own.paths:
+        _warn_unchecked(f"none of its images is in {data.root} any more")
+        return None
+    if own.unreadable:
+        _warn(
+            f"{len(own.unreadable)} of the {len(trained.paths)} images that the model was trained on are not in "
+            f"{data.root} any more; whether they are among these cannot be told."
+        )
+    seen = find_seen(pixels, own)
+    if seen:
+        done = "they are measured too (--keep-seen)" if options.keep_seen else "they are left out (or --keep-seen)"
+        _warn(
+            f"{len(seen)} of the {len(pixels.paths)} images are of the model's own training or validation set; {done}: "
+            f"{_some([f'{path} is {there}' for path, there in seen.items()])}"
+        )
+    return seen
+
+
+def _read_rows(folder: OutsideFolder, given: str | None) -> dict[str, dict[str, str]]:
+    """Return the table's rows by path; none where there is no table."""
+    if given == "none":
+        return {}
+    file = Path(given).expanduser() if given else find_metadata(folder.root)
+    if file is None:
+        return {}
+    table = read_metadata(file, folder.root, folder.paths, key="--metadata")
+    if not table.rows:
+        message = f"{file} names {table.unmatched} images, but none of those below {folder.root}"
+        if given:
+            raise UserError(
+                f"{message}. Its paths must be relative to ROOT or to its own folder. Change --metadata (or none)."
+            )
+        _warn(f"{message}; it is not used.")
+    elif len(table.rows) < len(folder.paths):
+        _warn(f"{len(folder.paths) - len(table.rows)} of {len(folder.paths)} images are not in {file}.")
+    return table.rows
+
+
+def _open(data: RadiographyDataModule, root: Path, paths: Sequence[str], options: Options) -> Pixels:
+    """Decode images as the model's own were."""
+    return open_pixels(
+        root,
+        paths,
+        data.image_size,
+        data.interpolation,
+        cache=options.cache,
+        cache_dir=options.cache_dir or data.cache_dir,
+    )
+
+
+def _data_of(recipe: Mapping[str, Any]) -> RadiographyDataModule:
+    """Return the data module that a recipe names, which has not looked at its images yet."""
+    kind: type[RadiographyDataModule] = resolve_name(recipe["data"]["class_path"])
+    return kind(**{**recipe["data"]["init_args"], "classes": recipe["classes"]})
+
+
+def _find_checkpoint(given: Path) -> Path:
+    checkpoint = given.expanduser()
+    if checkpoint.is_dir():
+        checkpoint /= BEST
+    if not checkpoint.is_file():
+        raise UserError(f"{checkpoint} does not exist; CKPT must be a checkpoint, or a run directory with {BEST}.")
+    return checkpoint
+
+
+def _name_and_class(text: str) -> tuple[str, str]:
+    name, equals, value = text.rpartition("=")
+    if not (equals and name.strip() and value.strip()):
+        raise UserError(f"--map {text} must be NAME=CLASS, or NAME={SKIP}: a folder's name and what it means.")
+    return name.strip(), value.strip()
+
+
+def _device(given: str | None) -> torch.device:
+    name = given or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    # An unknown name is a RuntimeError, a GPU without its driver an AssertionError.
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {name} cannot be used here: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def _write_predictions(file: Path, evaluation: Evaluation) -> None:
+    write_predictions(file, evaluation.paths, evaluation.logits, evaluation.labels, evaluation.classes)
+
+
+def _tell_left_out(what: str, reasons: Sequence[tuple[str, str]]) -> None:
+    if reasons:
+        _warn(f"{what} are left out: {_some([f'{path} {reason}' for path, reason in reasons])}")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return "; ".join(names[:LISTED]) + more
+
+
+def _warn_unchecked(reason: str) -> None:
+    _warn(f"Whether these images were in the model's training could not be checked: {reason}.")
+
+
+def _warn(message: str) -> None:
+    print(f"covidnet: {message}", file=sys.stderr)
