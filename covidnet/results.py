@@ -35,6 +35,8 @@ PER_CLASS = {
     "sensitivity": "sensitivity",
     "specificity": "specificity",
     "ppv": "PPV (precision)",
+    "ppv_at_prevalence_0.01": "PPV if 1 % have it",
+    "ppv_at_prevalence_0.1": "PPV if 10 % have it",
     "npv": "NPV",
     "auroc": "AUROC",
     "average_precision": "average precision",

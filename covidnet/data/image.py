@@ -49,6 +49,9 @@ def open_radiograph(content: bytes) -> Radiograph:
     Raises:
         UnreadableImageError: With the reason.
     """
+    plain = _open_plain_png(content)
+    if plain is not None:
+        return plain
     image = _open(content)
     mode = image.mode
     if image.mode == "P" and "transparency" in image.info:
@@ -92,14 +95,9 @@ def _open(content: bytes) -> Image.Image:
     """Open and fully load an image: a truncated file fails here, not in mid-epoch."""
     if not content:
         raise UnreadableImageError("is empty (0 bytes)")
-    if content[:8] == _PNG:
-        bits, colour = content[24:25], content[25:26]
-        if bits == b"\x10" and colour != _GREY:
-            # Pillow keeps the upper byte of each channel alone: a 12-bit radiograph would turn black.
-            raise UnreadableImageError("has 16 bits in each of several channels; save it as 16-bit grey or with 8 bits")
-        image = _open_plain_png(content) if bits == b"\x08" and colour in (_GREY, _RGB) else None
-        if image is not None:
-            return image
+    if content[:8] == _PNG and content[24:25] == b"\x10" and content[25:26] != _GREY:
+        # Pillow keeps the upper byte of each channel alone: a 12-bit radiograph would turn black.
+        raise UnreadableImageError("has 16 bits in each of several channels; save it as 16-bit grey or with 8 bits")
     try:
         image = Image.open(io.BytesIO(content))
         image.load()
@@ -113,11 +111,13 @@ def _open(content: bytes) -> Image.Image:
     return image
 
 
-def _open_plain_png(content: bytes) -> Image.Image | None:
-    """Decode a PNG of 8 bits, grey or RGB, by libpng, a third faster than Pillow does and to the same pixels.
+def _open_plain_png(content: bytes) -> Radiograph | None:
+    """Decode a PNG of 8 bits, grey or RGB, by libpng: in two thirds of Pillow's time, to the same pixels.
 
-    Returns None for what is damaged, transparent or huge: Pillow has the word there.
+    Returns None for other files, and for what is damaged, transparent or huge: Pillow has the word there.
     """
+    if content[:8] != _PNG or content[24:25] != b"\x08" or content[25:26] not in (_GREY, _RGB):
+        return None
     width, height = int.from_bytes(content[16:20]), int.from_bytes(content[20:24])
     if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
         return None
@@ -125,7 +125,13 @@ def _open_plain_png(content: bytes) -> Image.Image | None:
         pixels = png_decode(content)
     except Exception:  # PngError, or UnicodeDecodeError where libpng's message quotes the damaged bytes
         return None
-    return Image.fromarray(pixels) if pixels.ndim == 2 or pixels.shape[2] == 3 else None
+    if pixels.ndim == 2:
+        return Radiograph(Image.fromarray(pixels), "L")
+    if pixels.shape[2] != 3:
+        return None
+    red, green, blue = (pixels[..., channel] for channel in range(3))
+    equal = np.array_equal(red, green) and np.array_equal(red, blue)
+    return Radiograph(Image.fromarray(red if equal else pixels), "RGB")
 
 
 def _what_it_is_instead(content: bytes) -> str:

@@ -17,8 +17,10 @@ from covidnet.evaluation.bootstrap import (
 )
 from covidnet.evaluation.intervals import Interval, auroc, auroc_interval, groups_of, proportion_interval
 from covidnet.evaluation.metrics import Floats, Outputs, average_precision, overall_metrics
+from covidnet.evaluation.thresholds import ppv_at_prevalence
 
 THRESHOLD = 0.5
+PREVALENCES = (0.01, 0.1)  # at which a PPV is told: the test's own share of a class is hardly ever a clinic's
 CALIBRATED = ("loss", "nll", "brier", "ece")  # what a temperature changes
 
 
@@ -143,7 +145,8 @@ def per_class(outputs: Outputs, classes: Sequence[str], groups: NDArray[np.intp]
     """Return the scores of each class against the others, with their ``intervals``.
 
     ``sensitivity``, ``specificity``, ``ppv`` (``precision``) and ``npv`` are of the most probable class, ``auroc`` and
-    ``average_precision`` of its probability.
+    ``average_precision`` of its probability. ``ppv_at_prevalence_0.01`` and ``..._0.1`` are the PPV where 1 % and 10 %
+    of the images are of the class (Bayes).
 
     Args:
         outputs: Of N images.
@@ -160,6 +163,13 @@ def per_class(outputs: Outputs, classes: Sequence[str], groups: NDArray[np.intp]
             "auroc": auroc_interval(probability, truth, groups),
             "average_precision": average_precision_interval(probability, truth, groups),
         }
+        for prevalence in PREVALENCES:
+            limits = (intervals["sensitivity"], intervals["specificity"])
+            known = (limits[0], limits[1]) if limits[0] and limits[1] else None
+            key = f"ppv_at_prevalence_{prevalence}"
+            rates[key], intervals[key] = ppv_at_prevalence(
+                rates["sensitivity"], rates["specificity"], prevalence, known
+            )
         rankable = truth.any() and not truth.all()
         scores[name] = {
             **rates,

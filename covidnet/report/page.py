@@ -41,6 +41,8 @@ PER_CLASS = {
     "sensitivity": ("Sensitivity", "found among those that have it"),
     "specificity": ("Specificity", "ruled out among those that do not"),
     "ppv": ("PPV", "right among those called so"),
+    "ppv_at_prevalence_0.01": ("PPV at 1 %", "if 1 % of the images were of this class"),
+    "ppv_at_prevalence_0.1": ("PPV at 10 %", "if 10 % were"),
     "npv": ("NPV", "right among those not called so"),
     "auroc": ("AUROC", "this class against the rest, over all thresholds"),
     "average_precision": ("Average precision", "PPV over all sensitivities"),
@@ -54,6 +56,7 @@ POOLED = {
     "recall": "recall",
 }
 PROPORTIONS = {"accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "precision", "recall"}
+PROPORTIONS |= {"ppv_at_prevalence_0.01", "ppv_at_prevalence_0.1"}
 UNIT_SCALE = PROPORTIONS | {"macro_f1", "auroc", "average_precision"}  # from 0 to 1, higher is better: drawn as bars
 LUNGS_TEST = {
     "whole": ("Whole image", "the model of this run"),

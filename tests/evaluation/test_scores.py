@@ -201,3 +201,13 @@ def test_scores_at_the_threshold_that_decides_between_two_classes_are_the_plain_
     for metric in ("sensitivity", "specificity"):
         assert scores["COVID-19"][metric] == plain[metric]
         assert scores["COVID-19"]["intervals"][metric] == plain["intervals"][metric]
+
+
+def test_the_ppv_is_told_at_a_low_prevalence_too():
+    labels = np.repeat([0, 1], [50, 50])
+    logits = np.where(np.eye(2, dtype=bool)[np.where(np.arange(100) % 10 == 0, 1 - labels, labels)], 2.0, 0.0)
+    scores = score_outputs(logits, labels, ["sick", "well"], np.ones(2))["per_class"]["sick"]
+    assert scores["ppv"] == pytest.approx(0.9)
+    assert scores["ppv_at_prevalence_0.01"] == pytest.approx(0.01 * 0.9 / (0.01 * 0.9 + 0.99 * 0.1))
+    low, high = scores["intervals"]["ppv_at_prevalence_0.01"]
+    assert low < scores["ppv_at_prevalence_0.01"] < high

@@ -1,0 +1,48 @@
+"""The lungs test by the real command line: of painted images every pixel tells the class, so the skill survives."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from covidnet.cli import main
+from covidnet.tools import main as tools
+
+RUN = Path("runs", "convnet", "version_0")
+QUICK = ["trainer=cpu", "trainer.enable_progress_bar=false", "trainer.enable_model_summary=false"]
+
+
+@pytest.fixture
+def args(xray_root):
+    sizes = ["data.test_per_class=3", "data.image_size=12", "data.batch_size=9", "trainer.max_epochs=30"]
+    return [f"data.root={xray_root}", *sizes, "early_stopping.patience=30", "model.dropout=0", *QUICK]
+
+
+def test_shortcuts_true_trains_twice_more_on_the_same_split_and_says_what_survives(args, capsys):
+    main([*args, "shortcuts=true"])
+    outcome = json.loads((RUN / "shortcuts.json").read_text())
+    assert {"whole", "lungs_covered", "lungs_only", "covered_at_test"} <= set(outcome)
+    assert outcome["whole"] == json.loads((RUN / "results.json").read_text())["best"]
+    assert outcome["verdict"] == "FAIL"
+    assert outcome["skill_survives"] > 0.8
+    assert "of the skill above chance survives without lungs" in capsys.readouterr().out
+    splits = [file.read_text().splitlines() for file in RUN.rglob("split.csv")]
+    assert len(splits) == 3
+    assert all(sorted(rows) == sorted(splits[0]) for rows in splits)
+
+
+def test_the_command_gives_the_same_and_trains_nothing_again(args, capsys):
+    main([*args, "shortcuts=true"])
+    before = (RUN / "shortcuts.json").read_bytes()
+    files = {path: path.stat().st_mtime_ns for path in (RUN / "shortcuts").rglob("*")}
+    assert tools(["shortcuts", str(RUN), "--json", "found.json"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in (RUN / "shortcuts").rglob("*")} == files
+    assert (RUN / "shortcuts.json").read_bytes() == before
+    assert json.loads(Path("found.json").read_text())["verdict"] == "FAIL"
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        tools(["shortcuts", str(tmp_path)])
+    assert stopped.value.code == 2
+    assert "holds no results.json" in capsys.readouterr().err
