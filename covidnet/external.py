@@ -32,9 +32,8 @@ from covidnet.evaluation.comparison import balanced_over, score_drops
 from covidnet.evaluation.scores import calibrated_scores, score_outputs, threshold_scores
 from covidnet.models.classifier import Classifier
 from covidnet.results import RESULTS, SPLIT, write_predictions, write_results
+from covidnet.runs import CHECKPOINT, EXTERNAL
 
-EXTERNAL = "external.json"
-BEST = Path("checkpoints", "best.ckpt")
 NOTICE = "Research software, not a medical device."
 BATCH = 128  # images the model sees at once; the scores do not depend on it
 UNKNOWN = "unknown"  # the source of images that no table or folder gives one
@@ -456,9 +455,11 @@ def _data_of(recipe: Mapping[str, Any]) -> RadiographyDataModule:
 def _find_checkpoint(given: Path) -> Path:
     checkpoint = given.expanduser()
     if checkpoint.is_dir():
-        checkpoint /= BEST
+        checkpoint /= CHECKPOINT
     if not checkpoint.is_file():
-        raise UserError(f"{checkpoint} does not exist; CKPT must be a checkpoint, or a run directory with {BEST}.")
+        raise UserError(
+            f"{checkpoint} does not exist; CKPT must be a checkpoint, or a run directory with {CHECKPOINT}."
+        )
     return checkpoint
 
 

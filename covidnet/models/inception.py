@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torchvision.transforms.v2 import Normalize
 
 from covidnet.errors import UserError, did_you_mean
 from covidnet.models.classifier import Classifier, glorot
@@ -87,6 +86,26 @@ class InceptionV3(Classifier):
         if self.freeze_backbone:
             self.backbone.eval()
         return self
+
+
+class Normalize(nn.Module):
+    """(images - mean) / deviation, a number for each channel.
+
+    They lie where the weights do. torchvision's own copies them from the CPU in each step, which a CUDA graph cannot
+    hold. The checkpoint has no need of them: the backbone's name tells them.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, mean: Sequence[float], deviation: Sequence[float]) -> None:
+        super().__init__()
+        for name, values in (("mean", mean), ("deviation", deviation)):
+            self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return images (B, 3, H, W) normalised."""
+        return (images - self.mean) / self.deviation
 
 
 def dense_head(features: int, widths: Sequence[int], num_classes: int, dropout: float) -> nn.Sequential:

@@ -6,6 +6,7 @@ import torch
 from pytorch_lightning import Trainer
 from safetensors.torch import save_file
 from torch import nn
+from torchvision.transforms import v2
 
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
@@ -33,8 +34,14 @@ def test_parameters_are_the_tutorials_and_all_trainable():
 def test_images_are_normalised_by_the_weights_own_statistics():
     config = timm.get_pretrained_cfg("inception_v3.tf_in1k")
     normalize = InceptionV3(3, pretrained=False).network[0]
-    assert tuple(normalize.mean) == tuple(config.mean) == (0.5, 0.5, 0.5)
-    assert tuple(normalize.std) == tuple(config.std) == (0.5, 0.5, 0.5)
+    assert tuple(normalize.mean.flatten().tolist()) == tuple(config.mean) == (0.5, 0.5, 0.5)
+    assert tuple(normalize.deviation.flatten().tolist()) == tuple(config.std) == (0.5, 0.5, 0.5)
+    images = torch.rand(2, 3, 4, 4)
+    torch.testing.assert_close(normalize(images), v2.functional.normalize(images, config.mean, config.std))
+
+
+def test_a_checkpoint_holds_no_mean_and_deviation():
+    assert not [key for key in InceptionV3(3, pretrained=False).state_dict() if key.startswith("network.0")]
 
 
 def test_the_head_is_three_dropped_out_dense_layers():
