@@ -123,9 +123,15 @@ class CommandLineInterface(LightningCLI):
         self.trainer_defaults = {"callbacks": [RunRecord(self._recipe())]}
         try:
             precision = config.trainer.get("precision") or default_precision(config.trainer.accelerator)
-            return super().instantiate_trainer(logger=loggers, precision=precision, **kwargs)
+            trainer = super().instantiate_trainer(logger=loggers, precision=precision, **kwargs)
         except (MisconfigurationException, ValueError) as error:
             raise UserError(f"The trainer's keys do not go together, or not with this machine: {error}") from error
+        if config.get("shortcuts") and trainer.world_size > 1:  # the others would wait for rank 0 for ever
+            raise UserError(
+                f"shortcuts=true trains in one process, but this run takes {trainer.world_size}. Leave it out, and do "
+                "the lungs test when the run is done: covidnet shortcuts RUN."
+            )
+        return trainer
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         """Leave out Lightning's own table of a test: ours says more."""

@@ -15,6 +15,14 @@ from rich.table import Table
 from scipy.special import softmax
 
 RESULTS, PREDICTIONS, SPLIT, TESTS = "results.json", "predictions.csv", "split.csv", "test_evaluations.csv"
+POOLED = {  # as Keras counts them
+    "true_positives": "true positives",
+    "false_positives": "false positives",
+    "true_negatives": "true negatives",
+    "false_negatives": "false negatives",
+    "precision": "precision",
+    "recall": "recall",
+}
 OVERALL = {
     "loss": "loss",
     "weighted_loss": "weighted loss",
@@ -24,12 +32,7 @@ OVERALL = {
     "macro_f1": "macro F1",
     "brier": "Brier score",
     "ece": "calibration error",
-    "true_positives": "true positives",
-    "false_positives": "false positives",
-    "true_negatives": "true negatives",
-    "false_negatives": "false negatives",
-    "precision": "precision",
-    "recall": "recall",
+    **POOLED,
 }
 PER_CLASS = {
     "sensitivity": "sensitivity",

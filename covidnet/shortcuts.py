@@ -14,6 +14,7 @@ from covidnet.results import RESULTS, SPLIT, write_results
 from covidnet.runs import CHECKPOINT, CONFIG, SHORTCUTS, Predictions, Run
 
 TRAINED = {"lungs_covered": "covered", "lungs_only": "only"}  # what shortcuts.json calls them -> data.lungs
+ONE_PROCESS = ["trainer.strategy=auto", "trainer.devices=1", "trainer.num_nodes=1"]  # whatever the run itself took
 ROWS = {
     "whole": "whole images",
     "lungs_covered": "lungs covered",
@@ -66,6 +67,7 @@ def _trained(whole: Run, folder: Path, lungs: str) -> Run:
                 "ckpt_path=null",
                 "report=false",
                 "shortcuts=false",
+                *ONE_PROCESS,
             ]
         )
         done = sorted(folder.glob(f"*/*/{RESULTS}"))
@@ -77,7 +79,7 @@ def _tested(whole: Run, folder: Path) -> Run:
     done = sorted(folder.glob(f"*/*/{RESULTS}"))
     if not done:
         checkpoint = f"ckpt_path={whole.folder / CHECKPOINT}"
-        main(["test", checkpoint, "data.lungs=covered", f"trainer.default_root_dir={folder}"])
+        main(["test", checkpoint, "data.lungs=covered", f"trainer.default_root_dir={folder}", *ONE_PROCESS])
         done = sorted(folder.glob(f"*/*/{RESULTS}"))
     return Run(done[-1].parent)
 

@@ -37,8 +37,7 @@ def compare_outputs(
         images of a class are of one patient.
     """
     patients = groups_of(groups, len(labels))
-    tiny = np.finfo(np.float64).tiny  # a probability of 0 is one that was rounded
-    models = [Outputs(np.log(np.maximum(p, tiny, dtype=np.float64)), labels) for p in (first, second)]
+    models = [Outputs.of_probabilities(p, labels) for p in (first, second)]
 
     def measure(weights: Floats, cells: list[Floats]) -> dict[str, Floats]:
         """Return each metric of both models, (B, 2)."""

@@ -22,6 +22,11 @@ class Outputs:
     log_probabilities: Floats
     labels: NDArray[np.integer]
 
+    @classmethod
+    def of_probabilities(cls, probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> "Outputs":
+        """Return what probabilities (N, C) say; one of 0 was rounded, so the smallest number stands for it."""
+        return cls(np.log(np.maximum(probabilities, np.finfo(np.float64).tiny, dtype=np.float64)), labels)
+
     @cached_property
     def predicted(self) -> NDArray[np.integer]:
         """(N,) the most probable class."""

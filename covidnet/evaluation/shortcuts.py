@@ -34,8 +34,7 @@ def surviving_skill(
         the ``verdict`` PASS up to 0.2, FAIL from 0.5, else WARN; and a ``sentence``.
     """
     patients = groups_of(groups, len(labels))
-    tiny = np.finfo(np.float64).tiny  # a probability of 0 is one that was rounded
-    models = [Outputs(np.log(np.maximum(p, tiny, dtype=np.float64)), labels) for p in (whole, covered)]
+    models = [Outputs.of_probabilities(p, labels) for p in (whole, covered)]
     chance = 1 / models[0].num_classes
 
     def measure(weights: Floats, cells: list[Floats]) -> dict[str, Floats]:

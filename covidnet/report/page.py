@@ -20,6 +20,7 @@ from covidnet.report import figures, verdicts
 from covidnet.report.checklist import answer, fill
 from covidnet.report.datacard import DataCard, make_data_card
 from covidnet.report.gallery import Gallery, make_gallery
+from covidnet.results import POOLED
 from covidnet.runs import AUDIT, EXTERNAL, SHORTCUTS, Run
 
 REPORT = "report.html"
@@ -46,14 +47,6 @@ PER_CLASS = {
     "npv": ("NPV", "right among those not called so"),
     "auroc": ("AUROC", "this class against the rest, over all thresholds"),
     "average_precision": ("Average precision", "PPV over all sensitivities"),
-}
-POOLED = {
-    "true_positives": "true positives",
-    "false_positives": "false positives",
-    "true_negatives": "true negatives",
-    "false_negatives": "false negatives",
-    "precision": "precision",
-    "recall": "recall",
 }
 PROPORTIONS = {"accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "precision", "recall"}
 PROPORTIONS |= {"ppv_at_prevalence_0.01", "ppv_at_prevalence_0.1"}
