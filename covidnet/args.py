@@ -18,7 +18,12 @@ COMMANDS = {
     "predict": "write predictions.csv of a checkpoint for the test split (needs ckpt_path)",
 }
 TRAINING = ("run", "fit")  # the commands that need no checkpoint
-GROUPS = {"model": "convnet", "data": "radiography", "trainer": "auto"}  # group -> default; later groups win
+GROUPS = {
+    "model": "convnet",
+    "data": "radiography",
+    "recipe": "tutorial",
+    "trainer": "auto",
+}  # group -> default; later groups win
 TOP_KEYS = (
     "seed_everything",
     "seeds",

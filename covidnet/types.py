@@ -5,3 +5,5 @@ from typing import TypeAlias
 from torch import Tensor
 
 Batch: TypeAlias = tuple[Tensor, Tensor]  # images (B, 3, H, W) float32 in [0, 1]; labels (B,) int64
+# Of training: with the weight of each image in the loss (B,) float32 where the class alone does not tell it.
+TrainingBatch: TypeAlias = Batch | tuple[Tensor, Tensor, Tensor]

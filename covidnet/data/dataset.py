@@ -14,7 +14,7 @@ from covidnet.data.cache import decode_file
 from covidnet.data.image import Interpolation
 from covidnet.data.split import TEST_PREFIX
 from covidnet.errors import UserError
-from covidnet.types import Batch
+from covidnet.types import Batch, TrainingBatch
 
 Numbers = NDArray[np.int64]
 RESIDENT_SHARE = 0.3  # of a GPU's free memory that pixels may take; the rest is for the network
@@ -31,11 +31,12 @@ class Images(NamedTuple):
     thumbnails: NDArray[np.uint8]  # (N, THUMBNAIL, THUMBNAIL)
 
 
-class RadiographDataset(Dataset[Batch]):
+class RadiographDataset(Dataset[TrainingBatch]):
     """Some of the images as batches, gathered by number.
 
     Where ``finish`` is false, a batch holds pixels (B, C, H, W) uint8 for ``to_images`` to be called on the device; or
-    only numbers (B,), where ``resident`` says that the pixels of all images lie there.
+    only numbers (B,), where ``resident`` says that the pixels of all images lie there. Where there are ``weights``
+    (N,), of the images in the loss, a batch holds its own (B,) too.
     """
 
     def __init__(self, images: Images, numbers: Sequence[int], augment: Callable[[Tensor], Tensor] | None) -> None:
@@ -47,32 +48,37 @@ class RadiographDataset(Dataset[Batch]):
         self.finish = True
         self.resident = False
         self.features: Tensor | None = None  # (N, F), served in place of the images
+        self.weights: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def __getitem__(self, index: int) -> Batch:
         """Return one image (3, H, W) float32 in [0, 1] and its label ()."""
-        images, labels = self.__getitems__([index])
+        images, labels, *_ = self.__getitems__([index])
         return images[0], labels[0]
 
-    def __getitems__(self, indices: list[int]) -> Batch:
+    def __getitems__(self, indices: list[int]) -> TrainingBatch:
         """Return a batch; the loader calls this once for all of its images."""
-        labels = self.labels[indices]
+        images, labels = self._images(indices), self.labels[indices]
+        return (images, labels) if self.weights is None else (images, labels, self.weights[indices])
+
+    def _images(self, indices: list[int]) -> Tensor:
         if self.features is not None:
-            return self.features[indices], labels
+            return self.features[indices]
         numbers = self.numbers[indices]
         if self.resident:
-            return torch.from_numpy(numbers), labels
+            return torch.from_numpy(numbers)
         pixels = torch.from_numpy(self.gather(numbers))
-        return (to_images(pixels, self.augment) if self.finish else pixels), labels
+        return to_images(pixels, self.augment) if self.finish else pixels
 
 
 def to_images(pixels: Tensor, augment: Callable[[Tensor], Tensor] | None = None) -> Tensor:
     """Return pixels (B, C, H, W) uint8 as images (B, 3, H, W) float32 in [0, 1], augmented, on their device."""
-    images = pixels.to(torch.float32).div_(255).expand(-1, 3, -1, -1)
-    images = images.contiguous(memory_format=torch.channels_last)  # as the models compute
-    return augment(images) if augment else images
+    images = pixels.to(torch.float32).div_(255)
+    if augment:
+        images = augment(images)  # of one channel where there is but one: a third of the work
+    return images.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)  # as the models compute
 
 
 def put_on_device(images: Images, device: torch.device) -> Tensor | None:

@@ -16,7 +16,7 @@ from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSampler
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from covidnet.data.augment import mild
+from covidnet.data.augment import AUGMENTATIONS, Augmentation
 from covidnet.data.cache import check_images, open_cache
 from covidnet.data.dataset import Images, Numbers, RadiographDataset, Stream, join, put_on_device, to_images
 from covidnet.data.duplicates import find_duplicates
@@ -25,9 +25,11 @@ from covidnet.data.image import Interpolation
 from covidnet.data.lungs import Gather, Lungs, LungView, mask_paths
 from covidnet.data.metadata import Metadata, find_metadata, linked_groups, read_metadata
 from covidnet.data.parallel import progress_bar
+from covidnet.data.restyle import STYLES, Style
+from covidnet.data.sources import UNKNOWN, balanced_weights, sources_of
 from covidnet.data.split import TEST_PREFIX, Split, read_split, seeded_split, write_split
 from covidnet.errors import UserError
-from covidnet.types import Batch
+from covidnet.types import Batch, TrainingBatch
 
 EVALUATION_BATCH = 128  # on a GPU, which smaller batches leave idle; the scores do not depend on it
 LISTED = 10  # so many files are named in a warning, the rest counted
@@ -56,7 +58,11 @@ class RadiographyDataModule(LightningDataModule):
         interpolation: "bilinear", antialiased; or "nearest", as Keras resized in the tutorial.
         lungs: "whole" images; the lungs "covered", black; or "only" the lungs. By mask files where every image has one,
             else by a central box.
-        augment: Change training images a little, at random.
+        augment: Change training images at random: "mild" a little, "strong" so much that neither exposure nor position
+            tells where they come from.
+        restyle: Give half of the training images another texture: by a random "convolution", or some of the Fourier
+            "amplitude" of another image.
+        balance: What weighs alike in the loss: each "class", or within it each "source" of the table too.
         num_workers: Processes that load batches; where left out, none with a cache and one a core without.
         cache: Keep decoded images on disk; "verify" compares the bytes of every file first; false decodes anew.
         cache_dir: Where decoded images are kept; the user's cache folder where left out.
@@ -81,7 +87,9 @@ class RadiographyDataModule(LightningDataModule):
         duplicates: bool = True,
         interpolation: Interpolation = "bilinear",
         lungs: Lungs = "whole",
-        augment: bool = False,
+        augment: Augmentation = "none",
+        restyle: Style = "none",
+        balance: Literal["class", "source"] = "class",
         num_workers: int | None = None,
         cache: bool | Literal["verify"] = True,
         cache_dir: str | None = None,
@@ -106,7 +114,9 @@ class RadiographyDataModule(LightningDataModule):
         self.group_duplicates = duplicates
         self.interpolation: Interpolation = interpolation
         self.lungs: Lungs = lungs
-        self.augment = mild if augment else None
+        changes = [AUGMENTATIONS.get(augment), STYLES.get(restyle)]
+        self.augment = Chain([change for change in changes if change]) if any(changes) else None
+        self.balance = balance
         self.num_workers = num_workers
         self.cache = cache
         self.cache_dir = _path(cache_dir)
@@ -188,10 +198,13 @@ class RadiographyDataModule(LightningDataModule):
     @cached_property
     def datasets(self) -> dict[str, RadiographDataset]:
         """The images of each split; only those for training are augmented."""
-        return {
+        datasets = {
             name: RadiographDataset(self.images, numbers, self.augment if name == "train" else None)
             for name, numbers in self.split.items()
         }
+        if self.balance == "source":
+            datasets["train"].weights = self._source_weights(datasets["train"])
+        return datasets
 
     @property
     def class_counts(self) -> Tensor:
@@ -229,14 +242,15 @@ class RadiographyDataModule(LightningDataModule):
         if self.trainer:
             self._serve_on(self.trainer.strategy.root_device)
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+    def on_after_batch_transfer(self, batch: TrainingBatch, dataloader_idx: int) -> TrainingBatch:
         """Make images on the device of a batch that came there as pixels, or as the numbers of those lying there."""
-        pixels, labels = batch
+        pixels = batch[0]
         if self.resident is not None and pixels.dtype == torch.int64:
             pixels = self.resident[pixels]
         if pixels.dtype != torch.uint8:
             return batch
-        return to_images(pixels, self.augment if self.trainer and self.trainer.training else None), labels
+        images = to_images(pixels, self.augment if self.trainer and self.trainer.training else None)
+        return (images, *batch[1:])
 
     @torch.no_grad()
     def encode(self, encoder: Callable[[Tensor], Tensor], device: torch.device) -> None:
@@ -250,13 +264,13 @@ class RadiographyDataModule(LightningDataModule):
             title = f"computing the frozen features of {len(dataset):,} {name} images"
             parts = []
             with progress_bar(len(dataset), title) as bar:
-                for batch, labels in loader:
-                    images, _ = self.on_after_batch_transfer((batch.to(device), labels), 0)
+                for batch, labels, *_ in loader:
+                    images, *_ = self.on_after_batch_transfer((batch.to(device), labels), 0)
                     parts.append(encoder(images).float().cpu())
                     bar.update(len(images))
             dataset.features = torch.cat(parts)
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> DataLoader[TrainingBatch]:
         """Return the training batches in a random order."""
         return self._loader("train", shuffle=True)
 
@@ -276,7 +290,7 @@ class RadiographyDataModule(LightningDataModule):
         """Write the split in use as ``path, label, split``."""
         write_split(file, self.split, self.images.paths, self.images.labels, self.classes)
 
-    def _loader(self, name: str, *, shuffle: bool = False) -> DataLoader[Batch]:
+    def _loader(self, name: str, *, shuffle: bool = False) -> DataLoader[Any]:
         dataset = self.datasets[name]
         world_size, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
         if len(dataset) < world_size:
@@ -363,6 +377,17 @@ class RadiographyDataModule(LightningDataModule):
         )
         return split if not self.test_folder else Split(split.train, split.val, list(range(len(own), len(paths))))
 
+    def _source_weights(self, dataset: RadiographDataset) -> Tensor | None:
+        """Return the weight of each training image, or None where no table tells its source."""
+        sources = sources_of(dataset.paths, self.metadata.rows if self.metadata else {})
+        if set(sources) == {UNKNOWN}:
+            rank_zero_warn(
+                "data.balance=source: no table names the source of any training image, so classes alone are balanced. "
+                "Give one with the columns path and source (data.metadata); covidnet audit begins one."
+            )
+            return None
+        return torch.as_tensor(balanced_weights(sources, dataset.labels.tolist()), dtype=torch.float32)
+
     def _tell_groups(self) -> None:
         if not self.split_file:
             self._tell_links()
@@ -396,6 +421,19 @@ class RadiographyDataModule(LightningDataModule):
         if len(leaked):
             names = [self.images.paths[number] for number in np.unique(leaked)]
             rank_zero_warn(f"{len(names)} test images show a radiograph that is in {self.root} too: {_some(names)}")
+
+
+class Chain:
+    """One function after the other. It travels to worker processes."""
+
+    def __init__(self, functions: Sequence[Callable[[Tensor], Tensor]]) -> None:
+        self.functions = functions
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return images (B, C, H, W) changed by each function in turn."""
+        for function in self.functions:
+            images = function(images)
+        return images
 
 
 def _already_a_batch(batch: Any) -> Any:

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from covidnet.errors import UserError
-from covidnet.types import Batch
+from covidnet.types import TrainingBatch
 
 WARM_UP = 3  # steps before the recording, in which libraries choose kernels and take their workspaces
 PRECISIONS = ("32-true", "bf16-mixed", "bf16-true")  # those without a gradient scaler, which asks the CPU each step
@@ -45,15 +45,15 @@ class CapturedModule(LightningModule):
         self._wants_recording = False
         self._replays = False  # the batch in hand
 
-    def loss_and_logits(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def loss_and_logits(self, images: Tensor, labels: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the loss () to minimise and the logits (B, C): what is recorded, so it may not look at values."""
         raise NotImplementedError
 
-    def captured_or_eager(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def captured_or_eager(self, batch: TrainingBatch) -> tuple[Tensor, Tensor]:
         """Return loss and logits of a training batch; a replayed one has updated the weights too."""
         if self._replays:
             assert self._recorded is not None
-            return self._recorded.replay(*batch)
+            return self._recorded.replay(batch)
         return self.loss_and_logits(*batch)
 
     def on_train_start(self) -> None:
@@ -69,12 +69,12 @@ class CapturedModule(LightningModule):
             for optimizer in self.trainer.optimizers:
                 put_rates_on_device(optimizer, self.device)
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
         """Record the step on the first batch; find out whether this one is replayed."""
         if self._wants_recording:
             self._wants_recording = False
             self._record(batch)
-        self._replays = self._recorded is not None and self._recorded.fits(*batch)
+        self._replays = self._recorded is not None and self._recorded.fits(batch)
 
     def on_train_end(self) -> None:
         """Let go of the graph and its memory."""
@@ -110,7 +110,7 @@ class CapturedModule(LightningModule):
             for group in state["param_groups"]:
                 group.update(lr=float(group["lr"]), capturable=False)
 
-    def _record(self, batch: Batch) -> None:
+    def _record(self, batch: TrainingBatch) -> None:
         [optimizer] = self.trainer.optimizers
         context = self.trainer.precision_plugin.train_step_context
         try:
@@ -129,7 +129,7 @@ class CapturedStep:
     Weights, buffers, optimizer state and random numbers are as before when the recording is done.
 
     Args:
-        loss_and_logits: Images and labels -> loss () and logits.
+        loss_and_logits: What is in a batch -> loss () and logits.
         optimizer: A fused Adam; its state is updated in place.
         module: What the loss depends on: its weights and buffers.
         batch: A batch of the shape to record.
@@ -138,10 +138,10 @@ class CapturedStep:
 
     def __init__(
         self,
-        loss_and_logits: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+        loss_and_logits: Callable[..., tuple[Tensor, Tensor]],
         optimizer: Optimizer,
         module: torch.nn.Module,
-        batch: Batch,
+        batch: TrainingBatch,
         context: Callable[[], AbstractContextManager[Any]],
     ) -> None:
         self._optimizer = optimizer
@@ -150,7 +150,7 @@ class CapturedStep:
         for group in optimizer.param_groups:
             group["capturable"] = True
         self._rates: list[Tensor] = [group["lr"] for group in optimizer.param_groups]
-        self._images, self._labels = (tensor.clone() for tensor in batch)  # what the graph reads
+        self._batch = [tensor.clone() for tensor in batch]  # what the graph reads
         self._results: tuple[Tensor, Tensor]  # what it writes
 
         def step() -> None:
@@ -159,7 +159,7 @@ class CapturedStep:
             with ExitStack() as stack:
                 stack.enter_context(context())
                 stack.enter_context(_autocast_without_cache(device.type))
-                loss, logits = loss_and_logits(self._images, self._labels)
+                loss, logits = loss_and_logits(*self._batch)
             torch.autograd.backward(loss)
             optimizer.step()
             self._results = loss.detach(), logits.detach()
@@ -170,18 +170,18 @@ class CapturedStep:
             warnings.filterwarnings("ignore", message=".*capturable=True")  # the warm-up is meant to run uncaptured
             self._launch = record(step, restore)
 
-    def fits(self, images: Tensor, labels: Tensor) -> bool:
+    def fits(self, batch: TrainingBatch) -> bool:
         """Tell whether a batch has the recorded shape."""
-        return images.shape == self._images.shape and labels.shape == self._labels.shape
+        return [tensor.shape for tensor in batch] == [tensor.shape for tensor in self._batch]
 
-    def replay(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def replay(self, batch: TrainingBatch) -> tuple[Tensor, Tensor]:
         """Take one step on a batch; return its loss and logits."""
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
             if group["lr"] is not rate:  # someone set a number, which the graph would not see
                 rate.fill_(float(group["lr"]))
                 group["lr"] = rate
-        self._images.copy_(images)
-        self._labels.copy_(labels)
+        for own, given in zip(self._batch, batch, strict=True):
+            own.copy_(given)
         self._launch()
         loss, logits = self._results
         return loss.clone(), logits.clone()

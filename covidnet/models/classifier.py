@@ -1,5 +1,6 @@
 """What all models do: step, weighted loss, metrics, optimizer."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -13,16 +14,19 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from covidnet.errors import UserError
 from covidnet.models.capture import CapturedModule
-from covidnet.types import Batch
+from covidnet.models.equalize import Equalize
+from covidnet.models.schedule import Schedule, scheduler
+from covidnet.types import Batch, TrainingBatch
 
 METRICS = ("loss", "loss_unweighted", "accuracy")  # of every stage
 EPSILON = 1e-7  # Adam's, as Keras has it; PyTorch's own is 1e-8
 
 
 class Classifier(CapturedModule):
-    """Train ``network`` (B, 3, H, W) -> logits (B, C) with class-balanced cross-entropy and Adam.
+    """Train ``network`` (B, 3, H, W) -> logits (B, C) with balanced cross-entropy and Adam.
 
-    Training minimises mean(w_i * l_i), as Keras weights classes. Logged for each epoch, exact whatever the batch size
+    Training minimises mean(w_i * l_i), as Keras weights classes; the weight of an image is that of its class, or what
+    the batch says. Logged for each epoch, exact whatever the batch size
     and the number of processes: ``<stage>_loss`` = sum(w_i * l_i) / sum(w_i), ``<stage>_loss_unweighted`` = mean(l_i)
     and ``<stage>_accuracy`` of the most probable class. After a test or a prediction, ``outputs`` holds its logits and
     labels in the order of the data, on every process.
@@ -30,7 +34,14 @@ class Classifier(CapturedModule):
     Args:
         network: Images in [0, 1] -> logits.
         num_classes: Number of classes C.
-        learning_rate: Step size of Adam.
+        learning_rate: Step size of Adam; the greatest one, where it is scheduled.
+        weight_decay: Share of the learning rate by which AdamW shrinks weights in each step, biases and normalisation
+            apart; 0 is Adam.
+        schedule: "constant", or "cosine": from the learning rate down to 0 over trainer.max_epochs.
+        warmup_epochs: Epochs, also parts of one, over which the learning rate rises from 0.
+        label_smoothing: Share of each label that training spreads evenly over all classes, in [0, 1).
+        equalize: Spread the grey values of each image evenly, as the model's first layer.
+        average_mirrored: Average, outside training, the logits of each image and its mirror image.
         capture: Launch the training step as one CUDA graph: "auto" where it can be, true or an error, false never.
     """
 
@@ -38,14 +49,28 @@ class Classifier(CapturedModule):
         self,
         network: nn.Module,
         num_classes: int,
-        learning_rate: float,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+        schedule: Schedule = "constant",
+        warmup_epochs: float = 0.0,
+        label_smoothing: float = 0.0,
+        equalize: bool = False,
+        average_mirrored: bool = False,
         capture: bool | Literal["auto"] = "auto",
     ) -> None:
         super().__init__(capture)
-        if learning_rate <= 0:
-            raise UserError(f"model.learning_rate={learning_rate} must be above 0.")
+        _require(learning_rate > 0, "learning_rate", learning_rate, "above 0")
+        _require(weight_decay >= 0, "weight_decay", weight_decay, "0 or more")
+        _require(warmup_epochs >= 0, "warmup_epochs", warmup_epochs, "0 or more")
+        _require(0 <= label_smoothing < 1, "label_smoothing", label_smoothing, "in [0, 1)")
+        self.first: nn.Module = Equalize() if equalize else nn.Identity()
         self.network = network.to(memory_format=torch.channels_last)  # faster on CPU and GPU
         self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.schedule: Schedule = schedule
+        self.warmup_epochs = warmup_epochs
+        self.label_smoothing = label_smoothing
+        self.average_mirrored = average_mirrored
         # Ones until ``setup("fit")``: weighted and plain runs have one checkpoint layout.
         self.class_weights: Tensor
         self.register_buffer("class_weights", torch.ones(num_classes))
@@ -57,7 +82,10 @@ class Classifier(CapturedModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (B, C) of images (B, 3, H, W) in [0, 1]."""
+        images = self.first(images)
         logits: Tensor = self.network(images)
+        if self.average_mirrored and not self.training:
+            logits = (logits + self.network(images.flip(-1))) / 2
         return logits
 
     def setup(self, stage: str) -> None:
@@ -75,21 +103,21 @@ class Classifier(CapturedModule):
     def on_fit_start(self) -> None:
         """Compute features that training does not change once an image, not once an image and epoch."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it on the trainer
-        if self.encoder and data.augment is None:
+        if self.encoder and data.augment is None and not self.average_mirrored:
             with self.trainer.precision_plugin.forward_context():
                 data.encode(self.encoder, self.device)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Return the mean weighted loss of a batch."""
         loss, logits = self.captured_or_eager(batch)
         self._update(self.train_metrics, logits, batch[1])
         return loss
 
-    def loss_and_logits(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean weighted loss () of a batch and its logits (B, C)."""
+    def loss_and_logits(self, images: Tensor, labels: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the mean weighted loss () of a batch and its logits (B, C); by class where no weights are given."""
         logits = self(images)
-        losses = F.cross_entropy(logits, labels, reduction="none")
-        return torch.mean(self.class_weights[labels] * losses), logits
+        losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.label_smoothing)
+        return torch.mean((self.class_weights[labels] if weights is None else weights) * losses), logits
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a validation batch."""
@@ -122,11 +150,33 @@ class Classifier(CapturedModule):
     def on_predict_epoch_end(self) -> None:
         self.outputs = _gather(self._parts)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return Adam over the parameters that train."""
+    def configure_optimizers(self) -> Any:
+        """Return Adam or AdamW over the parameters that train, with its schedule where there is one."""
+        optimizer = self._optimizer()
+        if self.schedule == "constant" and not self.warmup_epochs:
+            return optimizer
+        steps = self.trainer.estimated_stepping_batches
+        epochs = self.trainer.max_epochs
+        if math.isinf(steps) or not epochs or epochs < 0:
+            raise UserError(
+                f"model.schedule={self.schedule} with model.warmup_epochs={self.warmup_epochs} needs to know where "
+                "training ends: give trainer.max_epochs."
+            )
+        warmup = self.warmup_epochs * steps / epochs
+        by_step = scheduler(optimizer, self.schedule, warmup=warmup, total=steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": by_step, "interval": "step"}}
+
+    def _optimizer(self) -> torch.optim.Optimizer:
         trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
         # Fused: one pass over the weights instead of a dozen.
-        return torch.optim.Adam(trainable, lr=self.learning_rate, eps=EPSILON, fused=True)
+        if not self.weight_decay:
+            return torch.optim.Adam(trainable, lr=self.learning_rate, eps=EPSILON, fused=True)
+        # Biases and the scales of a normalisation have one dimension; shrinking them gains nothing.
+        groups: list[dict[str, Any]] = [
+            {"params": [parameter for parameter in trainable if parameter.dim() > 1]},
+            {"params": [parameter for parameter in trainable if parameter.dim() <= 1], "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW(groups, lr=self.learning_rate, eps=EPSILON, weight_decay=self.weight_decay, fused=True)
 
     def _update(self, metrics: MetricCollection, logits: Tensor, labels: Tensor) -> None:
         """Add a batch to ``metrics`` and have Lightning log them at the epoch's end."""
@@ -202,6 +252,11 @@ def glorot(module: nn.Module) -> None:
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def _require(holds: bool, key: str, value: float, expected: str) -> None:
+    if not holds:
+        raise UserError(f"model.{key}={value} must be {expected}.")
 
 
 def _gather(parts: list[Batch]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
 """ConvNet: one convolution and one hidden dense layer, the tutorial's first model."""
 
-from typing import Literal
+from typing import Any
 
 from torch import nn
 
@@ -22,8 +22,7 @@ class ConvNet(Classifier):
         num_classes: Number of classes C.
         image_size: Side of the images in pixels; the command line takes it from data.image_size.
         dropout: Share of the pooled features that is dropped in training, in [0, 1).
-        learning_rate: Step size of Adam.
-        capture: Launch the training step as one CUDA graph: "auto" where it can be, true or an error, false never.
+        options: What every classifier takes.
     """
 
     def __init__(
@@ -31,8 +30,7 @@ class ConvNet(Classifier):
         num_classes: int,
         image_size: int = 50,
         dropout: float = 0.5,
-        learning_rate: float = 1e-3,
-        capture: bool | Literal["auto"] = "auto",
+        **options: Any,
     ) -> None:
         if image_size < SMALLEST:
             raise UserError(f"data.image_size={image_size} is too small for ConvNet: give {SMALLEST} or more.")
@@ -48,5 +46,5 @@ class ConvNet(Classifier):
             nn.ReLU(),
             nn.Linear(HIDDEN, num_classes),
         )
-        super().__init__(network.apply(glorot), num_classes, learning_rate, capture)
+        super().__init__(network.apply(glorot), num_classes, **options)
         self.save_hyperparameters(logger=False)

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +28,7 @@ class InceptionV3(Classifier):
         weights: File of ImageNet weights (.pth, .safetensors) to read instead of asking the hub.
         freeze_backbone: Train the head alone; the backbone's BatchNorm statistics stay still too.
         dropout: Share dropped after each dense layer in training, in [0, 1).
-        learning_rate: Step size of Adam.
-        capture: Launch the training step as one CUDA graph: "auto" where it can be, true or an error, false never.
+        options: What every classifier takes.
     """
 
     def __init__(
@@ -40,15 +39,14 @@ class InceptionV3(Classifier):
         weights: str | None = None,
         freeze_backbone: bool = False,
         dropout: float = 0.5,
-        learning_rate: float = 1e-3,
-        capture: bool | Literal["auto"] = "auto",
+        **options: Any,
     ) -> None:
         check_dropout(dropout)
         features = create_backbone(backbone, pretrained=pretrained, weights=weights)
         config = features.pretrained_cfg
         head = dense_head(features.num_features, WIDTHS, num_classes, dropout)
         network = nn.Sequential(Normalize(config["mean"], config["std"]), features, head)
-        super().__init__(network, num_classes, learning_rate, capture)
+        super().__init__(network, num_classes, **options)
         self.freeze_backbone = freeze_backbone
         if freeze_backbone:
             features.requires_grad_(False).eval()
@@ -64,14 +62,14 @@ class InceptionV3(Classifier):
 
     @property
     def encoder(self) -> Callable[[Tensor], Tensor] | None:
-        """Normalisation and a frozen backbone: images (B, 3, H, W) -> features (B, F)."""
+        """All up to a frozen backbone: images (B, 3, H, W) -> features (B, F)."""
         assert isinstance(self.network, nn.Sequential)
-        return self.network[:2] if self.freeze_backbone else None
+        return nn.Sequential(self.first, *self.network[:2]) if self.freeze_backbone else None
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (B, C) of images (B, 3, H, W) in [0, 1], or of their features (B, F)."""
         assert isinstance(self.network, nn.Sequential)
-        logits: Tensor = self.network[2](images) if images.dim() == 2 else self.network(images)
+        logits: Tensor = self.network[2](images) if images.dim() == 2 else super().forward(images)
         return logits
 
     def setup(self, stage: str) -> None:

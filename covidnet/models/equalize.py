@@ -1,0 +1,29 @@
+"""Histogram equalisation as the first layer of a model."""
+
+import torch
+from torch import Tensor, nn
+
+LEVELS = 256  # grey values that are told apart, as those of 8-bit images
+
+
+class Equalize(nn.Module):
+    """Spread the grey values of each image evenly: what is left does not tell how an image was exposed.
+
+    A pixel becomes the share of its image's pixels that are no brighter, scaled so that the darkest grey is 0 and the
+    brightest 1 (Gonzalez and Woods, Digital Image Processing, section 3.3). Colours become grey. An image of one grey
+    alone becomes black. As a layer it is part of whatever uses the model, and it runs inside a CUDA graph.
+    """
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Return images (B, 3, H, W) in [0, 1] equalised, as float32, their channels alike."""
+        batch, channels, height, width = images.shape
+        grey = images.float().mean(dim=1)
+        levels = (grey * (LEVELS - 1)).round().clamp(0, LEVELS - 1).long().view(batch, -1)
+        counts = torch.zeros(batch, LEVELS, device=images.device)
+        counts = counts.scatter_add(1, levels, torch.ones_like(levels, dtype=counts.dtype))  # whole numbers: exact
+        no_brighter = counts.cumsum(dim=1)
+        darkest = no_brighter.gather(1, levels.amin(dim=1, keepdim=True))
+        shares = (no_brighter - darkest) / (height * width - darkest).clamp_min(1)
+        equal = shares.gather(1, levels).view(batch, 1, height, width)
+        return equal.expand(-1, channels, -1, -1).contiguous(memory_format=torch.channels_last)
