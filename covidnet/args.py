@@ -175,7 +175,10 @@ keys that people look for:
   data.classes='[A,B]'          which class folders, in which order
   data.seed=28 data.val_fraction=0.2 data.test_per_class=40
   data.test_root=FOLDER data.split_file=FILE data.metadata=FILE data.duplicates=true
-  model.learning_rate=1e-3 model.dropout=0.5
+  data.augment=strong data.balance=source data.restyle=amplitude
+  model.learning_rate=1e-3 model.dropout=0.5 model.weight_decay=0.02
+  model.schedule=cosine model.warmup_epochs=1 model.label_smoothing=0.05
+  model.equalize=true model.average_mirrored=true
   early_stopping.patience=5 early_stopping.min_delta=0.01
   checkpoint.monitor=val_loss
   trainer.max_epochs=1000 trainer.devices=8 trainer.default_root_dir=runs
@@ -193,6 +196,7 @@ keys that people look for:
 examples:
   python train.py data=phantom
   python train.py model=inception data.root="data/COVID-19 Radiography Database"
+  python train.py model=inception recipe=robust
   python train.py test ckpt_path=runs/convnet/version_0/checkpoints/best.ckpt
   python train.py run --help    every key of the chosen model, data and trainer
 """

@@ -7,13 +7,15 @@ from pkgutil import resolve_name
 from typing import Any
 
 import torch
+import yaml
 
-from covidnet.args import TRAINING, CommandLine
+from covidnet.args import CONFIGS, TRAINING, CommandLine
 from covidnet.errors import UserError
 from covidnet.models.classifier import Classifier
 from covidnet.results import SPLIT
 
-FREE = ("pretrained", "weights", "capture")  # where training began from, and how fast it goes: it may change
+# Where training began from, how fast it goes, and what is done outside it: all that may change.
+FREE = ("pretrained", "weights", "capture", "average_mirrored")
 KEY = "covidnet"  # the one key under which a checkpoint holds what is ours, plain types only
 PREPROCESSING = ("image_size", "interpolation", "classes")  # the weights know no other
 DIVISION = ("seed", "val_fraction", "test_per_class", "test_root")  # changed in mid-training, they would leak
@@ -88,16 +90,18 @@ def recipe_layer(recipe: Mapping[str, Any], checkpoint: Path, typed: CommandLine
 
     With a data= that was typed, only the preprocessing comes from the checkpoint. Else the images are split as they
     were for the training, by its split.csv where that lies there: a folder that has grown since must not move training
-    images into the test.
+    images into the test. Training goes on to the end that it had: a schedule depends on it.
     """
     data = {**recipe["data"]["init_args"], "classes": recipe["classes"]}
+    training = recipe.get("training", {}) if typed.command in TRAINING else {}
     if "data" in typed.typed_groups:
-        return {"model": recipe["model"], "data": {key: data[key] for key in PREPROCESSING if key in data}}
+        kept = {key: data[key] for key in PREPROCESSING if key in data}
+        return {"model": recipe["model"], "data": kept, **training}
     run = run_directory(checkpoint)
     chosen = {f"data.{key}" for key in ("root", "split_file", *DIVISION)} & set(typed.typed_keys())
     if run and (run / SPLIT).is_file() and not chosen:
         data["split_file"] = str(run / SPLIT)
-    return {"model": recipe["model"], "data": {**recipe["data"], "init_args": data}}
+    return {"model": recipe["model"], "data": {**recipe["data"], "init_args": data}, **training}
 
 
 def refuse_changes(config: Mapping[str, Any], recipe: Mapping[str, Any], typed: CommandLine) -> None:
@@ -111,6 +115,7 @@ def refuse_changes(config: Mapping[str, Any], recipe: Mapping[str, Any], typed: 
             f"model={typed.groups['model']} does not go with this checkpoint, which holds {recipe['name']}. "
             "Leave model= out."
         )
+    _refuse_another_recipe(recipe, typed)
     data = {**recipe["data"]["init_args"], "classes": recipe["classes"]}
     fixed = (*PREPROCESSING, *(DIVISION if typed.command in TRAINING else ()))
     recorded = {
@@ -124,4 +129,21 @@ def refuse_changes(config: Mapping[str, Any], recipe: Mapping[str, Any], typed: 
                 raise UserError(
                     f"{section}.{key}={now} does not go with this checkpoint, which holds {section}.{key}={value}. "
                     "Leave it out, or train anew without ckpt_path."
+                )
+
+
+def _refuse_another_recipe(recipe: Mapping[str, Any], typed: CommandLine) -> None:
+    """Refuse a recipe= whose keys are not the checkpoint's: those of the checkpoint would silently win."""
+    if "recipe" not in typed.typed_groups:
+        return
+    name = typed.groups["recipe"]
+    held = {section: recipe[section]["init_args"] for section in ("model", "data")} | recipe.get("training", {})
+    chosen = yaml.safe_load((CONFIGS / "recipe" / f"{name}.yaml").read_text(encoding="utf-8"))
+    for section, values in chosen.items():
+        for key, value in values.items():
+            own = held.get(section, {}).get(key)
+            if own != value and f"{section}.{key}" not in typed.typed_keys():
+                raise UserError(
+                    f"recipe={name} does not go with this checkpoint: it means {section}.{key}={value}, but the "
+                    f"checkpoint was trained with {own}. Leave recipe= out, or train anew without ckpt_path."
                 )

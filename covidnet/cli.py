@@ -27,6 +27,7 @@ from covidnet.parser import CommandParser
 from covidnet.record import AppendingCSVLogger, RunRecord
 from covidnet.trainer import Trainer
 
+ENDING = {"trainer": ("max_epochs",), "early_stopping": ("patience", "min_delta")}  # what tells when training ends
 SKIPPED = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
 
 
@@ -175,9 +176,11 @@ class CommandLineInterface(LightningCLI):
         return logger
 
     def _recipe(self) -> dict[str, Any]:
-        """Return the model and data sections as plain types, for the checkpoints."""
+        """Return the model and data sections and where training ends, as plain types, for the checkpoints."""
         self._dump_config()
-        return {"name": self.name, "model": self.config_dump["model"], "data": self.config_dump["data"]}
+        config = self.config_dump
+        training = {section: {key: config[section][key] for key in keys} for section, keys in ENDING.items()}
+        return {"name": self.name, "model": config["model"], "data": config["data"], "training": training}
 
     def _check_processes(self) -> None:
         """Refuse copies that torchrun started and the trainer would not join: each would train alone."""

@@ -19,7 +19,8 @@ class RunRecord(Callback):
     """Write ``split.csv`` when training begins and put the recipe into every checkpoint.
 
     Args:
-        recipe: ``name`` of the run's folder and the ``model`` and ``data`` sections of its configuration.
+        recipe: ``name`` of the run's folder, the ``model`` and ``data`` sections of its configuration, and what of it
+            tells when ``training`` ends.
     """
 
     def __init__(self, recipe: dict[str, Any]) -> None:

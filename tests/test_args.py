@@ -11,14 +11,20 @@ from covidnet.errors import UserError
 def test_nothing_typed_is_run_with_the_default_groups():
     line = expand([])
     assert line.command == "run"
-    assert line.groups == {"model": "convnet", "data": "radiography", "trainer": "auto"}
+    assert line.groups == {"model": "convnet", "data": "radiography", "recipe": "tutorial", "trainer": "auto"}
     assert not line.typed_groups
 
 
 def test_layers_come_in_order_of_precedence_however_typed():
     line = expand(["trainer=cpu", "data=phantom", "model=inception"])
     names = [path.relative_to(CONFIGS).as_posix() for path in line.layers]
-    assert names == ["default.yaml", "model/inception.yaml", "data/phantom.yaml", "trainer/cpu.yaml"]
+    assert names == [
+        "default.yaml",
+        "model/inception.yaml",
+        "data/phantom.yaml",
+        "recipe/tutorial.yaml",
+        "trainer/cpu.yaml",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -217,6 +217,36 @@ def test_fast_dev_run_leaves_no_files(args):
     assert not RUN.exists() or not any(RUN.iterdir())
 
 
+def test_a_schedule_that_knows_no_end_is_refused(args, capsys):
+    assert "trainer.max_epochs" in mistake(["fit", *args, "model.schedule=cosine", "trainer.max_epochs=-1"], capsys)
+
+
+def test_a_resumed_run_keeps_the_end_and_the_schedule_that_it_had(args):
+    main(["fit", *args, "recipe=robust", "trainer.max_epochs=3", "early_stopping.patience=7"])
+    again = main(["fit", "ckpt_path=last", *QUICK])
+    config = again.config_init["fit"]
+    assert (config.trainer.max_epochs, config.early_stopping.patience) == (3, 7)
+    assert again.trainer.current_epoch == 3
+    assert again.model.schedule == "cosine"
+
+
+def test_a_checkpoint_of_another_recipe_is_refused_and_of_the_same_accepted(args, capsys):
+    main(["fit", *args, "recipe=robust"])
+    assert "recipe=tutorial does not go with this checkpoint" in mistake(
+        ["fit", *args, "recipe=tutorial", "ckpt_path=last"], capsys
+    )
+    main(["fit", *args, "recipe=robust", "ckpt_path=last"])
+    main(
+        [
+            "test",
+            *args,
+            "recipe=robust",
+            f"ckpt_path={RUN / 'checkpoints' / 'best.ckpt'}",
+            "model.average_mirrored=true",
+        ]
+    )
+
+
 @pytest.mark.parametrize(
     ("wrong", "expected"),
     [

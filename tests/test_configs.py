@@ -57,6 +57,17 @@ def test_data_config_trains(data, xray_root, monkeypatch):
     assert cli.trainer.current_epoch == 1
 
 
+@pytest.mark.parametrize("recipe", choices("recipe"))
+@pytest.mark.parametrize("model", choices("model"))
+def test_recipe_trains_tests_and_reloads_with_both_models(model, recipe, xray_root, small_backbone):
+    size = ["data.image_size=40", "data.test_per_class=3"]
+    cli = main([f"model={model}", f"recipe={recipe}", f"data.root={xray_root}", *size, *QUICK])
+    best = cli.trainer.checkpoint_callback.best_model_path
+    reloaded = type(cli.model).load_from_checkpoint(best).eval()
+    images = torch.rand(2, 3, 40, 40)
+    torch.testing.assert_close(reloaded(images), cli.model.eval()(images))
+
+
 @pytest.mark.parametrize("trainer", choices("trainer"))
 def test_trainer_config_is_accepted(trainer, xray_root, capsys):
     with pytest.raises(SystemExit) as done:
@@ -76,7 +87,11 @@ def test_default_config_holds_the_tutorials_recipe(capsys):
     assert (stopping["monitor"], stopping["patience"], stopping["min_delta"]) == ("val_loss", 5, 0.01)
     assert (printed["checkpoint"]["monitor"], printed["checkpoint"]["save_top_k"]) == ("val_loss", 1)
     assert (data["seed"], data["val_fraction"], data["test_per_class"]) == (28, 0.2, 40)
-    assert model["init_args"] == {"dropout": 0.5, "learning_rate": 1e-3, "capture": "auto"}
+    assert (data["augment"], data["restyle"], data["balance"]) == ("none", "none", "class")
+    assert model["init_args"] == {
+        **{"dropout": 0.5, "learning_rate": 1e-3, "weight_decay": 0, "schedule": "constant", "warmup_epochs": 0},
+        **{"label_smoothing": 0, "equalize": False, "average_mirrored": False, "capture": "auto"},
+    }
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}-{path.stem}")

@@ -51,9 +51,9 @@ def strong(images: Tensor) -> Tensor:
     changed = mean + (changed - mean) * _between(1 - CONTRAST, 1 + CONTRAST, images).view(shape)
     # A pixel's own power: the exponent is the same for all pixels of an image.
     changed = changed.clamp(0, 1) ** _between(-GAMMA, GAMMA, images).exp().view(shape)
-    # Before the image is moved, so that what lies outside the frame is black and not noisy; by its own contrast, so that
-    # equalisation does not raise the noise of a faint image above what it shows.
-    deviation = changed.std(dim=(1, 2, 3), keepdim=True)
+    # Before the image is moved, so that what lies outside the frame is black and not noisy; by its own contrast, so
+    # that equalisation does not raise the noise of a faint image above what it shows.
+    deviation = changed.std(dim=(1, 2, 3), correction=0, keepdim=True)
     noise = torch.randn_like(changed[:, :1]) * deviation * _between(0, NOISE, images).view(shape)
     changed = (changed + noise).clamp(0, 1)
     angle, across, down = (_between(-1, 1, images) for _ in range(3))

@@ -381,7 +381,7 @@ class RadiographyDataModule(LightningDataModule):
         """Return the weight of each training image, or None where no table tells its source."""
         sources = sources_of(dataset.paths, self.metadata.rows if self.metadata else {})
         if set(sources) == {UNKNOWN}:
-            rank_zero_warn(
+            rank_zero_info(
                 "data.balance=source: no table names the source of any training image, so classes alone are balanced. "
                 "Give one with the columns path and source (data.metadata); covidnet audit begins one."
             )

@@ -531,3 +531,26 @@ def test_pixels_lie_on_the_gpu_where_they_fit_in_a_share_of_its_memory(xray_root
     if resident is not None:
         numbers = np.arange(len(module.images.paths))
         np.testing.assert_array_equal(resident.numpy(), module.images.gather(numbers))
+
+
+def with_sources(root, sources):
+    """Write a table in which the images of the classes COVID-19, NORMAL, ... have these sources, by first letter."""
+    rows = [f"{path.relative_to(root).as_posix()},{sources[path.parent.name[0]]}" for path in root.rglob("*.png")]
+    (root / "metadata.csv").write_text("path,source\n" + "\n".join(rows))
+    return root
+
+
+def test_balanced_sources_give_training_batches_a_weight_an_image(xray_root):
+    root = with_sources(xray_root, {"C": "east", "N": "west", "V": "west"})
+    data = serve(root, balance="source")
+    images, labels, weights = next(iter(data.train_dataloader()))
+    assert images.shape[0] == len(labels) == len(weights)
+    assert data.datasets["train"].weights.mean() == pytest.approx(1)
+    assert all(len(next(iter(loader))) == 2 for loader in (data.val_dataloader(), data.test_dataloader()))
+
+
+def test_a_balance_of_sources_that_no_table_names_is_told(xray_root, caplog):
+    with caplog.at_level("INFO"):
+        data = serve(xray_root, balance="source")
+    assert len(next(iter(data.train_dataloader()))) == 2
+    assert "data.balance=source: no table names the source" in caplog.text

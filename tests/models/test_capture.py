@@ -84,6 +84,15 @@ def test_a_replayed_step_gives_the_eager_steps_losses_and_weights(recorder):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
+def test_a_replayed_step_follows_the_schedule_and_equalises_as_an_eager_one(recorder):
+    robust = {"weight_decay": 0.02, "schedule": "cosine", "warmup_epochs": 0.5, "label_smoothing": 0.05}
+    captured, eager = (network(dropout=0.0, equalize=True, capture=wanted, **robust) for wanted in ("auto", False))
+    _, losses = train(captured)
+    _, expected = train(eager)
+    assert len(recorder) == 4
+    torch.testing.assert_close(losses, expected, rtol=1e-5, atol=0)  # a rate read from a tensor is float32
+
+
 def test_recording_leaves_the_random_numbers_as_they_were(recorder):
     _, losses = train(network(dropout=0.5))
     _, expected = train(network(dropout=0.5, capture=False))

@@ -66,3 +66,51 @@ def test_the_optimizer_is_keras_adam():
 def test_learning_rate_must_be_positive():
     with pytest.raises(UserError, match=r"model\.learning_rate"):
         ConvNet(3, learning_rate=0.0)
+
+
+def test_weight_decay_makes_it_adamw_and_spares_what_has_one_dimension():
+    model = ConvNet(3, image_size=8, weight_decay=0.02)
+    optimizer = model.configure_optimizers()
+    assert isinstance(optimizer, torch.optim.AdamW)
+    shrunk, spared = optimizer.param_groups
+    assert (shrunk["weight_decay"], spared["weight_decay"]) == (0.02, 0)
+    assert all(parameter.dim() == 1 for parameter in spared["params"])
+    assert len(shrunk["params"]) + len(spared["params"]) == len(list(model.parameters()))
+
+
+def test_weights_of_a_batch_go_before_those_of_the_classes():
+    model = ConvNet(3, image_size=8).eval()
+    model.class_weights.copy_(torch.tensor([5.0, 1.0, 0.5]))
+    images, labels, weights = torch.rand(2, 3, 8, 8), torch.tensor([0, 1]), torch.tensor([0.3, 2.0])
+    loss, logits = model.loss_and_logits(images, labels, weights)
+    torch.testing.assert_close(loss, (weights * F.cross_entropy(logits, labels, reduction="none")).mean())
+
+
+def test_label_smoothing_is_of_the_training_alone():
+    model = ConvNet(3, image_size=8, label_smoothing=0.1).eval()
+    model.log = lambda *args, **kwargs: None
+    images, labels = torch.rand(4, 3, 8, 8), torch.arange(4) % 3
+    loss, logits = model.loss_and_logits(images, labels)
+    torch.testing.assert_close(loss, F.cross_entropy(logits, labels, label_smoothing=0.1))
+    model.validation_step((images, labels), 0)
+    torch.testing.assert_close(model.val_metrics.compute()["val_loss"], F.cross_entropy(logits, labels))
+
+
+def test_mirrored_logits_are_averaged_outside_training():
+    torch.manual_seed(0)
+    model = ConvNet(3, image_size=8, dropout=0.0, average_mirrored=True)
+    images = torch.rand(2, 3, 8, 8)
+    torch.testing.assert_close(model.train()(images), model.network(images))
+    expected = (model.network(images) + model.network(images.flip(-1))) / 2
+    torch.testing.assert_close(model.eval()(images), expected)
+    torch.testing.assert_close(model(images), model(images.flip(-1)))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"weight_decay": -1}, {"warmup_epochs": -1}, {"label_smoothing": 1.0}],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_a_value_out_of_range_is_named(wrong):
+    with pytest.raises(UserError, match=rf"model\.{next(iter(wrong))}"):
+        ConvNet(3, **wrong)
