@@ -13,8 +13,8 @@ IMAGES = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 TARGETS = torch.tensor([0, 1, 1])
 
 
-def frozen_backbone() -> InceptionV3:
-    return InceptionV3(2, backbone="resnet10t", pretrained=False, freeze_backbone=True).eval()
+def frozen_backbone(*, equalize: bool = False) -> InceptionV3:
+    return InceptionV3(2, backbone="resnet10t", pretrained=False, freeze_backbone=True, equalize=equalize).eval()
 
 
 def test_the_share_of_heat_is_that_inside_the_region() -> None:
@@ -44,8 +44,9 @@ def test_a_branch_is_no_map_of_the_network() -> None:
     assert (found.name, found.side) == ("network.1.Mixed_6e", 3)
 
 
-def test_heat_fits_the_images_even_of_a_frozen_backbone() -> None:
-    model, images = frozen_backbone(), IMAGES.repeat(1, 1, 2, 2)
+@pytest.mark.parametrize("equalize", [False, True])
+def test_heat_fits_the_images_even_of_a_frozen_backbone(equalize: bool) -> None:
+    model, images = frozen_backbone(equalize=equalize), IMAGES.repeat(1, 1, 2, 2)
     heat = grad_cam(model, last_feature_map(model, images).layer, images, TARGETS)
     assert heat.shape == (3, 64, 64)
     assert heat.min() >= 0
