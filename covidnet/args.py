@@ -12,6 +12,7 @@ from covidnet.errors import UserError, did_you_mean
 COMMANDS = {
     "run": "train, then test the final and the best model (the default)",
     "repeat": "run with several seeds, then show mean, standard deviation and range of each metric",
+    "loso": "run with sources left out (hospitals, data bases), then show how well each is recognised unseen",
     "fit": "train only",
     "validate": "measure a checkpoint on the validation split (needs ckpt_path)",
     "test": "measure a checkpoint on the test split (needs ckpt_path)",
@@ -27,6 +28,7 @@ GROUPS = {
 TOP_KEYS = (
     "seed_everything",
     "seeds",
+    "folds",
     "ckpt_path",
     "weights_only",
     "tensorboard",
@@ -184,6 +186,7 @@ keys that people look for:
   trainer.max_epochs=1000 trainer.devices=8 trainer.default_root_dir=runs
   seed_everything=28            weights, order of batches and dropout
   seeds=5                       of repeat: 0 to 4; or which ones, seeds='[3,5,8]'
+  folds='[1,3]'                 of loso: only these of its folds; it needs data.metadata with a column source
   ckpt_path=FILE                a checkpoint to test, or to go on from (or: last)
   shortcuts=true                the lungs test: train twice more, lungs covered and lungs only
   report=false                  no report.html at the end of run

@@ -221,6 +221,10 @@ def run_command_line(command_line: CommandLine) -> CommandLineInterface:
         from covidnet.repeat import Repetition  # which stands above this module
 
         interface = Repetition
+    elif command_line.command == "loso":
+        from covidnet.loso import LeaveSourcesOut  # so does this
+
+        interface = LeaveSourcesOut
     try:
         return interface(command_line)
     except ValueError as error:

@@ -1,32 +1,23 @@
 """``repeat``: the same run with several seeds, each in a directory of its own, and one table of them all."""
 
-import gc
 import json
-import os
-import shutil
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
-from filelock import FileLock, Timeout
 from pytorch_lightning.cli import LightningArgumentParser
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from covidnet import __version__
 from covidnet.args import CommandLine
-from covidnet.cli import CommandLineInterface, runs_folder
 from covidnet.errors import UserError
-from covidnet.record import AppendingCSVLogger
-from covidnet.results import RESULTS, SPLIT, write_results
+from covidnet.results import RESULTS, SPLIT
+from covidnet.series import Kind, Series, SeriesRun
 
-REPEAT = "repeat.json"
-LOCK = "repeat.lock"  # held while a repeat is under way, so that no other goes on in its directory
+KIND = Kind("repeat", "seed")
 MODELS = ("final", "best")
 OVERALL = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "loss", "brier", "ece")  # in the table; all are written
 PER_CLASS = ("sensitivity", "specificity", "auroc")
@@ -34,23 +25,10 @@ NOT_MEASURED = ("confusion_matrix", "intervals", "support")
 LARGEST_SEED = 2**32 - 1
 
 
-class Repetition(CommandLineInterface):
-    """The command ``repeat``: parses as ``run`` does, then runs each seed in ``runs/<model>/repeat_N/seed_K``.
+class Repetition(Series):
+    """The command ``repeat``: each seed is a run in ``runs/<model>/repeat_N/seed_K``."""
 
-    It goes on in the newest directory of the same recipe where that lacks one of the seeds, and begins a new one else.
-    A seed is finished when its results.json is there. An unfinished one begins again: gone on from a checkpoint, it
-    would draw other batches than the same seed run alone.
-    """
-
-    def __init__(self, command_line: CommandLine) -> None:
-        super().__init__(replace(command_line, command="run"))
-
-    def setup_parser(self, *args: Any, **kwargs: Any) -> None:
-        """Build the parser of ``run`` under our own name."""
-        super().setup_parser(*args, **kwargs)
-        parser = self._subcommand_parsers["run"]
-        parser.usage = "python train.py repeat [seeds=N] [group=name ...] [key=value ...]"
-        parser.description = "Run with several seeds, then show mean, standard deviation and range of each metric."
+    kind = KIND
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the seeds."""
@@ -61,112 +39,35 @@ class Repetition(CommandLineInterface):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what was typed and refuse what cannot be repeated."""
         super().parse_arguments(parser, args)
-        config = self.config["run"]
-        self.seeds = _seeds(config.seeds)
+        self.numbers = _seeds(self.config["run"].seeds)
         if "seed_everything" in self.command_line.typed_keys():
             raise UserError("repeat sets seed_everything itself: leave it out and name the seeds: seeds=[3,5,8].")
-        if config.get("ckpt_path"):
-            raise UserError("repeat trains each seed from the beginning: leave ckpt_path out, or use run.")
-        if config.trainer.fast_dev_run:
-            raise UserError("repeat needs whole runs: leave trainer.fast_dev_run out, or use run.")
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise _several_processes(int(os.environ["WORLD_SIZE"]))
 
-    def _set_seed(self) -> None:
-        """Leave the seed to each run."""
+    def recipe(self) -> dict[str, Any]:
+        """Return the recipe without its seed, which is each run's own."""
+        return {key: value for key, value in super().recipe().items() if key != "seed_everything"}
 
-    def instantiate_classes(self) -> None:
-        """Leave data, model and trainer to each run."""
+    def run_one(self, line: CommandLine, folder: Path, number: int) -> None:
+        """Run one seed."""
+        _SeedRun(replace(line, settings=[*line.settings, f"--seed_everything={number}"]), folder, number)
 
-    def _run_subcommand(self, subcommand: str) -> None:
-        self._dump_config()
-        unlike = ("seeds", "seed_everything")
-        settings = {key: value for key, value in self.config_dump.items() if key not in unlike}
-        recipe = {"version": __version__, **settings}
-        folder, lock = self._claim(recipe)
-        try:
-            self._run_seeds(folder)
-            results = [json.loads((_run(folder, seed) / RESULTS).read_text("utf-8")) for seed in self.seeds]
-            runs = [_run(folder, seed) for seed in self.seeds]
-            summary = {"seeds": self.seeds, "runs": [run.name for run in runs], **summarise(results)}
-            if len({(run / SPLIT).read_bytes() for run in runs}) > 1:
-                summary["warning"] = "The images changed between the seeds: their splits differ (split.csv)."
-            write_results(folder / REPEAT, {**summary, "recipe": recipe})
-            print_summary(summary, str(folder))
-        finally:
-            lock.release()
-            if not any(folder.glob("seed_*")):
-                shutil.rmtree(folder)  # a repeat that failed before it trained leaves nothing
+    def summary(self, folder: Path, runs: Sequence[Path]) -> dict[str, Any]:
+        """Return the spread of every metric."""
+        results = [json.loads((run / RESULTS).read_text("utf-8")) for run in runs]
+        summary = {"seeds": self.numbers, "runs": [run.name for run in runs], **summarise(results)}
+        if len({(run / SPLIT).read_bytes() for run in runs}) > 1:
+            summary["warning"] = "The images changed between the seeds: their splits differ (split.csv)."
+        return summary
 
-    def _claim(self, recipe: Mapping[str, Any]) -> tuple[Path, FileLock]:
-        """Return the directory to go on in, or a new one, and its lock, which is held."""
-        parent = runs_folder(self.config["run"]) / self.name
-        numbered = {int(path.name.rpartition("_")[2]): path for path in parent.glob("repeat_*") if _is_numbered(path)}
-        same = [numbered[number] for number in sorted(numbered) if _recipe(numbered[number]) == recipe]
-        if same and self._lacking(same[-1]):
-            lock = FileLock(same[-1] / LOCK)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                pass  # the same command is at work there now
-            else:
-                return same[-1], lock
-        number = max(numbered, default=-1) + 1
-        while True:
-            folder = parent / f"repeat_{number}"
-            try:
-                folder.mkdir(parents=True)
-            except FileExistsError:  # begun at the same moment
-                number += 1
-            else:
-                break
-        lock = FileLock(folder / LOCK)
-        lock.acquire()
-        write_results(folder / REPEAT, {"seeds": self.seeds, "recipe": recipe})
-        return folder, lock
-
-    def _lacking(self, folder: Path) -> list[int]:
-        return [seed for seed in self.seeds if not (_run(folder, seed) / RESULTS).is_file()]
-
-    def _run_seeds(self, folder: Path) -> None:
-        """Train the seeds that lack results, in this process, one after the other."""
-        line = self.command_line
-        line = replace(line, environment=_without_seeds(line.environment), settings=_without_seeds(line.settings))
-        lacking = self._lacking(folder)
-        finished = len(self.seeds) - len(lacking)
-        if finished:
-            print(f"{finished} of {len(self.seeds)} seeds are finished in {folder}; going on there.")
-        try:
-            for seed in lacking:
-                print(f"Seed {seed}, {finished + 1} of {len(self.seeds)}: {_run(folder, seed)}")
-                shutil.rmtree(_run(folder, seed), ignore_errors=True)
-                _SeedRun(replace(line, settings=[*line.settings, f"--seed_everything={seed}"]), folder, seed)
-                gc.collect()  # model and trainer hold one another, and the pixels on a GPU with them
-                finished += 1
-        except BaseException:  # a mistake, a crash, Ctrl-C: whatever ended it, the user must know what is kept
-            if finished:
-                kept = f"{finished} of {len(self.seeds)} seeds are finished and kept in {folder}."
-                print(f"{kept} The same command goes on there.", file=sys.stderr)
-            raise
+    def show(self, summary: Mapping[str, Any], folder: Path) -> None:
+        """Print mean, standard deviation and range of the main metrics."""
+        print_summary(summary, str(folder))
 
 
-class _SeedRun(CommandLineInterface):
-    """``run`` with one seed, in its directory of a repeat."""
+class _SeedRun(SeriesRun):
+    """``run`` with one seed."""
 
-    def __init__(self, command_line: CommandLine, folder: Path, seed: int) -> None:
-        self.folder, self.seed = folder, seed
-        super().__init__(command_line)
-
-    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        trainer = super().instantiate_trainer(**kwargs)
-        if trainer.world_size > 1:
-            raise _several_processes(trainer.world_size)
-        return trainer
-
-    def _logger(self, root: Path) -> AppendingCSVLogger:
-        self.claimed = _run(self.folder, self.seed)
-        self.claimed.mkdir()
-        return AppendingCSVLogger(root, f"{self.name}/{self.folder.name}", self.claimed.name)
+    kind = KIND
 
 
 def summarise(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -240,30 +141,3 @@ def _seeds(given: int | list[int]) -> list[int]:
             f"and {LARGEST_SEED}, such as seeds=[3,5,8]."
         )
     return seeds
-
-
-def _without_seeds(options: Sequence[str]) -> list[str]:
-    return [option for option in options if not option.startswith("--seeds=")]
-
-
-def _several_processes(number: int) -> UserError:
-    return UserError(
-        f"repeat trains in one process, but {number} were asked for. Give trainer.devices=1 without trainer=ddp or "
-        "torchrun, or run the seeds one by one: run seed_everything=0, run seed_everything=1, ..."
-    )
-
-
-def _run(folder: Path, seed: int) -> Path:
-    return folder / f"seed_{seed}"
-
-
-def _is_numbered(folder: Path) -> bool:
-    return folder.name.removeprefix("repeat_").isdecimal()
-
-
-def _recipe(folder: Path) -> Any:
-    """Return the recipe of a repeat, None where its record is missing or cannot be read."""
-    try:
-        return json.loads((folder / REPEAT).read_text("utf-8")).get("recipe")
-    except (OSError, ValueError, AttributeError):
-        return None
