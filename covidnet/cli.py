@@ -22,6 +22,7 @@ from covidnet.args import TRAINING, CommandLine, exit_with, expand
 from covidnet.checkpoints import find_checkpoint, read_recipe, recipe_layer, refuse_changes, run_directory
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
+from covidnet.memory import keep_freed_memory
 from covidnet.models.classifier import Classifier
 from covidnet.parser import CommandParser
 from covidnet.record import AppendingCSVLogger, RunRecord
@@ -216,6 +217,7 @@ def main(args: Sequence[str] | None = None) -> CommandLineInterface:
 def run_command_line(command_line: CommandLine) -> CommandLineInterface:
     """Run a sorted command line; a user's mistake ends in one message and exit code 2."""
     _quieten()
+    keep_freed_memory()
     interface = CommandLineInterface
     if command_line.command == "repeat":
         from covidnet.repeat import Repetition  # which stands above this module
