@@ -100,19 +100,20 @@ def _run_evaluate(options: argparse.Namespace) -> None:
 
 
 def _compare(commands: Any) -> None:
-    """Whether one run's model is better than another's, paired on the same test images."""
+    """Whether recipe B is better than recipe A, paired on the same images: inside, without lungs, outside."""
     parser = _command(commands, "compare", _compare.__doc__, _run_compare)
-    parser.add_argument("first", type=Path, metavar="RUN", help="run directory, as runs/convnet/version_0")
-    parser.add_argument("second", type=Path, metavar="RUN", help="run directory to compare with it")
+    text = "directory of a run, or of a repeat: the mean of its seeds"
+    parser.add_argument("first", type=Path, metavar="A", help=text)
+    parser.add_argument("second", type=Path, metavar="B", help=f"{text}; comparison.json is written there")
+    text = "outside, the scores are over these classes and their images only; all that are there, if left out"
+    parser.add_argument("--over", nargs="+", metavar="CLASS", help=text)
     _add_json(parser)
 
 
 def _run_compare(options: argparse.Namespace) -> None:
-    from covidnet.compare import compare_runs, print_comparison
+    from covidnet.compare import run
 
-    found = compare_runs(options.first, options.second)
-    print_comparison(found)
-    _write_json(options.json, found)
+    _write_json(options.json, run(options.first, options.second, options.over))
 
 
 def _report(commands: Any) -> None:
