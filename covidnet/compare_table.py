@@ -40,20 +40,18 @@ def sentence(found: Mapping[str, Any]) -> str:
     """Say in plain words how much better B is, outside and inside: ``found`` is what ``compare_runs`` returns."""
     parts, (first, second) = found["parts"], found["runs"]
     seeds = f"{_seeds(first)} each" if first == second else f"A of {_seeds(first)}, B of {_seeds(second)}"
-    inside, outside = (
-        _better(parts[part]["metrics"]["balanced_accuracy"]) if part in parts else None
-        for part in ("inside", "outside")
-    )
-    if not outside:
-        return f"Inside, B is {inside} (balanced accuracy; {seeds})."
-    over = f"balanced accuracy over {', '.join(parts['outside']['over'])}"
-    return f"Outside, B is {outside} ({over}; {seeds}); inside it is {inside}."
+    balanced = {part: scores["metrics"]["balanced_accuracy"] for part, scores in parts.items()}
+    if "outside" not in parts:
+        return f"Inside, B is {_better(balanced['inside'], ' than A')} (balanced accuracy; {seeds})."
+    over = ", ".join(parts["outside"]["over"])
+    outside, inside = _better(balanced["outside"], " than A"), _better(balanced["inside"])
+    return f"Outside, B is {outside} (balanced accuracy over {over}; {seeds}); inside it is {inside}."
 
 
-def _better(metric: Mapping[str, Any]) -> str:
+def _better(metric: Mapping[str, Any], than: str = "") -> str:
     difference, limits = metric["difference"], metric["interval"]
     sign = 1 if difference >= 0 else -1
-    told = f"{100 * abs(difference):.1f} points {'better' if sign > 0 else 'worse'} than A"
+    told = f"{100 * abs(difference):.1f} points {'better' if sign > 0 else 'worse'}{than}"
     if not limits:
         return f"{told}, and how sure that is cannot be told from so few patients"
     low, high = sorted(100 * sign * limit for limit in limits)
