@@ -102,6 +102,7 @@ def _run_evaluate(options: argparse.Namespace) -> None:
 def _compare(commands: Any) -> None:
     """Whether recipe B is better than recipe A, paired on the same images: inside, without lungs, outside."""
     parser = _command(commands, "compare", _compare.__doc__, _run_compare)
+    parser.usage = "covidnet compare A B [--over CLASS ...] [--json FILE]"  # before A and B, --over would take them too
     text = "directory of a run, or of a repeat: the mean of its seeds"
     parser.add_argument("first", type=Path, metavar="A", help=text)
     parser.add_argument("second", type=Path, metavar="B", help=f"{text}; comparison.json is written there")
