@@ -1,6 +1,8 @@
-"""``covidnet compare RUN RUN``: whether one run's model is better than another's, paired on the same test images."""
+"""``covidnet compare A B``: whether one recipe is better than another, paired on the same images.
 
-import csv
+A and B are each a run, or a repeat, which stands for the mean of its seeds.
+"""
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,25 +12,29 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
+from covidnet.compare_table import PARTS, print_comparison, sentence
 from covidnet.data.metadata import find_metadata, linked_groups, read_metadata
-from covidnet.errors import UserError
-from covidnet.evaluation.comparison import compare_outputs
-from covidnet.results import PREDICTIONS
+from covidnet.errors import UserError, did_you_mean
+from covidnet.evaluation.comparison import compare_outputs, compare_recalls, compare_sides
+from covidnet.evaluation.shortcuts import compare_survival
+from covidnet.results import PREDICTIONS, write_results
+from covidnet.runs import (
+    CHECKPOINT,
+    COMPARISON,
+    CONFIG,
+    EXTERNAL,
+    EXTERNAL_PREDICTIONS,
+    LUNGS,
+    LUNGS_RUNS,
+    Predictions,
+    finished_runs,
+    newest_run,
+    read_json,
+    read_predictions,
+)
 
-PREFIX = "prob_"
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """A run's predictions.csv, one entry an image."""
-
-    classes: list[str]
-    labels: dict[str, str]  # path -> class
-    probabilities: dict[str, dict[str, float]]  # path -> class -> probability
+Groups = NDArray[np.int64] | None  # (N,) a number for each image's patient or group; None where each stands for itself
 
 
 class ImageFolder(NamedTuple):
@@ -38,124 +44,238 @@ class ImageFolder(NamedTuple):
     metadata: str | None  # data.metadata: a table, "none", or None to look for one
 
 
-def compare_runs(first: Path, second: Path) -> dict[str, Any]:
-    """Compare two runs on the test images that both have, matched by their paths.
+@dataclass(frozen=True)
+class Matched:
+    """What the runs of both sides say of the N images that all of them have."""
+
+    first: NDArray[np.float64]  # (S, N, C)
+    second: NDArray[np.float64]  # (T, N, C)
+    images: Predictions  # what the first run says of them
+    left_out: list[int]  # images of each side that are not compared
+
+
+def run(first: Path, second: Path, over: Sequence[str] | None = None) -> dict[str, Any]:
+    """Do what ``covidnet compare`` was asked for: compare, print, and write comparison.json into ``second``; return it.
+
+    Raises:
+        UserError: For a user's mistake.
+    """
+    found = compare_runs(first, second, over)
+    print_comparison(found)
+    file = second / COMPARISON
+    try:
+        write_results(file, found)
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror or error}.") from error
+    print(file)
+    return found
+
+
+def compare_runs(first: Path, second: Path, over: Sequence[str] | None = None) -> dict[str, Any]:
+    """Compare two runs or repeats on the images that all their runs have, matched by their paths.
+
+    Args:
+        first: The directory A.
+        second: The directory B.
+        over: Classes of the scores outside, which are then of their images only; all that are there where left out.
 
     Returns:
-        What ``evaluation.comparison.compare_outputs`` does, second minus first; ``first`` and ``second``, the run
-        directories; ``classes``; ``images``, how many are compared; ``left_out``, how many of each run are not;
-        ``patients``, their number, or None where every image counts as independent; ``notes``, what limits all this.
+        ``first`` and ``second``; ``runs``, how many each stands for; ``classes``; ``parts``: of ``inside``, and of
+        ``lungs_only``, ``lungs_covered`` and ``outside`` where all runs have been so tested, ``images``, ``left_out``
+        of each side, ``patients`` or None where every image counts as independent, and ``metrics`` as
+        ``evaluation.comparison.compare_sides`` gives them, second minus first. Of one run against one, ``inside`` has
+        all of ``compare_outputs``; ``outside`` has the classes it is ``over`` and ``cells``, the recall of each source
+        and class. ``survives``: of the skill without lungs, or None. ``notes``, what limits all this; and the
+        ``sentence``.
 
     Raises:
         UserError: Where predictions are missing, or the runs' classes, labels or images do not agree.
     """
-    one, two = read_predictions(first), read_predictions(second)
-    if set(one.classes) != set(two.classes):
-        raise UserError(
-            f"{first} tells {one.classes} apart, {second} tells {two.classes}. Compare runs of the same classes: "
-            "train one of them with the data.classes of the other."
-        )
-    paths = [path for path in one.labels if path in two.labels]
-    if not paths:
-        raise UserError(
-            f"{first} and {second} have no test image in common: {next(iter(one.labels))} is one of the first's, "
-            f"{next(iter(two.labels))} of the second's. Compare runs with the same data.root and data.seed, or give "
-            f"one data.split_file={first / 'split.csv'}."
-        )
-    unlike = [path for path in paths if one.labels[path] != two.labels[path]]
-    if unlike:
-        path = unlike[0]
-        raise UserError(
-            f"{path} is {one.labels[path]} in {first} and {two.labels[path]} in {second}, and so for {len(unlike)} of "
-            f"{len(paths)} images: the runs' data.root do not hold the same images."
-        )
-    left_out = [len(model.labels) - len(paths) for model in (one, two)]
+    names = (first, second)
+    sides = [_runs(folder) for folder in names]
+    read: dict[str, list[list[Predictions]]] = {}
+    untested: list[str] = []
+    for part in PARTS:
+        lacking = [one for side in sides for one in side if _file(one, part) is None]
+        if not lacking:
+            read[part] = [[read_predictions(file) for one in side if (file := _file(one, part))] for side in sides]
+        elif part == "inside":
+            raise UserError(
+                f"{lacking[0]} holds no {PREDICTIONS}. Write one and compare the folder that it names:\n"
+                f"python train.py predict ckpt_path={lacking[0] / CHECKPOINT}"
+            )
+        else:
+            command = "evaluate RUN ROOT" if part == "outside" else "shortcuts RUN"
+            untested.append(f"{PARTS[part]} is not compared: {lacking[0]} lacks it, which covidnet {command} makes.")
+    if over and "outside" not in read:
+        raise UserError(f"--over names the classes outside, but {untested[-1]} Make it, or leave --over out.")
+
+    folders = [known for known in (_images_of(side[0]) for side in sides) if known]
     notes = []
-    if any(left_out):
-        notes.append(
-            f"Compared on the {len(paths)} test images that both runs have; {left_out[0]} of the first and "
-            f"{left_out[1]} of the second are left out."
-        )
-    folders = [known for known in map(_images_of, (first, second)) if known]
     if len({folder.root.resolve() for folder in folders}) > 1:
         notes.append(
             f"The runs read different folders, {folders[0].root} and {folders[1].root}: images are matched by their "
             "paths below them."
         )
-    groups, told = _patients(folders, paths)
-    labels = np.array([one.classes.index(one.labels[path]) for path in paths])
-    found = compare_outputs(_matrix(one, paths, one.classes), _matrix(two, paths, one.classes), labels, groups)
-    return {
+    parts: dict[str, dict[str, Any]] = {}
+    for part, predictions in read.items():
+        matched = _match(predictions, names, part)
+        if any(matched.left_out):
+            notes.append(
+                f"{PARTS[part]}: compared on the {len(matched.images.paths)} images that all runs have; "
+                f"{matched.left_out[0]} of A and {matched.left_out[1]} of B are left out."
+            )
+        if part == "outside":
+            parts[part] = _compare_outside(matched, sides, over)
+            continue
+        groups, told = _patients(folders, matched.images.paths)
+        notes.append(told)
+        parts[part] = {
+            "images": len(matched.images.paths),
+            "left_out": matched.left_out,
+            "patients": len(np.unique(groups)) if groups is not None else None,
+            **_compare_inside(matched, groups, tested=part == "inside"),
+        }
+    found = {
         "first": str(first),
         "second": str(second),
-        "classes": one.classes,
-        "images": len(paths),
-        "left_out": left_out,
-        "patients": len(np.unique(groups)) if groups is not None else None,
-        **found,
-        "notes": [*notes, told],
+        "runs": [len(side) for side in sides],
+        "classes": read["inside"][0][0].classes,
+        "parts": parts,
+        "survives": _compare_survival(read, names, folders) if "lungs_covered" in read else None,
+        "notes": [*dict.fromkeys(notes), *untested],
+    }
+    return {**found, "sentence": sentence(found)}
+
+
+def _runs(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise UserError(
+            f"{folder} is no folder; give the directory of a run, such as runs/convnet/version_0, or of a repeat."
+        )
+    return finished_runs(folder)
+
+
+def _file(one: Path, part: str) -> Path | None:
+    """Return where a run's predictions of a part are, None where they are not there."""
+    if part in LUNGS:
+        trained = newest_run(one / LUNGS_RUNS / LUNGS[part])
+        return _file(trained, "inside") if trained else None
+    file = one / (EXTERNAL_PREDICTIONS if part == "outside" else PREDICTIONS)
+    return file if file.is_file() else None
+
+
+def _match(sides: Sequence[Sequence[Predictions]], names: tuple[Path, Path], part: str) -> Matched:
+    """Return what all runs say of the images that all of them have, in the order of the first run."""
+    one = sides[0][0]
+    for name, side in zip(names, sides, strict=True):
+        for other in side:
+            if set(other.classes) != set(one.classes):
+                raise UserError(
+                    f"{names[0]} tells {one.classes} apart, {name} tells {other.classes}. Compare runs of the same "
+                    "classes: train one of them with the data.classes of the other."
+                )
+    shared = set(one.paths).intersection(*(other.paths for side in sides for other in side))
+    paths = [path for path in one.paths if path in shared]
+    if not paths:
+        mend = (
+            "Evaluate both on the same folder"
+            if part == "outside"
+            else (
+                "Compare runs with the same data.root and data.seed, or give one "
+                f"data.split_file={names[0] / 'split.csv'}"
+            )
+        )
+        raise UserError(
+            f"{names[0]} and {names[1]} have no test image in common: {one.paths[0]} is one of the first's, "
+            f"{sides[1][0].paths[0]} of the second's. {mend}."
+        )
+    matched = [[other.of(paths, one.classes) for other in side] for side in sides]
+    images = matched[0][0]
+    for name, side in zip(names, matched, strict=True):
+        for other in side:
+            unlike = np.flatnonzero(other.labels != images.labels)
+            if len(unlike):
+                label, there = (one.classes[said.labels[unlike[0]]] for said in (images, other))
+                why = (
+                    "evaluate them with the same --map"
+                    if part == "outside"
+                    else ("the runs' data.root do not hold the same images")
+                )
+                raise UserError(
+                    f"{paths[unlike[0]]} is {label} in {names[0]} and {there} in {name}, and so for {len(unlike)} of "
+                    f"{len(paths)} images: {why}."
+                )
+    first, second = (np.stack([other.probabilities for other in side]) for side in matched)
+    return Matched(
+        first,
+        second,
+        images,
+        [len(set().union(*(other.paths for other in side))) - len(paths) for side in sides],
+    )
+
+
+def _compare_inside(matched: Matched, groups: Groups, *, tested: bool) -> dict[str, Any]:
+    """Return the metrics; with McNemar's test where it is asked for and well defined, of one run against one."""
+    labels = matched.images.labels
+    if tested and len(matched.first) == len(matched.second) == 1:
+        return compare_outputs(matched.first[0], matched.second[0], labels, groups)
+    return {"metrics": compare_sides(matched.first, matched.second, labels, groups)}
+
+
+def _compare_outside(matched: Matched, sides: Sequence[Sequence[Path]], over: Sequence[str] | None) -> dict[str, Any]:
+    """Return the metrics over the images of some classes, and the recall of each source and class."""
+    images, classes = matched.images, matched.images.classes
+    assert images.sources is not None
+    present = [classes[label] for label in np.unique(images.labels)]
+    for name in over or ():
+        if name not in present:
+            raise UserError(
+                f"--over {name} is no class with images outside; those are {', '.join(present)}."
+                f"{did_you_mean(name, present)}"
+            )
+    chosen = list(over or present)
+    among = np.isin(images.labels, [classes.index(name) for name in chosen])
+    groups = images.patients
+    own = groups[among] if groups is not None else None
+    reports = [read_json(one / EXTERNAL) or {} for side in sides for one in side]
+    cells = compare_recalls(matched.first, matched.second, images.labels, images.sources, groups)
+    return {
+        "images": int(among.sum()),
+        "left_out": matched.left_out,
+        "patients": len(np.unique(own)) if own is not None else None,
+        "over": chosen,
+        "metrics": compare_sides(matched.first[:, among], matched.second[:, among], images.labels[among], own),
+        "cells": [
+            {
+                "source": cell["source"],
+                "class": classes[cell.pop("label")],
+                "in_training": _in_training(reports, cell["source"]),
+                **cell,
+            }
+            for cell in cells
+        ],
     }
 
 
-def read_predictions(run: Path) -> Predictions:
-    """Read a run's ``predictions.csv``.
-
-    Raises:
-        UserError: Where it is missing or is none.
-    """
-    file = run / PREDICTIONS
-    if not run.is_dir():
-        raise UserError(f"{run} is no folder; give a run directory, such as runs/convnet/version_0.")
-    if not file.is_file():
-        raise UserError(
-            f"{run} holds no {PREDICTIONS}. Write one and compare the folder that it names:\n"
-            f"python train.py predict ckpt_path={run / 'checkpoints' / 'best.ckpt'}"
-        )
-    try:
-        with file.open(newline="", encoding="utf-8", errors="surrogatepass") as lines:
-            rows = list(csv.DictReader(lines, strict=True))
-        classes = [column.removeprefix(PREFIX) for column in rows[0] if column.startswith(PREFIX)]
-        labels = {row["path"]: row["label"] for row in rows}
-        probabilities = {row["path"]: {name: float(row[f"{PREFIX}{name}"]) for name in classes} for row in rows}
-        whole = len(classes) > 1 and set(labels.values()) <= set(classes)
-    except (OSError, UnicodeDecodeError, csv.Error, IndexError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{file} cannot be read as predictions: {error!r}. Write it anew with predict.") from error
-    if not whole:
-        raise UserError(f"{file} has no {PREFIX}<class> column for each of its labels. Write it anew with predict.")
-    return Predictions(classes, labels, probabilities)
+def _in_training(reports: Sequence[dict[str, Any]], source: str) -> bool | None:
+    """Return whether any run was trained on other images of a source; None where that is not known of all."""
+    told = [report.get("per_source", {}).get(source, {}).get("in_training") for report in reports]
+    return True if True in told else None if None in told else False
 
 
-def print_comparison(found: dict[str, Any]) -> None:
-    """Print a comparison: its notes, each metric of both runs, McNemar's test and the sentence."""
-    table = Table(title=f"first: {found['first']}\nsecond: {found['second']}", title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("metric")
-    for column in ("first", "second", "second - first [95 %]"):
-        table.add_column(column, justify="right")
-    for name, values in found["metrics"].items():
-        limits = values["interval"]
-        interval = f" [{limits[0]:+.3f}, {limits[1]:+.3f}]" if limits else ""
-        difference = f"{values['difference']:+.3f}{interval}"
-        table.add_row(name.replace("_", " "), f"{values['first']:.4f}", f"{values['second']:.4f}", difference)
-    console = Console(highlight=False, markup=False)
-    console.print(table)
-    for note in found["notes"]:
-        console.print(note, soft_wrap=True)
-    test = found["mcnemar"]
-    units = "images" if found["patients"] is None else "patients"
-    console.print(
-        f"Exact McNemar: the first is better on {test['first_better']} {units}, the second on "
-        f"{test['second_better']}, p = {test['p_value']:.2g}.",
-        soft_wrap=True,
-    )
-    console.print(found["sentence"], soft_wrap=True)
+def _compare_survival(
+    read: dict[str, list[list[Predictions]]], names: tuple[Path, Path], folders: Sequence[ImageFolder]
+) -> dict[str, Any] | None:
+    """Return how much of each side's skill survives without lungs."""
+    pairs = zip(read["inside"], read["lungs_covered"], strict=True)
+    matched = _match([[*whole, *covered] for whole, covered in pairs], names, "inside")
+    groups, _ = _patients(folders, matched.images.paths)
+    first, second = (np.split(side, 2) for side in (matched.first, matched.second))
+    return compare_survival((first[0], first[1]), (second[0], second[1]), matched.images.labels, groups)
 
 
-def _matrix(model: Predictions, paths: list[str], classes: list[str]) -> NDArray[np.float64]:
-    """Return the probabilities (N, C) of the images in the order of ``paths`` and ``classes``."""
-    return np.array([[model.probabilities[path][name] for name in classes] for path in paths])
-
-
-def _patients(folders: Sequence[ImageFolder], paths: list[str]) -> tuple[NDArray[np.int64] | None, str]:
+def _patients(folders: Sequence[ImageFolder], paths: list[str]) -> tuple[Groups, str]:
     """Return a number for each image's patient or group, or None, and what is known of them in words."""
     alone = "every image counts as independent."
     if not folders:
@@ -176,7 +296,7 @@ def _patients(folders: Sequence[ImageFolder], paths: list[str]) -> tuple[NDArray
 def _images_of(run: Path) -> ImageFolder | None:
     """Return where a run's images and their table are; None where that is not known or the folder is gone."""
     try:
-        section = yaml.safe_load((run / "config.yaml").read_text("utf-8"))["data"]
+        section = yaml.safe_load((run / CONFIG).read_text("utf-8"))["data"]
         module = resolve_name(section["class_path"])(**section["init_args"])  # knows the default root
         folder = ImageFolder(module.root, module.given_metadata)
     # A run of another version, or of a class that is not here.

@@ -16,9 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from scipy.special import softmax
 
 from covidnet.checkpoints import load_model, read_recipe, run_directory
@@ -28,26 +25,17 @@ from covidnet.data.module import RadiographyDataModule
 from covidnet.data.outside import LISTED, SKIP, OutsideFolder, Pixels, find_seen, list_outside, open_pixels
 from covidnet.data.parallel import progress_bar
 from covidnet.errors import UserError
-from covidnet.evaluation.comparison import balanced_over, score_drops
+from covidnet.evaluation.comparison import score_drops
 from covidnet.evaluation.scores import calibrated_scores, score_outputs, threshold_scores
+from covidnet.external_table import print_report, sentence
 from covidnet.models.classifier import Classifier
 from covidnet.results import RESULTS, SPLIT, write_predictions, write_results
-from covidnet.runs import CHECKPOINT, EXTERNAL
+from covidnet.runs import CHECKPOINT, EXTERNAL, EXTERNAL_PREDICTIONS, finished_runs
 
 NOTICE = "Research software, not a medical device."
 BATCH = 128  # images the model sees at once; the scores do not depend on it
 UNKNOWN = "unknown"  # the source of images that no table or folder gives one
 MODELS = {"best": "best", "last": "final"}  # a checkpoint's name -> its key in results.json
-OVERALL = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "mcc": "MCC",
-    "macro_f1": "macro F1",
-    "nll": "log loss",
-    "brier": "Brier score",
-    "ece": "calibration error",
-}
-OF_CLASS = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "auroc": "AUROC"}
 
 
 @dataclass(frozen=True)
@@ -81,6 +69,8 @@ class Evaluation:
         logits: (N, C).
         labels: (N,) in 0 .. C - 1.
         classes: Names of the C classes.
+        sources: N names.
+        groups: (N,) a number that linked images share; each image has its own where nothing is known.
     """
 
     report: dict[str, Any]
@@ -88,15 +78,19 @@ class Evaluation:
     logits: NDArray[np.float32]
     labels: NDArray[np.int64]
     classes: list[str]
+    sources: list[str]
+    groups: NDArray[np.int64]
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do what ``covidnet evaluate`` was asked for: evaluate, print and write.
+    """Do what ``covidnet evaluate`` was asked for: evaluate, print and write; of a repeat each seed that has finished.
 
     Raises:
         UserError: For a user's mistake.
     """
-    checkpoint = _find_checkpoint(args.checkpoint)
+    given = args.checkpoint.expanduser()
+    runs = finished_runs(given) if given.is_dir() else [given]
+    checkpoints = [_find_checkpoint(one) for one in runs]
     options = Options(
         names=dict(_name_and_class(text) for text in args.map),
         metadata=args.metadata,
@@ -105,25 +99,38 @@ def run(args: argparse.Namespace) -> None:
         cache=not args.no_cache,
         cache_dir=args.cache_dir,
     )
-    for file in (args.json, args.predictions):
-        if file and not file.absolute().parent.is_dir():  # told now, not after the work
+    for file in filter(None, (args.json, args.predictions)):
+        if len(runs) > 1:
+            raise UserError(
+                f"{file} can hold one run, but {given} holds {len(runs)}: leave it out, as each of them gets its "
+                f"{EXTERNAL} and {EXTERNAL_PREDICTIONS}."
+            )
+        if not file.absolute().parent.is_dir():  # told now, not after the work
             raise UserError(f"{file} cannot be written: there is no folder {file.absolute().parent}.")
-    evaluation = evaluate(checkpoint, args.root, options)
-    report = evaluation.report
-    print_report(report)
-    folder = run_directory(checkpoint)
-    files = [*([folder / EXTERNAL] if folder else []), *([args.json] if args.json else [])]
+    for checkpoint in checkpoints:
+        evaluation = evaluate(checkpoint, args.root, options)
+        print_report(evaluation.report)
+        _write(evaluation, run_directory(checkpoint), args.json, args.predictions)
+
+
+def _write(evaluation: Evaluation, folder: Path | None, report: Path | None, predictions: Path | None) -> None:
+    """Write what was found into the run directory and wherever else it was asked for; tell where."""
+    tables = [*([folder / EXTERNAL_PREDICTIONS] if folder else []), *([predictions] if predictions else [])]
+    reports = [*([folder / EXTERNAL] if folder else []), *([report] if report else [])]
+    more = {"source": evaluation.sources, "patient": evaluation.groups.tolist()}
     try:
-        for file in files:
-            write_results(file, report)
-        if args.predictions:
-            _write_predictions(args.predictions, evaluation)
-            files.append(args.predictions)
+        for file in tables:
+            write_predictions(file, evaluation.paths, evaluation.logits, evaluation.labels, evaluation.classes, more)
+        for file in reports:
+            write_results(file, evaluation.report)
     except OSError as error:
         raise UserError(f"{error.filename} cannot be written: {error.strerror}.") from error
     if not folder:
-        _warn(f"{checkpoint} does not lie in its run directory, so no {EXTERNAL} is left; --json FILE writes it.")
-    for file in files:
+        _warn(
+            f"{evaluation.report['checkpoint']} does not lie in its run directory, so no {EXTERNAL} is left; "
+            "--json FILE writes it."
+        )
+    for file in (*reports, *tables):
         print(file)
 
 
@@ -158,15 +165,15 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
     sources_of = dict(zip(folder.paths, folder.sources, strict=True))
     labels = np.array([labels_of[path] for path in paths], dtype=np.int64)
     sources = [rows.get(path, {}).get("source") or sources_of[path] or UNKNOWN for path in paths]
-    groups = np.array(linked_groups(paths, rows)) if rows else None
+    groups = np.array(linked_groups(paths, rows), dtype=np.int64)
 
     model = load_model(checkpoint)
     logits = outputs_of(model, pixels, np.array(chosen, dtype=np.int64), device)
     calibration = recipe.get("calibration") or {}
 
     def scored(among: NDArray[np.bool_]) -> dict[str, Any]:
-        own = groups[among] if groups is not None else None
-        return _scores(logits[among], labels[among], classes, model.class_weights.numpy(force=True), own, calibration)
+        weights = model.class_weights.numpy(force=True)
+        return _scores(logits[among], labels[among], classes, weights, groups[among], calibration)
 
     names = np.array(sources)
     outside = scored(np.ones(len(labels), dtype=bool))
@@ -189,8 +196,8 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
     }
     if inside:
         report |= {"inside": _shaped(inside), "drop": score_drops(inside, outside)}
-    report["sentence"] = _sentence(report)
-    return Evaluation(report, paths, logits, labels, classes)
+    report["sentence"] = sentence(report)
+    return Evaluation(report, paths, logits, labels, classes, sources, groups)
 
 
 @torch.inference_mode()
@@ -208,124 +215,12 @@ def outputs_of(
     return np.concatenate(parts)
 
 
-def print_report(report: Mapping[str, Any]) -> None:
-    """Print inside and outside side by side, each source, and the sentence."""
-    console = Console()
-    inside, drops, present = report.get("inside"), report.get("drop", {}), report["classes_present"]
-    table = _table(f"{report['notice']}\n{report['root']} (in brackets: 95 % intervals)")
-    table.add_column("")
-    if inside:
-        table.add_column("inside", justify="right", no_wrap=True)
-    table.add_column("outside", justify="right", no_wrap=True)
-    if inside:
-        table.add_column("drop", justify="right", no_wrap=True)
-    sides = [_flat(side) for side in _sides(report)]
-    over = balanced_over(inside, present) if inside and len(present) < len(report["classes"]) else None
-    if over:
-        sides[0] |= {"balanced_accuracy": over["balanced_accuracy"]}
-        sides[0]["intervals"] = {**sides[0]["intervals"], **over["intervals"]}
-    table.add_row("images", *(f"{side['images']:,}" for side in _sides(report)))
-    for key, label in OVERALL.items():
-        table.add_row(label, *(_cell(side, key) for side in sides), _drop_cell(drops.get(key)))
-    for name in report["classes"]:
-        of_class = [side["per_class"][name] for side in _sides(report)]
-        table.add_section()
-        table.add_row(escape(name), *(f"{scores['support']:,}" for scores in of_class))
-        for key in OF_CLASS:
-            cells = [_cell(scores, key) for scores in of_class]
-            table.add_row(f"  {OF_CLASS[key]}", *cells, _drop_cell(drops.get(f"{key}_{name}")))
-    console.print(table)
-    if over:
-        console.print(f"Balanced accuracy is over the classes that lie outside: {', '.join(present)}.", markup=False)
-    if len(report["per_source"]) > 1:
-        console.print()
-        console.print(_source_table(report))
-        if any(scores["in_training"] for scores in report["per_source"].values()):
-            console.print("* other images of this source were in the training")
-    console.print()
-    console.print(report["sentence"], markup=False, highlight=False)
-
-
-def _source_table(report: Mapping[str, Any]) -> Table:
-    table = _table("outside, by source: per cent right, of all and of each class")
-    table.add_column("source", min_width=11, overflow="fold")
-    for column in ("images", "accuracy", "balanced accuracy", *report["classes"]):
-        table.add_column(escape(column.replace(" ", "\n")), justify="right", no_wrap=True)
-    for name, scores in report["per_source"].items():
-        cells = [_percent_cell(_flat(scores), key) for key in ("accuracy", "balanced_accuracy")]
-        cells += [_percent_cell(scores["per_class"][label], "sensitivity") for label in report["classes"]]
-        table.add_row(f"{escape(name)}{' *' * bool(scores['in_training'])}", f"{scores['images']:,}", *cells)
-    return table
-
-
-def _table(title: str) -> Table:
-    """Return a table whose frame leaves room for the numbers in 80 columns."""
-    return Table(title=escape(title), title_justify="left", show_edge=False, pad_edge=False)
-
-
-def _sides(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [report["inside"], report] if "inside" in report else [report]
-
-
-def _flat(scores: Mapping[str, Any]) -> dict[str, Any]:
-    return {**scores["overall"], "intervals": scores["intervals"]}
-
-
-def _cell(scores: Mapping[str, Any], key: str) -> str:
-    return _with_limits(scores.get(key), scores["intervals"].get(key))
-
-
-def _drop_cell(drop: Mapping[str, Any] | None) -> str:
-    return _with_limits(drop["value"], drop["interval"]) if drop else ""
-
-
-def _with_limits(value: float | None, limits: Sequence[float] | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.2f} [{limits[0]:.2f}, {limits[1]:.2f}]" if limits else f"{value:.2f}"
-
-
-def _percent_cell(scores: Mapping[str, Any], key: str) -> str:
-    value, limits = scores.get(key), scores["intervals"].get(key)
-    if value is None:
-        return "-"
-    return f"{100 * value:.1f}" + (f"\n[{100 * limits[0]:.0f}, {100 * limits[1]:.0f}]" if limits else "")
-
-
-def _sentence(report: Mapping[str, Any]) -> str:
-    """Say in plain words what was found."""
-    outside = _words(_flat(report))
-    many = f"the {report['images']:,} images from elsewhere"
-    drop = report.get("drop", {}).get("balanced_accuracy")
-    if not drop:
-        return f"Balanced accuracy is {outside} on {many}; the run's own test is not there to compare it with."
-    lacking = len(report["classes_present"]) < len(report["classes"])
-    over = f" over {', '.join(report['classes_present'])}" if lacking else ""
-    own = _flat(report["inside"]) if not lacking else balanced_over(report["inside"], report["classes_present"])
-    told = f"Balanced accuracy{over} is {_words(own)} on the model's own test and {outside} on {many}: "
-    change = f"{'a drop' if drop['value'] >= 0 else 'a rise'} of {100 * abs(drop['value']):.1f} points"
-    if not drop["interval"]:
-        return f"{told}{change}; how sure that is cannot be told from so few patients."
-    low, high = sorted(100 * limit if drop["value"] >= 0 else -100 * limit for limit in drop["interval"])
-    change += f" [{low:.1f}, {high:.1f}]"
-    if low <= 0 <= high:
-        return f"{told}{change}, which may be chance."
-    kept = "does not keep" if drop["value"] > 0 else "keeps"
-    return f"{told}{change}. The model {kept} elsewhere what its own test promises."
-
-
-def _words(scores: Mapping[str, Any]) -> str:
-    limits = scores["intervals"].get("balanced_accuracy")
-    interval = f" [{100 * limits[0]:.1f}, {100 * limits[1]:.1f}]" if limits else ""
-    return f"{100 * scores['balanced_accuracy']:.1f} %{interval}"
-
-
 def _scores(
     logits: NDArray[np.floating],
     labels: NDArray[np.integer],
     classes: Sequence[str],
     class_weights: NDArray[np.floating],
-    groups: NDArray[np.integer] | None,
+    groups: NDArray[np.integer],
     calibration: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the scores, and those after what was fitted on the run's validation images, where there is such."""
@@ -453,12 +348,11 @@ def _data_of(recipe: Mapping[str, Any]) -> RadiographyDataModule:
 
 
 def _find_checkpoint(given: Path) -> Path:
-    checkpoint = given.expanduser()
-    if checkpoint.is_dir():
-        checkpoint /= CHECKPOINT
+    checkpoint = given / CHECKPOINT if given.is_dir() else given
     if not checkpoint.is_file():
         raise UserError(
-            f"{checkpoint} does not exist; CKPT must be a checkpoint, or a run directory with {CHECKPOINT}."
+            f"{checkpoint} does not exist; CKPT must be a checkpoint, or the directory of a run with {CHECKPOINT} or "
+            "of a repeat."
         )
     return checkpoint
 
@@ -479,10 +373,6 @@ def _device(given: str | None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"--device {name} cannot be used here: {str(error).splitlines()[0]}") from error
     return device
-
-
-def _write_predictions(file: Path, evaluation: Evaluation) -> None:
-    write_predictions(file, evaluation.paths, evaluation.logits, evaluation.labels, evaluation.classes)
 
 
 def _tell_left_out(what: str, reasons: Sequence[tuple[str, str]]) -> None:

@@ -15,6 +15,7 @@ from rich.table import Table
 from scipy.special import softmax
 
 RESULTS, PREDICTIONS, SPLIT, TESTS = "results.json", "predictions.csv", "split.csv", "test_evaluations.csv"
+PROBABILITY = "prob_"  # begins the columns of predictions.csv that hold one, and a class's name ends them
 POOLED = {  # as Keras counts them
     "true_positives": "true positives",
     "false_positives": "false positives",
@@ -60,8 +61,11 @@ def write_predictions(
     logits: NDArray[np.floating],
     labels: NDArray[np.integer],
     classes: Sequence[str],
+    more: Mapping[str, Sequence[str | int]] | None = None,
 ) -> None:
     """Write ``path, label, predicted, prob_<class> ...``, one row an image in the order of the data.
+
+    The file is written whole or not at all.
 
     Args:
         file: Where to.
@@ -69,13 +73,18 @@ def write_predictions(
         logits: (N, C).
         labels: (N,) in 0 .. C - 1.
         classes: Names of the C classes.
+        more: What else is known of the images: columns of N values, by name.
     """
     probabilities = softmax(np.asarray(logits, dtype=np.float64), axis=1)
-    with file.open("w", newline="", encoding="utf-8", errors="surrogatepass") as lines:
+    more = more or {}
+    rest = zip(*more.values(), strict=True) if more else [()] * len(paths)
+    unfinished = file.with_name(f"{file.name}.{os.getpid()}")
+    with unfinished.open("w", newline="", encoding="utf-8", errors="surrogatepass") as lines:
         writer = csv.writer(lines)
-        writer.writerow(["path", "label", "predicted", *(f"prob_{name}" for name in classes)])
-        for path, label, row in zip(paths, labels, probabilities, strict=True):
-            writer.writerow([path, classes[label], classes[row.argmax()], *(f"{p:.9g}" for p in row)])
+        writer.writerow(["path", "label", "predicted", *(f"{PROBABILITY}{name}" for name in classes), *more])
+        for path, label, row, known in zip(paths, labels, probabilities, rest, strict=True):
+            writer.writerow([path, classes[label], classes[row.argmax()], *(f"{p:.9g}" for p in row), *known])
+    unfinished.replace(file)
 
 
 def count_test(folder: Path, what: str) -> int:

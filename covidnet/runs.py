@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +17,15 @@ from covidnet.checkpoints import load_model, read_recipe
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
 from covidnet.models.classifier import Classifier
-from covidnet.results import PREDICTIONS, RESULTS, SPLIT
+from covidnet.results import PREDICTIONS, PROBABILITY, RESULTS, SPLIT
 
 CHECKPOINT = Path("checkpoints", "best.ckpt")
 METRICS, CONFIG = "metrics.csv", "config.yaml"
-SHORTCUTS, AUDIT, EXTERNAL = "shortcuts.json", "audit.json", "external.json"
+SHORTCUTS, AUDIT, EXTERNAL, COMPARISON = "shortcuts.json", "audit.json", "external.json", "comparison.json"
+EXTERNAL_PREDICTIONS = "external_predictions.csv"
+LUNGS_RUNS = "shortcuts"  # the folder of the runs that the lungs test trains and tests
+LUNGS = {"lungs_covered": "covered", "lungs_only": "only"}  # what shortcuts.json calls them -> data.lungs, and folder
+SEED = "seed_"  # begins the names of the run directories in that of a repeat
 MODELS = ("best", "final", "test")  # keys of results.json that hold scores; the first that is there is the one shown
 
 History = dict[str, list[tuple[int, float]]]  # column of metrics.csv -> (epoch from 1, value)
@@ -28,17 +33,83 @@ History = dict[str, list[tuple[int, float]]]  # column of metrics.csv -> (epoch 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What ``predictions.csv`` says of N test images."""
+    """What ``predictions.csv`` or ``external_predictions.csv`` says of N images."""
 
     paths: list[str]
     labels: NDArray[np.int64]  # (N,) in 0 .. C - 1
     probabilities: NDArray[np.float64]  # (N, C)
+    classes: list[str]
+    sources: list[str] | None = None  # N names
+    patients: NDArray[np.int64] | None = None  # (N,) a number that linked images share
 
     @property
     def predicted(self) -> NDArray[np.int64]:
         """The most probable class of each image (N,)."""
         numbers: NDArray[np.int64] = self.probabilities.argmax(axis=1)
         return numbers
+
+    def of(self, paths: Sequence[str], classes: Sequence[str]) -> "Predictions":
+        """Return what is said of some of the images, in this order of images and classes."""
+        row_of = {path: row for row, path in enumerate(self.paths)}
+        rows = np.array([row_of[path] for path in paths], dtype=np.int64)
+        columns = np.array([self.classes.index(name) for name in classes], dtype=np.int64)
+        return Predictions(
+            list(paths),
+            np.argsort(columns)[self.labels[rows]],
+            self.probabilities[np.ix_(rows, columns)],
+            list(classes),
+            [self.sources[row] for row in rows] if self.sources else None,
+            self.patients[rows] if self.patients is not None else None,
+        )
+
+
+def read_predictions(file: Path) -> Predictions:
+    """Read what ``results.write_predictions`` wrote.
+
+    Raises:
+        UserError: Where the file cannot be read as such.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8", errors="surrogatepass") as lines:  # names of any bytes
+            rows = list(csv.DictReader(lines, strict=True))
+        classes = [name.removeprefix(PROBABILITY) for name in rows[0] if name.startswith(PROBABILITY)]
+        number = {name: label for label, name in enumerate(classes)}
+        return Predictions(
+            [row["path"] for row in rows],
+            np.array([number[row["label"]] for row in rows], dtype=np.int64),
+            np.array([[float(row[f"{PROBABILITY}{name}"]) for name in classes] for row in rows]),
+            classes,
+            [row["source"] for row in rows] if "source" in rows[0] else None,
+            np.array([int(row["patient"]) for row in rows], dtype=np.int64) if "patient" in rows[0] else None,
+        )
+    except (OSError, csv.Error, IndexError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{file} cannot be read as predictions: {error!r}. Remove it and write it anew.") from error
+
+
+def read_json(file: Path) -> Any:
+    """Return what a JSON file holds, or None where it is not there.
+
+    Raises:
+        UserError: Where it cannot be read.
+    """
+    if not file.is_file():
+        return None
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read as JSON: {error}. Remove it, or write it anew.") from error
+
+
+def finished_runs(folder: Path) -> list[Path]:
+    """Return the run directories that a folder stands for: of a repeat each seed that has finished, else itself."""
+    seeds = [file.parent for file in folder.glob(f"{SEED}*/{RESULTS}")]
+    return sorted(seeds, key=lambda seed: (len(seed.name), seed.name)) or [folder]
+
+
+def newest_run(folder: Path) -> Path | None:
+    """Return the last finished run of those below ``folder/<model>/``, as the lungs test lays them."""
+    runs = sorted(folder.glob(f"*/*/{RESULTS}"))
+    return runs[-1].parent if runs else None
 
 
 class Run:
@@ -76,15 +147,11 @@ class Run:
     @cached_property
     def predictions(self) -> Predictions | None:
         """The test images and what the model said of them."""
-        rows = self.read_table(PREDICTIONS)
-        if not rows:
+        file = self.folder / PREDICTIONS
+        if not file.is_file():
             return None
-        number = {name: label for label, name in enumerate(self.classes)}
-        return Predictions(
-            [row["path"] for row in rows],
-            np.array([number[row["label"]] for row in rows], dtype=np.int64),
-            np.array([[float(row[f"prob_{name}"]) for name in self.classes] for row in rows]),
-        )
+        found = read_predictions(file)
+        return found.of(found.paths, self.classes)
 
     @cached_property
     def split(self) -> list[dict[str, str]]:
@@ -126,18 +193,8 @@ class Run:
         return {file.name: _sha256(file) for file in files if file.is_file()}
 
     def read_json(self, name: str) -> Any:
-        """Return what a JSON file of the run holds, or None where it is not there.
-
-        Raises:
-            UserError: Where it cannot be read.
-        """
-        file = self.folder / name
-        if not file.is_file():
-            return None
-        try:
-            return json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(f"{file} cannot be read as JSON: {error}. Remove it, or write it anew.") from error
+        """Return what a JSON file of the run holds, as ``read_json``."""
+        return read_json(self.folder / name)
 
     def read_table(self, name: str) -> list[dict[str, str]]:
         """Return the rows of a CSV file of the run, none where it is not there."""

@@ -10,10 +10,9 @@ from rich.table import Table
 from covidnet.cli import main
 from covidnet.errors import UserError
 from covidnet.evaluation.shortcuts import surviving_skill
-from covidnet.results import RESULTS, SPLIT, write_results
-from covidnet.runs import CHECKPOINT, CONFIG, SHORTCUTS, Predictions, Run
+from covidnet.results import SPLIT, write_results
+from covidnet.runs import CHECKPOINT, CONFIG, LUNGS, LUNGS_RUNS, SHORTCUTS, Run, newest_run
 
-TRAINED = {"lungs_covered": "covered", "lungs_only": "only"}  # what shortcuts.json calls them -> data.lungs
 ONE_PROCESS = ["trainer.strategy=auto", "trainer.devices=1", "trainer.num_nodes=1"]  # whatever the run itself took
 ROWS = {
     "whole": "whole images",
@@ -39,8 +38,8 @@ def test_lungs(folder: Path) -> dict[str, Any]:
             f"{folder} lacks {', '.join(map(str, missing)) or 'the scores of a best model'}: the lungs test needs a "
             "run that has trained and tested a model."
         )
-    runs = {name: _trained(whole, folder / "shortcuts" / lungs, lungs) for name, lungs in TRAINED.items()}
-    tested = _tested(whole, folder / "shortcuts" / "covered_at_test")
+    runs = {name: _trained(whole, folder / LUNGS_RUNS / lungs, lungs) for name, lungs in LUNGS.items()}
+    tested = _tested(whole, folder / LUNGS_RUNS / "covered_at_test")
     outcome = {
         "whole": whole.models["best"],
         **{name: run.models["best"] for name, run in runs.items()},
@@ -54,7 +53,7 @@ def test_lungs(folder: Path) -> dict[str, Any]:
 
 def _trained(whole: Run, folder: Path, lungs: str) -> Run:
     """Train a model of the run's recipe on covered images, or find the one that was trained before."""
-    done = sorted(folder.glob(f"*/*/{RESULTS}"))
+    done = newest_run(folder)
     if not done:
         main(
             [
@@ -70,18 +69,20 @@ def _trained(whole: Run, folder: Path, lungs: str) -> Run:
                 *ONE_PROCESS,
             ]
         )
-        done = sorted(folder.glob(f"*/*/{RESULTS}"))
-    return Run(done[-1].parent)
+        done = newest_run(folder)
+    assert done
+    return Run(done)
 
 
 def _tested(whole: Run, folder: Path) -> Run:
     """Test the model of whole images with the lungs covered."""
-    done = sorted(folder.glob(f"*/*/{RESULTS}"))
+    done = newest_run(folder)
     if not done:
         checkpoint = f"ckpt_path={whole.folder / CHECKPOINT}"
         main(["test", checkpoint, "data.lungs=covered", f"trainer.default_root_dir={folder}", *ONE_PROCESS])
-        done = sorted(folder.glob(f"*/*/{RESULTS}"))
-    return Run(done[-1].parent)
+        done = newest_run(folder)
+    assert done
+    return Run(done)
 
 
 def _name(run: Run) -> str:
@@ -97,15 +98,10 @@ def _survival(whole: Run, covered: Run) -> dict[str, Any]:
     patients = dict(zip(data.datasets["test"].paths, data.patients("test"), strict=True))
     return surviving_skill(
         first.probabilities,
-        _in_order(second, first.paths),
+        second.of(first.paths, first.classes).probabilities,
         first.labels,
         np.array([patients[path] for path in first.paths]),
     )
-
-
-def _in_order(predictions: Predictions, paths: list[str]) -> np.ndarray:
-    row = {path: number for number, path in enumerate(predictions.paths)}
-    return predictions.probabilities[[row[path] for path in paths]]
 
 
 def _show(outcome: dict[str, Any], folder: Path) -> None:

@@ -47,20 +47,29 @@ def build_parser() -> argparse.ArgumentParser:
 def _shortcuts(commands: Any) -> None:
     """The lungs test of a run: train twice more, lungs covered and lungs only; how much of its skill survives."""
     parser = _command(commands, "shortcuts", _shortcuts.__doc__, _run_shortcuts)
-    _add_run(parser)
+    _add_run(parser, repeat=", or of a repeat: each of its seeds")
     _add_json(parser)
 
 
 def _run_shortcuts(options: argparse.Namespace) -> None:
+    from covidnet.runs import SHORTCUTS, finished_runs
     from covidnet.shortcuts import test_lungs
 
-    _write_json(options.json, test_lungs(options.run))
+    runs = finished_runs(options.run)
+    if options.json and len(runs) > 1:
+        raise UserError(
+            f"{options.json} can hold one run, but {options.run} holds {len(runs)}: leave it out, as each of them gets "
+            f"its {SHORTCUTS}."
+        )
+    for run in runs:
+        _write_json(options.json, test_lungs(run))
 
 
 def _evaluate(commands: Any) -> None:
     """A trained model on images from elsewhere, beside its own test: the drop, and each source."""
     parser = _command(commands, "evaluate", _evaluate.__doc__, _run_evaluate)
-    parser.add_argument("checkpoint", type=Path, metavar="CKPT", help="a checkpoint, or a run directory: its best.ckpt")
+    text = "a checkpoint, or the directory of a run (its best.ckpt) or of a repeat (that of each seed)"
+    parser.add_argument("checkpoint", type=Path, metavar="CKPT", help=text)
     parser.add_argument("root", type=Path, metavar="ROOT", help="folder above class folders, at any depth")
     parser.add_argument(
         "--map",
@@ -77,7 +86,7 @@ def _evaluate(commands: Any) -> None:
     parser.add_argument("--keep-seen", action="store_true", help="measure on images of the training set too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what external.json holds here too")
     parser.add_argument(
-        "--predictions", type=Path, metavar="FILE", help="write the probabilities of each image, as CSV"
+        "--predictions", type=Path, metavar="FILE", help="write what external_predictions.csv holds here too"
     )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ...; a GPU where there is one, if left out")
     parser.add_argument("--cache-dir", type=Path, metavar="FOLDER", help="where decoded images are kept")
@@ -91,19 +100,21 @@ def _run_evaluate(options: argparse.Namespace) -> None:
 
 
 def _compare(commands: Any) -> None:
-    """Whether one run's model is better than another's, paired on the same test images."""
+    """Whether recipe B is better than recipe A, paired on the same images: inside, without lungs, outside."""
     parser = _command(commands, "compare", _compare.__doc__, _run_compare)
-    parser.add_argument("first", type=Path, metavar="RUN", help="run directory, as runs/convnet/version_0")
-    parser.add_argument("second", type=Path, metavar="RUN", help="run directory to compare with it")
+    parser.usage = "covidnet compare A B [--over CLASS ...] [--json FILE]"  # before A and B, --over would take them too
+    text = "directory of a run, or of a repeat: the mean of its seeds"
+    parser.add_argument("first", type=Path, metavar="A", help=text)
+    parser.add_argument("second", type=Path, metavar="B", help=f"{text}; comparison.json is written there")
+    text = "outside, the scores are over these classes and their images only; all that are there, if left out"
+    parser.add_argument("--over", nargs="+", metavar="CLASS", help=text)
     _add_json(parser)
 
 
 def _run_compare(options: argparse.Namespace) -> None:
-    from covidnet.compare import compare_runs, print_comparison
+    from covidnet.compare import run
 
-    found = compare_runs(options.first, options.second)
-    print_comparison(found)
-    _write_json(options.json, found)
+    _write_json(options.json, run(options.first, options.second, options.over))
 
 
 def _report(commands: Any) -> None:
@@ -155,8 +166,9 @@ def _command(commands: Any, name: str, text: str | None, run: Command) -> argpar
     return parser
 
 
-def _add_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, metavar="RUN", help="directory of a finished run, as runs/convnet/version_0")
+def _add_run(parser: argparse.ArgumentParser, repeat: str = "") -> None:
+    text = f"directory of a finished run, as runs/convnet/version_0{repeat}"
+    parser.add_argument("run", type=Path, metavar="RUN", help=text)
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from covidnet.cli import main
 from covidnet.errors import UserError
 from covidnet.external import run
+from covidnet.runs import read_predictions
 from covidnet.tools import build_parser
 
 QUICK = ["trainer=cpu", "trainer.enable_progress_bar=false", "trainer.enable_model_summary=false"]
@@ -72,6 +73,37 @@ def test_the_report_holds_inside_outside_and_the_drop(evaluation_of, trained, ou
     assert "not a medical device" in printed
     assert "inside" in printed
     assert " ".join(report["sentence"].split()) in " ".join(printed.split())
+
+
+def test_what_is_said_of_each_image_lies_beside_the_report(evaluation_of, trained, outside):
+    (outside / "metadata.csv").write_text(
+        "path,patient,source\ncovid/covid (1).png,7,east\ncovid/covid (2).png,7,east\ncovid/covid (3).png,,west\n"
+    )
+    report = evaluation_of(outside, f"--predictions={outside.parent / 'p.csv'}")
+    said = read_predictions(trained / "external_predictions.csv")
+    assert said.classes == report["classes"]
+    assert said.paths == sorted(said.paths)
+    assert (said.predicted == said.labels).mean() == report["overall"]["accuracy"]
+    assert dict(zip(said.paths, said.sources, strict=True))["covid/covid (2).png"] == "east"
+    assert len(set(said.patients)) == 35  # images of which nothing is known stand each for itself
+    one, other = (said.paths.index(f"covid/covid ({number}).png") for number in (1, 2))
+    assert said.patients[one] == said.patients[other]
+    assert (outside.parent / "p.csv").read_bytes() == (trained / "external_predictions.csv").read_bytes()
+    assert not list(trained.glob("external_predictions.csv.*"))
+
+
+def test_a_repeat_is_evaluated_seed_by_seed(trained, outside, tmp_path):
+    repeat = tmp_path / "repeat_0"
+    seeds = ("seed_2", "seed_10")
+    for name in seeds:
+        shutil.copytree(trained, repeat / name)
+    (repeat / "seed_11").mkdir()  # not finished
+    run(build_parser().parse_args(["evaluate", str(repeat), str(outside)]))
+    checkpoints = [json.loads((repeat / name / "external.json").read_text())["checkpoint"] for name in seeds]
+    assert checkpoints == [str(repeat / name / "checkpoints" / "best.ckpt") for name in seeds]
+    assert not list((repeat / "seed_11").iterdir())
+    with pytest.raises(UserError, match=r"p\.csv can hold one run, but .*repeat_0 holds 2"):
+        run(build_parser().parse_args(["evaluate", str(repeat), str(outside), "--predictions=p.csv"]))
 
 
 def test_images_of_the_training_are_left_out_unless_they_are_asked_for(evaluation_of, trained, outside, capsys):

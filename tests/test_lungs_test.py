@@ -1,6 +1,7 @@
 """The lungs test by the real command line: of painted images every pixel tells the class, so the skill survives."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,15 @@ def test_the_command_gives_the_same_and_trains_nothing_again(args, capsys):
     assert {path: path.stat().st_mtime_ns for path in (RUN / "shortcuts").rglob("*")} == files
     assert (RUN / "shortcuts.json").read_bytes() == before
     assert json.loads(Path("found.json").read_text())["verdict"] == "FAIL"
+
+    for seed in ("seed_0", "seed_1"):  # of a repeat, each
+        shutil.copytree(RUN, Path("repeat_0", seed))
+        Path("repeat_0", seed, "shortcuts.json").unlink()
+    assert tools(["shortcuts", "repeat_0"]) == 0
+    assert [Path("repeat_0", seed, "shortcuts.json").read_bytes() for seed in ("seed_0", "seed_1")] == [before] * 2
+    with pytest.raises(SystemExit) as stopped:
+        tools(["shortcuts", "repeat_0", "--json", "found.json"])
+    assert stopped.value.code == 2
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path, capsys):

@@ -33,7 +33,7 @@ def resample(
     and the weights of each class are scaled to its number of images. Counts drawn with replacement would find no error
     where the split holds none, and call a perfect score certain. So each class gains the smallest share of one more
     patient, as likely right as wrong: over all classes that have images Jeffreys' prior of a proportion (Brown et al.
-    2001).
+    2001). What each model says of that patient is drawn by itself, its weight once.
 
     Args:
         measure: Metrics, each (B,), of weights (B, N), those of a class summing to its number of images, and of what is
@@ -53,21 +53,19 @@ def resample(
         effects[label] = worst_effect(np.unique(groups[labels == label], return_counts=True)[1])
     chance = np.full((num_classes, num_classes), 0.5 / (num_classes - 1))
     np.fill_diagonal(chance, 0.5)
-    shapes = np.full(
-        num_classes, 1 / np.count_nonzero(counts)
-    )  # to be (C, C, ..., C): true class, then what each model says
-    for _ in range(models):
-        shapes = shapes[..., None] * chance.reshape(num_classes, *[1] * (shapes.ndim - 1), num_classes)
-    others = [tuple(2 + other for other in range(models) if other != model) for model in range(models)]
+    shapes = chance / np.count_nonzero(counts)  # true class, then what a model says
+    tiny = np.finfo(float).tiny
     parts = []
     size = max(1, CHUNK // len(labels))
     for start in range(0, resamples, size):
         rows = min(size, resamples - start)
         weights = rng.standard_exponential((rows, int(groups.max()) + 1))[:, groups]
-        scales = counts / np.maximum(weights @ of_class, np.finfo(float).tiny)  # (B, C)
-        patient = rng.standard_gamma(shapes, (rows, *shapes.shape)) * effects.reshape(-1, *[1] * models)
-        patient = patient * scales.reshape(rows, num_classes, *[1] * models)
-        parts.append(measure(weights * scales[:, labels], [patient.sum(axis=axes) for axes in others]))
+        scales = counts / np.maximum(weights @ of_class, tiny)  # (B, C)
+        patient = rng.standard_gamma(shapes, (models, rows, *shapes.shape))
+        weight = patient.sum(axis=3, keepdims=True)
+        patient *= weight[0] / np.maximum(weight, tiny)  # one patient's weight is the same in every model
+        cells = patient * (effects * scales)[:, :, None]
+        parts.append(measure(weights * scales[:, labels], list(cells)))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -31,42 +31,115 @@ def compare_outputs(
         groups: (N,) a number for each patient or group of duplicates; every image is its own where left out.
 
     Returns:
-        ``metrics``: of each overall metric ``first``, ``second``, their ``difference`` (second - first) and its
-        ``interval``, by 2,000 resamples of patients; ``mcnemar``; ``real``, whether both tell the models' accuracies
-        apart; and ``sentence``, which says so. A metric without a case is left out; ``interval`` is None where all
-        images of a class are of one patient.
+        ``metrics``, as ``compare_sides`` gives them; ``mcnemar``; ``real``, whether both tell the models' accuracies
+        apart; and ``sentence``, which says so.
     """
     patients = groups_of(groups, len(labels))
-    models = [Outputs.of_probabilities(p, labels) for p in (first, second)]
-
-    def measure(weights: Floats, cells: list[Floats]) -> dict[str, Floats]:
-        """Return each metric of both models, (B, 2)."""
-        ones = np.ones(models[0].num_classes)
-        measured = [overall_metrics(model, weights, ones, own) for model, own in zip(models, cells, strict=True)]
-        named = [metrics | {"nll": metrics["loss"]} for metrics in measured]
-        return {name: np.stack([metrics[name] for metrics in named], axis=1) for name in METRICS}
-
-    values = measure(np.ones((1, len(labels))), [np.zeros(1)] * 2)
-    known = resamplable(labels, patients)
-    resampled = resample(measure, labels, patients, models[0].num_classes, models=2) if known else None
-    metrics: dict[str, dict[str, Any]] = {}
-    for name, ((one, two),) in values.items():
-        if np.isfinite([one, two]).all():
-            difference = float(two - one)
-            limits_of = mirrored_interval if name == "ece" else percentile_interval
-            limits = limits_of(np.diff(resampled[name])[:, 0], difference) if resampled else None
-            metrics[name] = {
-                "first": float(one),
-                "second": float(two),
-                "difference": difference,
-                "interval": list(limits) if limits else None,
-            }
-    right = [model.predicted == labels for model in models]
+    metrics = compare_sides(first[None], second[None], labels, groups)
+    right = [probabilities.argmax(axis=1) == labels for probabilities in (first, second)]
     test = mcnemar(*(np.bincount(patients, hits) for hits in right))
     accuracy = metrics["accuracy"]
     interval = accuracy["interval"]
     real = test["p_value"] < 1 - LEVEL and (interval is None or not interval[0] <= 0 <= interval[1])
     return {"metrics": metrics, "mcnemar": test, "real": real, "sentence": _sentence(accuracy, test, real, len(labels))}
+
+
+def compare_sides(
+    first: NDArray[np.floating],
+    second: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    groups: NDArray[np.integer] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Compare two recipes on the same images, each by the mean of its runs, which differ in their seed alone.
+
+    A resampled patient has one weight in all runs of both sides; the seeds stay as they are. So an interval tells what
+    other patients might give, and ``first_runs`` beside it what other seeds might. The patient that every class gains
+    (``bootstrap.resample``) is right in all runs of a side or in none: more seeds show no more patients.
+
+    Args:
+        first: (S, N, C) probabilities of the S runs of the first side.
+        second: (T, N, C) probabilities of the T runs of the second, of the same images.
+        labels: (N,) in 0 .. C - 1.
+        groups: (N,) a number for each patient or group of duplicates; every image is its own where left out.
+
+    Returns:
+        Of each overall metric ``first`` and ``second``, means over the runs; their ``difference`` (second - first) and
+        its ``interval``, by 2,000 resamples of patients, None where all images of a class are of one patient; and
+        ``first_runs`` (S,) and ``second_runs`` (T,), the metric of each run. A metric without a case is left out.
+    """
+    patients = groups_of(groups, len(labels))
+    sides = [[Outputs.of_probabilities(run, labels) for run in side] for side in (first, second)]
+    num_classes = first.shape[2]
+    ones = np.ones(num_classes)
+
+    def of_runs(runs: list[Outputs], weights: Floats, cells: Floats) -> dict[str, Floats]:
+        """Return each metric of the runs of one side, (S, B)."""
+        measured = [overall_metrics(run, weights, ones, cells) for run in runs]
+        named = [metrics | {"nll": metrics["loss"]} for metrics in measured]
+        return {name: np.stack([metrics[name] for metrics in named]) for name in METRICS}
+
+    def differences(weights: Floats, cells: list[Floats]) -> dict[str, Floats]:
+        one, two = (of_runs(runs, weights, own) for runs, own in zip(sides, cells, strict=True))
+        return {name: two[name].mean(axis=0) - one[name].mean(axis=0) for name in METRICS}
+
+    one, two = (of_runs(runs, np.ones((1, len(labels))), np.zeros(1)) for runs in sides)
+    known = resamplable(labels, patients)
+    resampled = resample(differences, labels, patients, num_classes, models=2) if known else {}
+    return {
+        name: differing(one[name][:, 0], two[name][:, 0], resampled.get(name), mirrored=name == "ece")
+        for name in METRICS
+        if np.isfinite([*one[name], *two[name]]).all()
+    }
+
+
+def differing(first: Floats, second: Floats, resampled: Floats | None, *, mirrored: bool = False) -> dict[str, Any]:
+    """Return the means of the runs of two sides, (S,) and (T,), and their difference with its limits.
+
+    ``resampled`` (B,) is the difference under resampling, None where that cannot be; ``mirrored`` as
+    ``bootstrap.mirrored_interval``.
+    """
+    difference = float(second.mean() - first.mean())
+    limits_of = mirrored_interval if mirrored else percentile_interval
+    limits = list(limits_of(resampled, difference)) if resampled is not None else None
+    return {
+        "first": float(first.mean()),
+        "second": float(second.mean()),
+        "difference": difference,
+        "interval": limits if limits and np.isfinite(limits).all() else None,
+        "first_runs": first.tolist(),
+        "second_runs": second.tolist(),
+    }
+
+
+def compare_recalls(
+    first: NDArray[np.floating],
+    second: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    sources: Sequence[str],
+    groups: NDArray[np.integer] | None = None,
+) -> list[dict[str, Any]]:
+    """Compare two recipes' recall in each source and class that has images.
+
+    Args:
+        first: (S, N, C), as of ``compare_sides``.
+        second: (T, N, C).
+        labels: (N,) in 0 .. C - 1.
+        sources: N names.
+        groups: (N,) a number for each patient; every image is its own where left out.
+
+    Returns:
+        Of each, by source and then by class: ``source``, ``label``, ``images``, and what ``compare_sides`` tells of the
+        accuracy, which among images of one class is its recall.
+    """
+    patients, names = groups_of(groups, len(labels)), np.array(sources)
+    found = []
+    for source in sorted(set(sources)):
+        for label in np.unique(labels[names == source]):
+            among = (names == source) & (labels == label)
+            metrics = compare_sides(first[:, among], second[:, among], labels[among], patients[among])
+            images = int(among.sum())
+            found.append({"source": source, "label": int(label), "images": images, **metrics["accuracy"]})
+    return found
 
 
 def mcnemar(first: NDArray[np.number], second: NDArray[np.number]) -> dict[str, Any]:

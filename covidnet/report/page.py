@@ -16,7 +16,7 @@ from covidnet import __version__
 from covidnet.data.image import UnreadableImageError
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
-from covidnet.report import figures, verdicts
+from covidnet.report import against, figures, verdicts
 from covidnet.report.checklist import answer, fill
 from covidnet.report.datacard import DataCard, make_data_card
 from covidnet.report.gallery import Gallery, make_gallery
@@ -137,7 +137,8 @@ def render(run: Run) -> str:
         lungs_test=_lungs_test(optional["shortcuts"]),
         audit=optional["audit"],
         external=_external(optional["external"]),
-        commands=commands,
+        against=against.read_comparison(run),
+        commands={**commands, "against": against.command(run.folder)},
         settings=_settings(run),
         versions=_versions(run),
         hashes=run.hashes(),

@@ -51,6 +51,16 @@ def test_a_class_without_images_gains_none():
     assert (kept(np.repeat([0, 2], 10), np.arange(20))["cells"][:, 1] == 0).all()
 
 
+def test_the_patient_that_a_class_gains_weighs_the_same_in_each_model_and_is_as_likely_right_as_wrong():
+    cells = resample(lambda _, cells: {"cells": np.stack(cells, axis=1)}, np.arange(60) % 3, np.arange(60), 3, models=7)
+    rows = cells["cells"].sum(axis=3)  # (B, 7, 3)
+    np.testing.assert_allclose(rows[:, 1:], rows[:, :-1], rtol=1e-9)
+    assert rows[:, 0].sum(axis=1).mean() == pytest.approx(1, rel=0.1)  # a third of a patient of each class
+    right = np.diagonal(cells["cells"], axis1=2, axis2=3)
+    np.testing.assert_allclose(right.sum(axis=(0, 1, 2)) / rows.sum(axis=(0, 1, 2)), 0.5, atol=0.02)
+    assert abs(np.corrcoef((right / rows)[:, :, 0].T)[0, 1:]).max() < 0.1  # each by itself
+
+
 def test_limits_hold_the_estimate():
     assert percentile_interval(np.linspace(0.2, 0.4, 101), 1.0) == pytest.approx((0.205, 1.0))
     assert mirrored_interval(np.linspace(0.2, 0.4, 101), 0.25) == pytest.approx((0.105, 0.295))

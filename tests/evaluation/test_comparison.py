@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 from scipy.special import softmax
+from sklearn.metrics import balanced_accuracy_score, matthews_corrcoef
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.proportion import confint_proportions_2indep
 
@@ -10,6 +11,8 @@ from covidnet.evaluation.comparison import (
     METRICS,
     balanced_over,
     compare_outputs,
+    compare_recalls,
+    compare_sides,
     difference_interval,
     mcnemar,
     score_drops,
@@ -131,3 +134,51 @@ def test_a_drop_is_over_the_classes_that_lie_outside():
     assert balanced_over(inside, ["A", "B"])["intervals"]["balanced_accuracy"] == pytest.approx(
         [0.85 - 0.02**0.5 / 2, 0.85 + 0.02**0.5 / 2]
     )
+
+
+def drawn_sides(labels, rates, seed=0):
+    """Return for each side the probabilities (runs, N, 3) of runs that are right at its rate, image by image."""
+    rng = np.random.default_rng(seed)
+    return [np.stack([probabilities(rng.random(len(labels)) < p, labels) for p in side]) for side in rates]
+
+
+def test_a_side_is_the_mean_of_its_runs():
+    labels = np.arange(90) % 3
+    first, second = drawn_sides(labels, [(0.6, 0.7, 0.8), (0.9, 0.8)])
+    metrics = compare_sides(first, second, labels)
+    for name, score in {"balanced_accuracy": balanced_accuracy_score, "mcc": matthews_corrcoef}.items():
+        one, two = ([score(labels, run.argmax(axis=1)) for run in side] for side in (first, second))
+        assert metrics[name]["first_runs"] == pytest.approx(one)
+        assert metrics[name]["second_runs"] == pytest.approx(two)
+        assert metrics[name]["difference"] == pytest.approx(np.mean(two) - np.mean(one))
+
+
+def test_the_interval_of_sides_is_that_of_one_difference_a_patient():
+    labels, groups = np.arange(1200) % 3, np.arange(1200) // 3
+    first, second = drawn_sides(labels, [(0.6, 0.7), (0.8, 0.75, 0.9)])
+    right = [(side.argmax(axis=2) == labels).mean(axis=0) for side in (first, second)]  # share of the runs
+    by_patient = np.bincount(groups, right[1] - right[0]) / 3
+    error = by_patient.std() / np.sqrt(len(by_patient))
+    low, high = compare_sides(first, second, labels, groups)["accuracy"]["interval"]
+    assert (high + low) / 2 == pytest.approx(by_patient.mean(), abs=0.1 * error)
+    assert (high - low) / 2 == pytest.approx(1.96 * error, rel=0.07)
+
+
+def test_more_seeds_that_say_the_same_show_no_more_patients():
+    labels = np.arange(120) % 3
+    first, second = drawn_sides(labels, [(0.9,), (1.0,)])
+    once, thrice = (compare_sides(first.repeat(n, axis=0), second.repeat(n, axis=0), labels) for n in (1, 3))
+    for name in METRICS:
+        assert thrice[name]["interval"] == pytest.approx(once[name]["interval"], abs=1e-9)
+
+
+def test_recalls_are_of_one_source_and_class():
+    labels = np.repeat([0, 1, 0], [40, 40, 20])
+    sources = np.repeat(["west", "west", "east"], [40, 40, 20])
+    first, second = drawn_sides(labels, [(0.5, 0.6), (0.9, 0.8)])
+    found = compare_recalls(first, second, labels, list(sources))
+    cells = [(cell["source"], cell["label"], cell["images"]) for cell in found]
+    assert cells == [("east", 0, 20), ("west", 0, 40), ("west", 1, 40)]
+    in_west = slice(0, 40)
+    assert found[1]["first"] == pytest.approx((first[:, in_west].argmax(axis=2) == 0).mean())
+    assert found[1]["interval"][0] < found[1]["difference"] < found[1]["interval"][1]

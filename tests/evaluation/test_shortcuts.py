@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from covidnet.evaluation.shortcuts import surviving_skill
+from covidnet.evaluation.shortcuts import compare_survival, surviving_skill
 
 LABELS = np.repeat([0, 1, 2], 40)
 
@@ -43,3 +43,25 @@ def test_a_model_without_skill_has_none_that_could_survive():
     found = surviving_skill(model(10), model(40), LABELS)
     assert found["skill_survives"] is None
     assert found["verdict"] == "WARN"
+
+
+def test_the_survival_of_two_recipes_is_compared_by_the_mean_of_their_runs():
+    whole = np.stack([model(40), model(36)])
+    first, second = (whole, np.stack([model(40), model(36)])), (whole, np.stack([model(20), model(16)]))
+    found = compare_survival(first, second, LABELS)
+    shares = [(1 / 2 - 1 / 3) / (2 / 3), (0.4 - 1 / 3) / (0.9 - 1 / 3)]
+    assert found["first_runs"] == pytest.approx([1.0, 1.0])
+    assert found["second_runs"] == pytest.approx(shares)
+    assert found["difference"] == pytest.approx(np.mean(shares) - 1)
+    low, high = found["interval"]
+    assert low < found["difference"] < high < 0
+
+
+def test_one_run_against_itself_survives_alike():
+    runs = (model(38)[None], model(30)[None])
+    low, high = compare_survival(runs, runs, LABELS)["interval"]
+    assert low < 0 < high
+
+
+def test_a_run_without_skill_has_no_survival_to_compare():
+    assert compare_survival((model(10)[None], model(40)[None]), (model(40)[None], model(40)[None]), LABELS) is None

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ def test_images_are_chosen_by_rule() -> None:
     sure = np.linspace(0.51, 0.99, 12)
     labels = np.array([0] * 9 + [1] * 3)
     probabilities = np.stack([sure, 1 - sure], axis=1)  # all called 0: the last three are wrong
-    predictions = Predictions([str(number) for number in range(12)], labels, probabilities)
+    predictions = Predictions([str(number) for number in range(12)], labels, probabilities, [])
     typical, errors = choose(predictions, 2)
     assert typical == [[1, 4, 7], []]
     assert errors == [11, 10, 9]
@@ -37,6 +38,6 @@ def test_a_mask_file_comes_before_the_box(tmp_path: Path) -> None:
 def test_a_checkpoint_that_no_longer_gives_the_predictions_is_noticed(tmp_path: Path) -> None:
     run = Run(write_run(tmp_path))
     assert run.predictions is not None
-    flipped = Predictions(run.predictions.paths, run.predictions.labels, run.predictions.probabilities[:, ::-1])
+    flipped = replace(run.predictions, probabilities=run.predictions.probabilities[:, ::-1])
     changed = [make_gallery(run, made, run.open_data()).changed for made in (run.predictions, flipped)]
     assert sum(changed) == len(run.predictions.paths)

@@ -10,7 +10,19 @@ from covidnet.errors import UserError
 from covidnet.report.page import cell, write_report
 
 SECTIONS = (
-    *("verdicts", "results", "classes", "confusion", "curves", "calibration", "lungs", "outside", "heat", "data"),
+    *(
+        "verdicts",
+        "results",
+        "classes",
+        "confusion",
+        "curves",
+        "calibration",
+        "lungs",
+        "outside",
+        "against",
+        "heat",
+        "data",
+    ),
     *("training", "record", "checklists"),
 )
 
@@ -114,6 +126,42 @@ def test_what_has_been_run_is_shown(full: Page) -> None:
     assert "50.0 points lower outside" in text
     assert "NOT RUN The command" not in text
     assert "covidnet shortcuts" not in text
+
+
+def write_comparison(file: Path) -> None:
+    """Write what `covidnet compare` leaves of two recipes of two seeds each."""
+    differs = {"difference": 0.098, "interval": [0.041, 0.15], "first_runs": [0.5, 0.6], "second_runs": [0.64, 0.656]}
+    metric = {"first": 0.55, "second": 0.648, **differs}
+    part = {"images": 120, "metrics": {"balanced_accuracy": metric}}
+    cells = [
+        {**metric, "source": f"{name} <u>", "class": CLASSES[0], "images": 30, "in_training": seen}
+        for name, seen in (("lundis", False), ("figure1", True))
+    ]
+    outside = {**part, "over": list(CLASSES), "cells": cells}
+    parts = {**dict.fromkeys(("inside", "lungs_only", "lungs_covered"), part), "outside": outside}
+    told = {"sentence": "Outside, B is 9.8 points better.", "notes": ["By patient <u>."], "survives": metric}
+    file.write_text(json.dumps({"first": "runs/a", "second": "runs/b", "runs": [2, 2], "parts": parts, **told}))
+
+
+def test_a_comparison_is_shown_where_it_lies_in_the_run_or_in_its_repeat(run_folder: Path) -> None:
+    seed = run_folder.rename(run_folder.parent / "seed_0")
+    text = Page(write_report(seed)).text
+    assert f"covidnet compare OTHER {seed.parent}" in text
+    write_comparison(seed.parent / "comparison.json")
+    page = Page(write_report(seed))
+    assert "Outside, B is 9.8 points better." in page.text
+    assert "+9.8 points +4.1 to +15.0" in page.text
+    assert "64.0 to 65.6" in page.text
+    assert f"lundis <u>: {CLASSES[0]} 30 images; unseen source" in page.text
+    assert "Skill that survives without lungs" in page.text
+    assert not page.all("u")
+    (seed.parent / "comparison.json").rename(seed / "comparison.json")
+    assert "Outside, B is 9.8 points better." in Page(write_report(seed)).text
+
+
+def test_no_comparison_is_no_finding(plain: tuple[Path, Page]) -> None:
+    folder, page = plain
+    assert f"not been compared with another. The command is covidnet compare OTHER {folder}" in page.text
 
 
 def test_intervals_calibration_and_thresholds_are_shown(run_folder: Path) -> None:

@@ -1,0 +1,133 @@
+"""What an evaluation on images from elsewhere found, as a table on the screen and as a sentence."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from covidnet.evaluation.comparison import balanced_over
+
+OVERALL = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "mcc": "MCC",
+    "macro_f1": "macro F1",
+    "nll": "log loss",
+    "brier": "Brier score",
+    "ece": "calibration error",
+}
+OF_CLASS = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "auroc": "AUROC"}
+
+
+def print_report(report: Mapping[str, Any]) -> None:
+    """Print inside and outside side by side, each source, and the sentence."""
+    console = Console()
+    inside, drops, present = report.get("inside"), report.get("drop", {}), report["classes_present"]
+    table = _table(f"{report['notice']}\n{report['root']} (in brackets: 95 % intervals)")
+    table.add_column("")
+    if inside:
+        table.add_column("inside", justify="right", no_wrap=True)
+    table.add_column("outside", justify="right", no_wrap=True)
+    if inside:
+        table.add_column("drop", justify="right", no_wrap=True)
+    sides = [_flat(side) for side in _sides(report)]
+    over = balanced_over(inside, present) if inside and len(present) < len(report["classes"]) else None
+    if over:
+        sides[0] |= {"balanced_accuracy": over["balanced_accuracy"]}
+        sides[0]["intervals"] = {**sides[0]["intervals"], **over["intervals"]}
+    table.add_row("images", *(f"{side['images']:,}" for side in _sides(report)))
+    for key, label in OVERALL.items():
+        table.add_row(label, *(_cell(side, key) for side in sides), _drop_cell(drops.get(key)))
+    for name in report["classes"]:
+        of_class = [side["per_class"][name] for side in _sides(report)]
+        table.add_section()
+        table.add_row(escape(name), *(f"{scores['support']:,}" for scores in of_class))
+        for key in OF_CLASS:
+            cells = [_cell(scores, key) for scores in of_class]
+            table.add_row(f"  {OF_CLASS[key]}", *cells, _drop_cell(drops.get(f"{key}_{name}")))
+    console.print(table)
+    if over:
+        console.print(f"Balanced accuracy is over the classes that lie outside: {', '.join(present)}.", markup=False)
+    if len(report["per_source"]) > 1:
+        console.print()
+        console.print(_source_table(report))
+        if any(scores["in_training"] for scores in report["per_source"].values()):
+            console.print("* other images of this source were in the training")
+    console.print()
+    console.print(report["sentence"], markup=False, highlight=False)
+
+
+def _source_table(report: Mapping[str, Any]) -> Table:
+    table = _table("outside, by source: per cent right, of all and of each class")
+    table.add_column("source", min_width=11, overflow="fold")
+    for column in ("images", "accuracy", "balanced accuracy", *report["classes"]):
+        table.add_column(escape(column.replace(" ", "\n")), justify="right", no_wrap=True)
+    for name, scores in report["per_source"].items():
+        cells = [_percent_cell(_flat(scores), key) for key in ("accuracy", "balanced_accuracy")]
+        cells += [_percent_cell(scores["per_class"][label], "sensitivity") for label in report["classes"]]
+        table.add_row(f"{escape(name)}{' *' * bool(scores['in_training'])}", f"{scores['images']:,}", *cells)
+    return table
+
+
+def _table(title: str) -> Table:
+    """Return a table whose frame leaves room for the numbers in 80 columns."""
+    return Table(title=escape(title), title_justify="left", show_edge=False, pad_edge=False)
+
+
+def _sides(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [report["inside"], report] if "inside" in report else [report]
+
+
+def _flat(scores: Mapping[str, Any]) -> dict[str, Any]:
+    return {**scores["overall"], "intervals": scores["intervals"]}
+
+
+def _cell(scores: Mapping[str, Any], key: str) -> str:
+    return _with_limits(scores.get(key), scores["intervals"].get(key))
+
+
+def _drop_cell(drop: Mapping[str, Any] | None) -> str:
+    return _with_limits(drop["value"], drop["interval"]) if drop else ""
+
+
+def _with_limits(value: float | None, limits: Sequence[float] | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f} [{limits[0]:.2f}, {limits[1]:.2f}]" if limits else f"{value:.2f}"
+
+
+def _percent_cell(scores: Mapping[str, Any], key: str) -> str:
+    value, limits = scores.get(key), scores["intervals"].get(key)
+    if value is None:
+        return "-"
+    return f"{100 * value:.1f}" + (f"\n[{100 * limits[0]:.0f}, {100 * limits[1]:.0f}]" if limits else "")
+
+
+def sentence(report: Mapping[str, Any]) -> str:
+    """Say in plain words what an evaluation found: what its report holds, but for this sentence."""
+    outside = _words(_flat(report))
+    many = f"the {report['images']:,} images from elsewhere"
+    drop = report.get("drop", {}).get("balanced_accuracy")
+    if not drop:
+        return f"Balanced accuracy is {outside} on {many}; the run's own test is not there to compare it with."
+    lacking = len(report["classes_present"]) < len(report["classes"])
+    over = f" over {', '.join(report['classes_present'])}" if lacking else ""
+    own = _flat(report["inside"]) if not lacking else balanced_over(report["inside"], report["classes_present"])
+    told = f"Balanced accuracy{over} is {_words(own)} on the model's own test and {outside} on {many}: "
+    change = f"{'a drop' if drop['value'] >= 0 else 'a rise'} of {100 * abs(drop['value']):.1f} points"
+    if not drop["interval"]:
+        return f"{told}{change}; how sure that is cannot be told from so few patients."
+    low, high = sorted(100 * limit if drop["value"] >= 0 else -100 * limit for limit in drop["interval"])
+    change += f" [{low:.1f}, {high:.1f}]"
+    if low <= 0 <= high:
+        return f"{told}{change}, which may be chance."
+    kept = "does not keep" if drop["value"] > 0 else "keeps"
+    return f"{told}{change}. The model {kept} elsewhere what its own test promises."
+
+
+def _words(scores: Mapping[str, Any]) -> str:
+    limits = scores["intervals"].get("balanced_accuracy")
+    interval = f" [{100 * limits[0]:.1f}, {100 * limits[1]:.1f}]" if limits else ""
+    return f"{100 * scores['balanced_accuracy']:.1f} %{interval}"
