@@ -29,6 +29,7 @@ TOP_KEYS = (
     "seed_everything",
     "seeds",
     "folds",
+    "together",
     "ckpt_path",
     "weights_only",
     "tensorboard",
@@ -187,6 +188,7 @@ keys that people look for:
   seed_everything=28            weights, order of batches and dropout
   seeds=5                       of repeat: 0 to 4; or which ones, seeds='[3,5,8]'
   folds='[1,3]'                 of loso: only these of its folds; it needs data.metadata with a column source
+  together=false                of loso: leave out one source alone in each fold, not one of every class
   ckpt_path=FILE                a checkpoint to test, or to go on from (or: last)
   shortcuts=true                the lungs test: train twice more, lungs covered and lungs only
   report=false                  no report.html at the end of run

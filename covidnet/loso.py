@@ -3,6 +3,7 @@
 import hashlib
 import json
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +39,12 @@ MEANING = (
     "Each line is of a model that had seen no image of the sources named there: so much may be expected at an unseen "
     "hospital, as far as these sources stand for it; the intervals are of other patients at the same sources."
 )
+MEANING_ALONE = (
+    "Each fold's model had seen no image of the sources named there: their sensitivity may be expected at an unseen "
+    "hospital, as far as they stand for it. The lines of a class's own sources are of other images from where the "
+    "model learned that class, so specificity, AUROC and balanced accuracy are of an unseen hospital in part at most. "
+    "The intervals are of other patients at the same sources."
+)
 
 
 @dataclass(frozen=True)
@@ -65,8 +72,10 @@ class LeaveSourcesOut(Series):
     kind = KIND
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the folds."""
+        """Add the folds and what each leaves out."""
         super().add_arguments_to_parser(parser)
+        each = "Each fold leaves out one source of every class; false: one source alone."
+        parser.add_argument("--together", type=bool, default=True, help=each)
         parser.add_argument("--folds", type=list[int] | None, help="Which folds, from 1: [1,3]; all where left out.")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -82,7 +91,8 @@ class LeaveSourcesOut(Series):
         self._dump_config()
         data = self.config_dump["data"]
         self.data: RadiographyDataModule = resolve_name(data["class_path"])(**data["init_args"])
-        self.plan = make_plan(self.data)
+        self.together: bool = self.config["run"].together
+        self.plan = make_plan(self.data, together=self.together)
         self.numbers = _numbers(self.config["run"].folds, self.plan)
 
     def recipe(self) -> dict[str, Any]:
@@ -98,7 +108,7 @@ class LeaveSourcesOut(Series):
         def write(file: Path) -> None:
             write_split(file, fold.split, images.paths, images.labels, self.data.classes)
 
-        print("\n".join([f"It is tested on {_listed(fold.held_out)}.", *_notes_of(fold)]))
+        print("\n".join([f"It is tested on {_listed(fold)}.", *_notes_of(fold)]))
         split_file = folder / f"{KIND.member}_{number}" / SPLIT
         own = [f"--data.split_file={split_file}", f"--data.classes={json.dumps(fold.classes)}"]
         with warnings.catch_warnings():
@@ -109,20 +119,23 @@ class LeaveSourcesOut(Series):
         """Return what each fold, each source and all folds together say of the best models."""
         finished = [Run(run) for run in runs]
         folds = [self.plan.folds[number] for number in self.numbers]
-        scores = [_fold_scores(fold, run) for fold, run in zip(folds, finished, strict=True)]
+        tests = list(zip(folds, finished, strict=True))
         return {
             "folds": self.numbers,
             "runs": [run.name for run in runs],
             "sources": self.plan.counts,
-            "per_fold": scores,
-            **_over_folds(finished, self.plan),
-            "meaning": MEANING,
+            "per_fold": [_fold_scores(fold, run) for fold, run in tests],
+            **_over_folds(tests, self.plan),
+            "meaning": MEANING if self.together else MEANING_ALONE,
             "notes": [*notes_of(self.plan), *(note for fold in folds for note in _notes_of(fold))],
         }
 
     def show(self, summary: Mapping[str, Any], folder: Path) -> None:
         """Print the folds, their mean, and what cannot be known."""
         print_summary(summary, str(folder))
+
+    def _of_run(self, options: Sequence[str]) -> list[str]:
+        return [option for option in super()._of_run(options) if not option.startswith("--together=")]
 
 
 class _FoldRun(SeriesRun):
@@ -141,20 +154,26 @@ class _FoldRun(SeriesRun):
         return trainer
 
 
-def make_plan(data: RadiographyDataModule) -> Plan:
-    """Return what can be left out of a folder.
+def make_plan(data: RadiographyDataModule, *, together: bool) -> Plan:
+    """Return what can be left out of a folder, one source of each class together or one alone.
 
     Raises:
         UserError: Where no fold can test two classes; it says of each class which sources it has, and why.
     """
+    if not together and not data.test_per_class:
+        raise UserError(
+            "loso together=false tests the classes that lose no source on data.test_per_class images of their own: "
+            "give 1 or more (now 0)."
+        )
     rows = data.metadata.rows if data.metadata else {}
 
     def counted(paths: Sequence[str], labels: Sequence[int]) -> dict[str, dict[str, int]]:
         return count_sources(name_sources(sources_of(paths, rows), labels, SMALLEST), labels, data.classes)
 
     counts = counted(data.folder.paths, data.folder.targets)
-    if sum(map(bool, spare_sources(counts, SMALLEST).values())) < 2:  # known before an image is decoded
-        raise _refusal(data, counts, {})
+    able = sum(map(bool, spare_sources(counts, SMALLEST).values()))
+    if able < (2 if together else 1):  # known before an image is decoded
+        raise _refusal(data, counts, {}, together=together)
     own = sum(not path.startswith(TEST_PREFIX) for path in data.images.paths)
     paths, labels = data.images.paths[:own], data.images.labels[:own]
     groups = linked_groups(paths, rows, data.duplicates[(data.duplicates < own).all(axis=1)])
@@ -166,12 +185,14 @@ def make_plan(data: RadiographyDataModule) -> Plan:
         groups,
         sources,
         data.classes,
+        together=together,
         seed=data.seed,
         val_fraction=data.val_fraction,
+        test_per_class=data.test_per_class,
         smallest=SMALLEST,
     )
     if not folds:
-        raise _refusal(data, counts, impossible)
+        raise _refusal(data, counts, impossible, together=together)
     return Plan(
         counts,
         {fold.number: fold for fold in folds},
@@ -190,12 +211,11 @@ def notes_of(plan: Plan) -> list[str]:
             why = f"{_told(held)}: {_why(held)}"
             notes.append(f"{name} cannot be tested on an unseen source, but takes part in training. {why}.")
         elif 0 < held.get(OTHERS, 0) < SMALLEST:
-            few = f"has {_images(held[OTHERS])} of other sources, too few to be held out"
-            notes.append(f"{name} {few}: they stay in training.")
+            notes.append(f"{name} has {_images(held[OTHERS])} of other sources, too few to be held out as unseen.")
         if held.get(UNKNOWN):
             notes.append(
-                f"{name} has {_images(held[UNKNOWN])} without a source. They may be of any, so they stay in training, "
-                "and a source that is held out may not be wholly unseen."
+                f"{name} has {_images(held[UNKNOWN])} without a source. They may be of any, so they are never left "
+                "out, and a source that is held out may not be wholly unseen."
             )
     return [*notes, *(f"Fold {number} is left out: {why}." for number, why in plan.impossible.items())]
 
@@ -209,10 +229,10 @@ def print_summary(summary: Mapping[str, Any], title: str) -> None:
     for scores in summary["per_fold"]:
         table.add_section()
         table.add_row(f"fold {scores['fold']}, {scores['model']} model")
-        for name, held in scores["held_out"].items():
-            own = scores["per_class"][name]
-            shown = (_with_interval(own, key) for key in ("sensitivity", "auroc"))
-            table.add_row(escape(f"  {name}: {', '.join(held)}"), f"{own['images']:,}", *shown)
+        for name, of_class in scores["per_class"].items():
+            tested_on = ", ".join(scores["held_out"].get(name, ["its own sources"]))
+            shown = (_with_interval(of_class, key) for key in ("sensitivity", "auroc"))
+            table.add_row(escape(f"  {name}: {tested_on}"), f"{of_class['images']:,}", *shown)
         table.add_row("  balanced accuracy", "", _with_interval(scores, "balanced_accuracy"))
     table.add_section()
     table.add_row("mean balanced accuracy", "", _with_interval(summary, "mean_balanced_accuracy"))
@@ -223,15 +243,16 @@ def print_summary(summary: Mapping[str, Any], title: str) -> None:
 def _fold_scores(fold: Fold, run: Run) -> dict[str, Any]:
     """Return what a finished run says of the classes that its fold tests."""
     per_class = {}
-    for name in fold.held_out:
-        own = run.scores["per_class"][name]
-        limits = {key: own["intervals"][key] for key in PER_CLASS if key in own["intervals"]}
-        per_class[name] = {"images": own["support"], **{key: own[key] for key in PER_CLASS}, "intervals": limits}
+    for name in (*fold.held_out, *fold.own):
+        scores = run.scores["per_class"][name]
+        limits = {key: scores["intervals"][key] for key in PER_CLASS if key in scores["intervals"]}
+        per_class[name] = {"images": scores["support"], **{key: scores[key] for key in PER_CLASS}, "intervals": limits}
     limits = {key: value for key, value in run.scores["intervals"].items() if key == "balanced_accuracy"}
     return {
         "fold": fold.number,
         "model": next(iter(run.models)),
         "held_out": fold.held_out,
+        "own_sources": fold.own,
         "classes": fold.classes,
         "dropped_classes": fold.dropped,
         "linked_images_left_out": fold.linked,
@@ -241,35 +262,39 @@ def _fold_scores(fold: Fold, run: Run) -> dict[str, Any]:
     }
 
 
-def _over_folds(runs: Sequence[Run], plan: Plan) -> dict[str, Any]:
+def _over_folds(tests: Sequence[tuple[Fold, Run]], plan: Plan) -> dict[str, Any]:
     """Return the mean over all folds and, over those that hold it out, how well each source is recognised."""
     classes = list(plan.counts)
     names = sorted(set(plan.sources.values()))
+    numbers = {path: number for number, path in enumerate(plan.sources)}
     cases = []
-    for fold, run in enumerate(runs):
+    for fold, run in tests:
         predictions = run.predictions
         assert predictions is not None
         right = predictions.predicted == predictions.labels
         for path, label, hit in zip(predictions.paths, predictions.labels, right, strict=True):
-            own = classes.index(run.classes[label]), names.index(plan.sources[path])
-            cases.append((hit, fold, *own, plan.patients[path]))
-    right, folds, labels, sources, patients = np.array(cases, dtype=np.int64).T
+            name = run.classes[label]
+            of = classes.index(name), names.index(plan.sources[path])
+            cases.append((hit, fold.number, *of, plan.patients[path], numbers[path], name in fold.held_out))
+    right, folds, labels, sources, patients, images, unseen = np.array(cases, dtype=np.int64).T
     mean, limits = mean_balanced_accuracy(right.astype(bool), folds, labels, sources, patients)
     per_source: dict[str, dict[str, Any]] = {}
-    for label, source in np.unique(np.stack([labels, sources], axis=1), axis=0):
-        among = (labels == label) & (sources == source)
-        scores = _source_scores(right[among].astype(bool), folds[among], patients[among])
+    held_out = unseen.astype(bool)
+    for label, source in np.unique(np.stack([labels, sources], axis=1)[held_out], axis=0):
+        among = held_out & (labels == label) & (sources == source)
+        scores = _source_scores(right[among].astype(bool), folds[among], patients[among], images[among])
         per_source.setdefault(classes[label], {})[names[source]] = scores
     intervals = {"mean_balanced_accuracy": list(limits)} if limits else {}
     return {"per_source": per_source, "mean_balanced_accuracy": mean, "intervals": intervals}
 
 
-def _source_scores(right: NDArray[np.bool_], folds: NDArray[np.int64], patients: NDArray[np.int64]) -> dict[str, Any]:
-    """Return the sensitivity over all folds that test a source of a class."""
+def _source_scores(
+    right: NDArray[np.bool_], folds: NDArray[np.int64], patients: NDArray[np.int64], images: NDArray[np.int64]
+) -> dict[str, Any]:
+    """Return the sensitivity over all folds that test a source of a class, which may each hold some of its images."""
     limits = proportion_interval(right, patients)
     assert limits is not None
-    tests = len(np.unique(folds))
-    scores = {"images": len(right) // tests, "folds": tests, "sensitivity": float(right.mean())}
+    scores = {"images": len(np.unique(images)), "folds": len(np.unique(folds)), "sensitivity": float(right.mean())}
     return {**scores, "intervals": {"sensitivity": list(limits)}}
 
 
@@ -292,14 +317,26 @@ def _notes_of(fold: Fold) -> list[str]:
     notes = []
     if fold.dropped:
         lacking = "without the sources held out, too few images of it are left to train on"
-        notes.append(f"Fold {fold.number} does without {' and '.join(fold.dropped)}: {lacking}.")
+        test = " and, data.test_per_class of them, to test" if fold.own else ""
+        notes.append(f"Fold {fold.number} does without {' and '.join(fold.dropped)}: {lacking}{test}.")
     if fold.linked:
         why = "linked to an image held out, by patient, group or duplicate"
         notes.append(f"Fold {fold.number} leaves {_images(fold.linked)} out: {why}.")
+    only = {name: next(iter(held)) for name, held in fold.trained.items() if len(held) == 1 and UNKNOWN not in held}
+    if only:
+        learned = {source: [name for name in only if only[name] == source] for source in only.values()}
+        facts = " and ".join(
+            f"every training image of {' and '.join(n)} is of {source}" for source, n in learned.items()
+        )
+        holders = Counter(source for held in fold.trained.values() for source in held)
+        one = ": class and source are one there" if all(holders[source] == 1 for source in only.values()) else ""
+        notes.append(f"In fold {fold.number} {facts}{one}, so the model may have learned the source.")
     return notes
 
 
-def _refusal(data: RadiographyDataModule, counts: dict[str, dict[str, int]], impossible: dict[int, str]) -> UserError:
+def _refusal(
+    data: RadiographyDataModule, counts: dict[str, dict[str, int]], impossible: dict[int, str], *, together: bool
+) -> UserError:
     spare = spare_sources(counts, SMALLEST)
     able = [name for name, sources in spare.items() if sources]
     lines = [f"  {name}: {_told(held)}: {_why(held)}." for name, held in counts.items()]
@@ -308,13 +345,17 @@ def _refusal(data: RadiographyDataModule, counts: dict[str, dict[str, int]], imp
     elif able:
         known = (
             f"\nWith {able[0]} alone tested, how often it is missed at an unseen hospital could be measured, but not "
-            "how often another class is taken for it: its specificity there cannot be known."
+            "how often another class is taken for it: its specificity there cannot be known. together=false measures "
+            "the former, beside images of the other classes' own sources."
         )
     else:
         known = ""
+    needed = (
+        "loso needs two classes of two sources each" if together else "loso together=false needs a class of two sources"
+    )
     table = f"in {data.metadata.file}" if data.metadata else "by a table: there is none (data.metadata)"
     return UserError(
-        f"loso needs two classes of two sources each, named {table}, with {SMALLEST} images or more; what "
+        f"{needed}, named {table}, with {SMALLEST} images or more; what "
         f"{data.root} holds does not tell how a model does at an unseen hospital:\n" + "\n".join(lines) + f"{known}\n"
         "Add images of other sources, and name these in the table's column source."
     )
@@ -338,8 +379,9 @@ def _told(held: Mapping[str, int]) -> str:
     return ", ".join(f"{source} ({_images(count)})" for source, count in held.items())
 
 
-def _listed(held_out: Mapping[str, Mapping[str, int]]) -> str:
-    return "; ".join(f"{name} of {_told(held)}" for name, held in held_out.items())
+def _listed(fold: Fold) -> str:
+    unseen = [f"{name} of {_told(held)}" for name, held in fold.held_out.items()]
+    return "; ".join([*unseen, *(f"{name} of its own sources ({_images(count)})" for name, count in fold.own.items())])
 
 
 def _images(count: int) -> str:

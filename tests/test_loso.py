@@ -150,6 +150,81 @@ def test_a_source_held_out_twice_counts_its_images_once(args, root, trained):
     assert (lima["images"], lima["folds"]) == (6, 2)
 
 
+def test_a_source_counts_its_images_in_whichever_fold_they_are(args, root, trained):
+    few = ["rome"] * 4 + ["oslo [east]"] * 4 + ["a paper"] * 2 + ["lima"] * 2
+    write_table(root, {**SOURCES, "COVID-19": few, "NORMAL": ["lima"] * 5 + ["graz"] * 4 + [""] * 3})
+    main(["loso", *args])  # lima, one of the small ones of COVID-19, is in the tests of all folds, the paper in one
+    others = read(RUNS / "loso_0" / "loso.json")["per_source"]["COVID-19"]["other sources"]
+    assert (others["images"], others["folds"]) == (4, 3)
+
+
+def test_alone_an_unseen_source_is_tested_beside_other_classes_own(args, root, trained, capsys):
+    main(["loso", *args, "together=false", "data.test_per_class=3"])
+    printed = capsys.readouterr().out
+    record = read(RUNS / "loso_0" / "loso.json")
+    assert [scores["held_out"] for scores in record["per_fold"]] == [
+        {"COVID-19": {"rome": 5}},
+        {"COVID-19": {"ghent": 4}},
+        {"NORMAL": {"lima": 6}},
+        {"NORMAL": {"oslo [east]": 5}},
+    ]
+    assert [scores["own_sources"] for scores in record["per_fold"]] == [
+        {"NORMAL": 3, "Viral Pneumonia": 3},
+        {"NORMAL": 3, "Viral Pneumonia": 3},
+        {"COVID-19": 3, "Viral Pneumonia": 3},
+        {"COVID-19": 3},
+    ]
+    assert list(record["per_fold"][0]["per_class"]) == ["COVID-19", "NORMAL", "Viral Pneumonia"]
+    assert {name: list(held) for name, held in record["per_source"].items()} == {
+        "COVID-19": ["ghent", "rome"],
+        "NORMAL": ["lima", "oslo [east]"],
+    }
+    assert record["per_source"]["NORMAL"]["lima"]["images"] == 6
+    assert record["meaning"] == loso.MEANING_ALONE
+    assert record["meaning"] in printed
+    assert "COVID-19: rome" in printed
+    assert "NORMAL: its own" in printed
+    table = {row["path"]: row["source"] for row in rows(root / "metadata.csv")}
+    split = rows(RUNS / "loso_0" / "fold_1" / "split.csv")
+    assert "rome" not in {table[row["path"]] for row in split if row["split"] != "test"}
+    assert {table[row["path"]] for row in split if (row["split"], row["label"]) == ("test", "COVID-19")} == {"rome"}
+
+
+def test_a_fold_alone_is_an_ordinary_run(args):
+    main(["loso", *args, "together=false", "data.test_per_class=3", "folds=[3]"])
+    run = RUNS / "loso_0" / "fold_3"
+    support = {name: own["support"] for name, own in read(run / "results.json")["best"]["per_class"].items()}
+    assert support["NORMAL"] == 6
+    assert support["Viral Pneumonia"] == 3
+    assert "together" not in (run / "config.yaml").read_text()
+
+
+def test_one_class_of_several_sources_is_enough_alone(args, root, trained, capsys):
+    write_table(root, {**SOURCES, "NORMAL": ["lima"] * 12})
+    main(["loso", *args, "together=false", "data.test_per_class=3"])
+    assert read(RUNS / "loso_0" / "loso.json")["folds"] == [1, 2]
+    told = "In fold 1 every training image of NORMAL is of lima and every training image of Viral Pneumonia is of "
+    assert f"{told}oslo [east]: class and source are one there, so the model" in capsys.readouterr().out
+    write_table(root, {**SOURCES, "NORMAL": ["lima"] * 12, "COVID-19": ["rome"] * 12})
+    refused = mistake(["loso", *args, "together=false"], capsys)
+    assert "loso together=false needs a class of two sources" in refused
+    assert "COVID-19: rome (12 images): its only source" in refused
+
+
+def test_a_source_that_two_classes_are_learned_from_is_not_one_with_either(args, root, trained):
+    write_table(root, {**SOURCES, "NORMAL": ["lima"] * 6 + ["oslo [east]"] * 6})
+    main(["loso", *args, "folds=[1]"])
+    told = "In fold 1 every training image of NORMAL and Viral Pneumonia is of oslo [east], so the model may have"
+    assert any(note.startswith(told) for note in read(RUNS / "loso_0" / "loso.json")["notes"])
+
+
+def test_together_or_alone_is_part_of_the_recipe(args, trained):
+    main(["loso", *args, "folds=[1]"])
+    main(["loso", *args, "data.test_per_class=3", "together=false", "folds=[1]"])
+    main(["loso", *args, "together=true"])
+    assert trained == ["loso_0/fold_1", "loso_1/fold_1", "loso_0/fold_2"]
+
+
 def test_finished_folds_are_kept_and_others_added(args, trained):
     main(["loso", *args, "folds=[2]"])
     main(["loso", *args])
@@ -195,6 +270,7 @@ def test_one_class_of_several_sources_is_refused_class_by_class(args, root, caps
     assert "COVID-19: rome (5 images), ghent (4 images), other sources (3 images): 2 can be left out" in told
     assert "NORMAL: lima (12 images): its only source" in told
     assert "specificity there cannot be known" in told
+    assert "together=false measures the former" in told
     assert not RUNS.exists()
 
 
@@ -220,6 +296,8 @@ def test_folds_that_would_each_lose_a_class_are_refused(args, root, capsys):
         (["folds=[1,1]"], "different ones"),
         (["folds=[]"], "one or more"),
         (["folds=first"], "folds=first is not accepted"),
+        (["together=sometimes"], "together=sometimes is not accepted"),
+        (["together=false", "data.test_per_class=0"], "data.test_per_class images of their own"),
         (["ckpt_path=last"], "ckpt_path"),
         (["trainer.fast_dev_run=true"], "trainer.fast_dev_run"),
         (["data.split_file=split.csv"], "leave data.split_file out"),
@@ -237,6 +315,7 @@ def test_what_cannot_be_left_out_is_refused_and_leaves_nothing(wrong, expected, 
 
 def test_folds_belong_to_loso(args, capsys):
     assert "Unknown key 'folds'" in mistake(["run", "folds=[1]", *args], capsys)
+    assert "Unknown key 'together'" in mistake(["repeat", "together=false", *args], capsys)
 
 
 def test_its_help_names_the_folds(capsys):
@@ -246,3 +325,4 @@ def test_its_help_names_the_folds(capsys):
     text = capsys.readouterr().out
     assert "python train.py loso [folds=...]" in text
     assert "--folds" in text
+    assert "--together" in text

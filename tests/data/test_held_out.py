@@ -23,7 +23,8 @@ def drawn(held, links=(), **options):
     groups = list(range(len(paths)))
     for one, other in links:
         groups[paths.index(one)] = paths.index(other)
-    options = {"seed": 28, "val_fraction": 0.2, "smallest": SMALLEST, **options}
+    defaults = {"together": True, "seed": 28, "val_fraction": 0.2, "test_per_class": 3, "smallest": SMALLEST}
+    options = {**defaults, **options}
     folds, impossible = draw_folds(paths, labels, groups, sources, CLASSES, **options)
     return paths, folds, impossible
 
@@ -140,6 +141,85 @@ def test_a_fold_that_loses_a_class_it_should_test_is_impossible_and_says_why():
     _, folds, impossible = drawn({"COVID": {"a": 9, "b": 8}, "Normal": {"b": 7, "a": 6}})
     assert not folds  # a of COVID and b of Normal together are all there is
     assert "without a and b too few images of COVID, Normal, Viral" in impossible[1]
+
+
+def test_alone_each_source_that_a_class_can_spare_is_a_fold_and_other_classes_are_tested_on_their_own():
+    paths, folds, impossible = drawn(RELEASE, together=False)
+    assert [(fold.number, fold.held_out, fold.own) for fold in folds] == [
+        (1, {"COVID": {"bimcv": 20}}, {"Normal": 3, "Viral": 3}),
+        (2, {"COVID": {"cxnet": 10}}, {"Normal": 3, "Viral": 3}),
+        (3, {"COVID": {"cohen": 5}}, {"Normal": 3, "Viral": 3}),
+        (4, {"Normal": {"rsna": 30}}, {"COVID": 3, "Viral": 3}),
+        (5, {"Normal": {"kaggle": 12}}, {"COVID": 3}),
+    ]
+    assert folds[4].dropped == ["Viral"]
+    assert not impossible
+    assert folds == drawn(RELEASE, together=False)[1]
+    for fold in folds:
+        used = [number for _, numbers in fold.split.items() for number in numbers]
+        assert len(used) == len(set(used))
+        assert fold.split.test == sorted(fold.split.test)
+        assert {paths[n].split("/")[0] for n in fold.split.val} == set(fold.classes)
+        seen = {source for _, source in named(paths, [*fold.split.train, *fold.split.val])}
+        assert not seen & {source for own in fold.held_out.values() for source in own}
+        tested = named(paths, fold.split.test)
+        assert {pair for pair in tested if pair[0] in fold.held_out} == {
+            (name, source) for name, own in fold.held_out.items() for source in own
+        }
+    assert sum(len(numbers) for _, numbers in folds[0].split.items()) == len(paths)
+
+
+def test_together_no_class_is_tested_on_its_own_sources():
+    _, folds, _ = drawn(RELEASE)
+    assert not any(fold.own for fold in folds)
+
+
+def test_a_hospital_of_two_classes_is_one_fold_alone():
+    held = {"COVID": {"a": 9, "b": 8}, "Normal": {"b": 9, "c": 8}, "Viral": {"x": 12}}
+    _, folds, _ = drawn(held, together=False)
+    assert [fold.held_out for fold in folds] == [
+        {"COVID": {"a": 9}},
+        {"COVID": {"b": 8}, "Normal": {"b": 9}},
+        {"Normal": {"c": 8}},
+    ]
+    assert [list(fold.own) for fold in folds] == [["Normal", "Viral"], ["Viral"], ["COVID", "Viral"]]
+
+
+def test_a_few_images_of_the_hospital_do_not_test_another_class():
+    held = {"COVID": {"a": 9, "b": 8}, "Normal": {"c": 9, "d": 8, "a": 2}}
+    paths, folds, _ = drawn(held, together=False)
+    assert (folds[0].held_out, folds[0].own) == ({"COVID": {"a": 9}}, {"Normal": 3})
+    assert ("Normal", "a") not in named(paths, [n for _, numbers in folds[0].split.items() for n in numbers])
+
+
+def test_what_is_linked_is_tested_whole_and_never_with_a_class_that_is_tested_unseen():
+    links = [(f"Viral/kaggle{n}.png", "Viral/kaggle0.png") for n in range(1, 6)]
+    mixed = [(f"Normal/rsna{n}.png", f"COVID/cxnet{n}.png") for n in range(8)]
+    paths, folds, _ = drawn(RELEASE, [*links, *mixed], together=False)
+    test = {paths[n] for n in folds[0].split.test}
+    assert not test & {path for pair in mixed for path in pair}
+    sides = {name for name, numbers in folds[0].split.items() for n in numbers if paths[n] in dict(links)}
+    assert len(sides) == 1
+
+
+def test_alone_a_class_that_keeps_too_few_to_test_is_dropped_and_one_class_is_no_test():
+    held = {"COVID": {"a": 9, "b": 8}, "Normal": {"a": 9, "x": 3}, "Viral": {"c": 12}}
+    _, folds, _ = drawn(held, together=False)
+    assert [fold.dropped for fold in folds] == [["Normal"], []]
+    held = {"COVID": {"a": 9, "b": 8}, "Normal": {"a": 9}}
+    _, folds, impossible = drawn(held, together=False)
+    assert [fold.number for fold in folds] == [2]
+    assert "without a too few images of Normal, Viral are left to train on and to test, so fewer" in impossible[1]
+
+
+def test_a_fold_counts_the_sources_that_a_class_is_learned_from():
+    paths, folds, _ = drawn({"COVID": {"a": 9, "b": 8}, "Normal": {"d": 9, "e": 8, "f": 3}})
+    for fold in folds:
+        assert {(name, source) for name, own in fold.trained.items() for source in own} == named(
+            paths, fold.split.train
+        )
+        assert sum(sum(own.values()) for own in fold.trained.values()) == len(fold.split.train)
+    assert set(folds[1].trained["Normal"]) == {"d", "f"}  # not merged
 
 
 def test_one_image_is_too_few_to_train_and_validate():

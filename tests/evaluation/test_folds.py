@@ -51,6 +51,17 @@ def test_the_same_images_in_two_folds_are_no_more_evidence_but_others_are():
     assert np.ptp(other[1]) == pytest.approx(once / np.sqrt(2), rel=0.1)
 
 
+def test_own_images_that_two_folds_share_in_part_weigh_as_often_as_they_are_told():
+    # Each fold has 100 images of an unseen source of class 0, and 100 of class 1 of which the other has half.
+    right, folds, labels, sources = cases(*[[(0, fold, 80, 20), (1, 2, 40, 10), (1, 3, 40, 10)] for fold in (0, 1)])
+    patients = np.arange(400)
+    patients[350:] = patients[150:200]  # source 3 of the second fold is that of the first
+    mean, (low, high) = mean_balanced_accuracy(right, folds, labels, sources, patients)
+    shares = np.bincount(patients, np.full(400, 1 / 400))  # of each patient in the mean
+    assert mean == pytest.approx(0.8)
+    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(0.8 * 0.2 * (shares**2).sum()), rel=0.1)
+
+
 def test_faultless_folds_are_not_certain():
     right, folds, labels, sources = cases([(0, 0, 40, 0), (1, 1, 40, 0)], [(0, 2, 40, 0), (1, 1, 40, 0)])
     mean, (low, high) = mean_balanced_accuracy(right, folds, labels, sources, np.arange(160))
