@@ -77,6 +77,7 @@ def main() -> None:
         contenders = {
             "covidnet, cold": ours,
             "covidnet": ours,
+            "covidnet, recipe=robust": [*ours, "recipe=robust"],
             "bare loop, our network": [*bare, "--network", "ours"],
             "bare loop, plain modules": [*bare, "--network", "plain"],
             "plain Lightning": [*module, "bench.plain_lightning", *common, *workers],

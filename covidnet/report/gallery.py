@@ -84,15 +84,18 @@ def make_gallery(run: Run, predictions: Predictions, data: RadiographyDataModule
     needed = sorted({*sample, *errors, *(number for numbers in typical for number in numbers)})
     files = {number: image_file(data, predictions.paths[number]) for number in needed}
     model = run.load_model()
+    averages = model.average_mirrored
     heats: dict[int, Heat] = {}
     changed = 0
     layer = last_feature_map(model, _load([files[needed[0]]], data.image_size, data.interpolation))
     for start in range(0, len(needed), BATCH):
         numbers = needed[start : start + BATCH]
         images = _load([files[number] for number in numbers], data.image_size, data.interpolation)
+        model.average_mirrored = averages
         with torch.no_grad():
             targets = model(images).argmax(dim=1)
         changed += int((targets.numpy() != predictions.predicted[numbers]).sum())
+        model.average_mirrored = False  # a map is of the image itself, not of its mirror image
         heats.update(zip(numbers, grad_cam(model, layer.layer, images, targets), strict=True))
     regions = {number: lungs(files[number], data.image_size) for number in needed}
     shares = {number: heat_share(heats[number], regions[number][0]) for number in needed}
