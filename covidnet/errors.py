@@ -16,3 +16,13 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the candidate nearest to ``word``, or nothing."""
     near = difflib.get_close_matches(word, list(candidates), n=1)
     return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def require(holds: bool, key: str, value: object, expected: str) -> None:
+    """Refuse the value of a key that does not hold what is expected.
+
+    Raises:
+        UserError: Naming the key, its value and what was expected.
+    """
+    if not holds:
+        raise UserError(f"{key}={value} must be {expected}.")

@@ -24,6 +24,7 @@ from covidnet.data.metadata import find_metadata, linked_groups, read_metadata
 from covidnet.data.module import RadiographyDataModule
 from covidnet.data.outside import LISTED, SKIP, OutsideFolder, Pixels, find_seen, list_outside, open_pixels
 from covidnet.data.parallel import progress_bar
+from covidnet.data.sources import UNKNOWN
 from covidnet.errors import UserError
 from covidnet.evaluation.comparison import score_drops
 from covidnet.evaluation.scores import calibrated_scores, score_outputs, threshold_scores
@@ -34,7 +35,6 @@ from covidnet.runs import CHECKPOINT, EXTERNAL, EXTERNAL_PREDICTIONS, finished_r
 
 NOTICE = "Research software, not a medical device."
 BATCH = 128  # images the model sees at once; the scores do not depend on it
-UNKNOWN = "unknown"  # the source of images that no table or folder gives one
 MODELS = {"best": "best", "last": "final"}  # a checkpoint's name -> its key in results.json
 
 

@@ -28,7 +28,7 @@ from covidnet.data.parallel import progress_bar
 from covidnet.data.restyle import STYLES, Style
 from covidnet.data.sources import UNKNOWN, balanced_weights, sources_of
 from covidnet.data.split import TEST_PREFIX, Split, read_split, seeded_split, write_split
-from covidnet.errors import UserError
+from covidnet.errors import UserError, require
 from covidnet.types import Batch, TrainingBatch
 
 EVALUATION_BATCH = 128  # on a GPU, which smaller batches leave idle; the scores do not depend on it
@@ -96,11 +96,11 @@ class RadiographyDataModule(LightningDataModule):
         on_error: Literal["raise", "skip"] = "raise",
     ) -> None:
         super().__init__()
-        _require(0 < val_fraction < 1, "data.val_fraction", val_fraction, "a share between 0 and 1")
-        _require(image_size > 0, "data.image_size", image_size, "1 pixel or more")
-        _require(batch_size > 0, "data.batch_size", batch_size, "1 image or more")
-        _require(test_per_class >= 0, "data.test_per_class", test_per_class, "0 or more images")
-        _require(num_workers is None or num_workers >= 0, "data.num_workers", num_workers, "0 or more processes")
+        require(0 < val_fraction < 1, "data.val_fraction", val_fraction, "a share between 0 and 1")
+        require(image_size > 0, "data.image_size", image_size, "1 pixel or more")
+        require(batch_size > 0, "data.batch_size", batch_size, "1 image or more")
+        require(test_per_class >= 0, "data.test_per_class", test_per_class, "0 or more images")
+        require(num_workers is None or num_workers >= 0, "data.num_workers", num_workers, "0 or more processes")
         self.root = _path(root) or self.default_root
         self.image_size = image_size
         self.batch_size = batch_size
@@ -442,11 +442,6 @@ def _already_a_batch(batch: Any) -> Any:
 
 def _path(text: str | None) -> Path | None:
     return Path(text).expanduser() if text else None
-
-
-def _require(holds: bool, key: str, value: object, expected: str) -> None:
-    if not holds:
-        raise UserError(f"{key}={value} must be {expected}.")
 
 
 def _some(names: Sequence[str]) -> str:

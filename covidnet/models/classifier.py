@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
-from covidnet.errors import UserError
+from covidnet.errors import UserError, require
 from covidnet.models.capture import CapturedModule
 from covidnet.models.equalize import Equalize
 from covidnet.models.schedule import Schedule, scheduler
@@ -59,10 +59,10 @@ class Classifier(CapturedModule):
         capture: bool | Literal["auto"] = "auto",
     ) -> None:
         super().__init__(capture)
-        _require(learning_rate > 0, "learning_rate", learning_rate, "above 0")
-        _require(weight_decay >= 0, "weight_decay", weight_decay, "0 or more")
-        _require(warmup_epochs >= 0, "warmup_epochs", warmup_epochs, "0 or more")
-        _require(0 <= label_smoothing < 1, "label_smoothing", label_smoothing, "in [0, 1)")
+        require(learning_rate > 0, "model.learning_rate", learning_rate, "above 0")
+        require(weight_decay >= 0, "model.weight_decay", weight_decay, "0 or more")
+        require(warmup_epochs >= 0, "model.warmup_epochs", warmup_epochs, "0 or more")
+        require(0 <= label_smoothing < 1, "model.label_smoothing", label_smoothing, "in [0, 1)")
         self.first: nn.Module = Equalize() if equalize else nn.Identity()
         self.network = network.to(memory_format=torch.channels_last)  # faster on CPU and GPU
         self.learning_rate = learning_rate
@@ -252,11 +252,6 @@ def glorot(module: nn.Module) -> None:
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-
-
-def _require(holds: bool, key: str, value: float, expected: str) -> None:
-    if not holds:
-        raise UserError(f"model.{key}={value} must be {expected}.")
 
 
 def _gather(parts: list[Batch]) -> tuple[np.ndarray, np.ndarray]:

@@ -10,11 +10,10 @@ from PIL import Image, UnidentifiedImageError
 
 from covidnet.data.metadata import linked_groups
 from covidnet.data.module import RadiographyDataModule
+from covidnet.data.sources import UNKNOWN, sources_of
 from covidnet.data.split import SPLITS
 from covidnet.errors import UserError
 from covidnet.report.gallery import image_file
-
-UNKNOWN = "unknown"
 
 Table = dict[str, dict[str, int]]  # row -> column -> images
 
@@ -74,7 +73,8 @@ def make_data_card(
 
 def _by_source(split: Sequence[Mapping[str, str]], classes: Sequence[str], rows: Mapping[str, Any]) -> Table | None:
     """Count the images of each class by source, or nothing where no source is known."""
-    found = Counter((row["label"], rows.get(row["path"], {}).get("source") or UNKNOWN) for row in split)
+    labels, named = [row["label"] for row in split], sources_of([row["path"] for row in split], rows)
+    found = Counter(zip(labels, named, strict=True))
     sources = sorted({source for _, source in found})
     if sources == [UNKNOWN]:
         return None
