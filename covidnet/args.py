@@ -16,8 +16,8 @@ COMMANDS = {
     "fit": "train only",
     "validate": "measure a checkpoint on the validation split (needs ckpt_path)",
     "test": "measure a checkpoint on the test split (needs ckpt_path)",
-    "predict": "write predictions.csv of a checkpoint for the test split (needs ckpt_path)",
 }
+PREDICT = "predict"  # the one command of `covidnet` that train.py takes too
 TRAINING = ("run", "fit")  # the commands that need no checkpoint
 GROUPS = {
     "model": "convnet",
@@ -36,7 +36,6 @@ TOP_KEYS = (
     "report",
     "shortcuts",
     "verbose",
-    "return_predictions",
 )
 SECTIONS = ("trainer", "model", "data", "early_stopping", "checkpoint")
 ENVIRONMENT_PREFIX = "COVIDNET_"
@@ -127,6 +126,11 @@ def expand(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> Com
 def expand_or_exit() -> CommandLine:
     """Expand this process's own command line; print help or a mistake and exit where that is all there is to do."""
     argv = sys.argv[1:]
+    if PREDICT in argv and not set(argv).intersection(COMMANDS):
+        from covidnet.tools import main  # which stands above this module
+
+        argv.remove(PREDICT)
+        sys.exit(main([PREDICT, *argv]))
     if not set(argv).intersection(COMMANDS) and {"-h", "--help"}.intersection(argv):
         print(help_text())
         sys.exit(0)
@@ -140,6 +144,11 @@ def exit_with(error: object) -> NoReturn:
     """Print ``error`` on stderr and exit with code 2, the code of a user's mistake."""
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
+
+
+def program() -> str:
+    """Return how this program was called: by its script or as the installed command."""
+    return "covidnet" if Path(sys.argv[0]).stem == "covidnet" else "python train.py"
 
 
 def group_names() -> list[str]:
@@ -164,10 +173,11 @@ def help_text() -> str:
     return f"""\
 Train and test a chest X-ray classifier from a folder of images by class.
 
-usage: python train.py [command] [group=name ...] [key=value ...] [--lightning-options]
+usage: {program()} [command] [group=name ...] [key=value ...] [--lightning-options]
 
 commands:
 {commands}
+  {PREDICT:<10} what a trained model says of images: predict CKPT [PATH ...], the same as covidnet {PREDICT}
 
 groups (each name is a file configs/<group>/<name>.yaml):
 {groups}

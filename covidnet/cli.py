@@ -18,7 +18,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
-from covidnet.args import TRAINING, CommandLine, exit_with, expand
+from covidnet.args import TRAINING, CommandLine, exit_with, expand, program
 from covidnet.checkpoints import find_checkpoint, read_recipe, recipe_layer, refuse_changes, run_directory
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
@@ -46,7 +46,7 @@ class CommandLineInterface(LightningCLI):
         self.name = command_line.groups["model"]  # of the run's folder
         command_parser = {
             "default_config_files": [str(path) for path in command_line.layers],
-            "usage": f"python train.py {command_line.command} [group=name ...] [key=value ...]",
+            "usage": f"{program()} {command_line.command} [group=name ...] [key=value ...]",
         }
         try:
             super().__init__(
@@ -160,10 +160,6 @@ class CommandLineInterface(LightningCLI):
         """Write and print what the test found."""
         checkpoint = Path(self.config_init[self.command_line.command].ckpt_path)
         self.trainer.report_test(self.model, self.datamodule, checkpoint)
-
-    def after_predict(self) -> None:
-        """Write the predictions."""
-        self.trainer.report_predictions(self.model, self.datamodule)
 
     def _logger(self, root: Path) -> AppendingCSVLogger:
         if self.resumed:

@@ -101,8 +101,8 @@ def compare_runs(first: Path, second: Path, over: Sequence[str] | None = None) -
             read[part] = [[read_predictions(file) for one in side if (file := _file(one, part))] for side in sides]
         elif part == "inside":
             raise UserError(
-                f"{lacking[0]} holds no {PREDICTIONS}. Write one and compare the folder that it names:\n"
-                f"python train.py predict ckpt_path={lacking[0] / CHECKPOINT}"
+                f"{lacking[0]} holds no {PREDICTIONS}. Write it:\n"
+                f"covidnet predict {lacking[0]} --out {lacking[0] / PREDICTIONS}"
             )
         else:
             command = "evaluate RUN ROOT" if part == "outside" else "shortcuts RUN"

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
@@ -25,13 +24,14 @@ from covidnet.data.module import RadiographyDataModule
 from covidnet.data.outside import LISTED, SKIP, OutsideFolder, Pixels, find_seen, list_outside, open_pixels
 from covidnet.data.parallel import progress_bar
 from covidnet.data.sources import UNKNOWN
+from covidnet.device import find_device
 from covidnet.errors import UserError
 from covidnet.evaluation.comparison import score_drops
 from covidnet.evaluation.scores import calibrated_scores, score_outputs, threshold_scores
 from covidnet.external_table import print_report, sentence
 from covidnet.models.classifier import Classifier
 from covidnet.results import RESULTS, SPLIT, write_predictions, write_results
-from covidnet.runs import CHECKPOINT, EXTERNAL, EXTERNAL_PREDICTIONS, finished_runs
+from covidnet.runs import EXTERNAL, EXTERNAL_PREDICTIONS, data_module, find_best, finished_runs
 
 NOTICE = "Research software, not a medical device."
 BATCH = 128  # images the model sees at once; the scores do not depend on it
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> None:
     """
     given = args.checkpoint.expanduser()
     runs = finished_runs(given) if given.is_dir() else [given]
-    checkpoints = [_find_checkpoint(one) for one in runs]
+    checkpoints = [find_best(one) for one in runs]
     options = Options(
         names=dict(_name_and_class(text) for text in args.map),
         metadata=args.metadata,
@@ -141,9 +141,9 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
         UserError: Where the checkpoint cannot be used, or the folder not be read as the model's classes.
     """
     recipe = read_recipe(checkpoint)
-    data = _data_of(recipe)
+    data = data_module(recipe)
     classes: list[str] = list(recipe["classes"])
-    device = _device(options.device)
+    device = find_device(options.device)
     folder = list_outside(root, classes, options.names)
     _tell_left_out(f"{len(folder.ignored)} files or folders below {root}", folder.ignored)
     rows = _read_rows(folder, options.metadata)
@@ -341,38 +341,11 @@ def _open(data: RadiographyDataModule, root: Path, paths: Sequence[str], options
     )
 
 
-def _data_of(recipe: Mapping[str, Any]) -> RadiographyDataModule:
-    """Return the data module that a recipe names, which has not looked at its images yet."""
-    kind: type[RadiographyDataModule] = resolve_name(recipe["data"]["class_path"])
-    return kind(**{**recipe["data"]["init_args"], "classes": recipe["classes"]})
-
-
-def _find_checkpoint(given: Path) -> Path:
-    checkpoint = given / CHECKPOINT if given.is_dir() else given
-    if not checkpoint.is_file():
-        raise UserError(
-            f"{checkpoint} does not exist; CKPT must be a checkpoint, or the directory of a run with {CHECKPOINT} or "
-            "of a repeat."
-        )
-    return checkpoint
-
-
 def _name_and_class(text: str) -> tuple[str, str]:
     name, equals, value = text.rpartition("=")
     if not (equals and name.strip() and value.strip()):
         raise UserError(f"--map {text} must be NAME=CLASS, or NAME={SKIP}: a folder's name and what it means.")
     return name.strip(), value.strip()
-
-
-def _device(given: str | None) -> torch.device:
-    name = given or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    # An unknown name is a RuntimeError, a GPU without its driver an AssertionError.
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {name} cannot be used here: {str(error).splitlines()[0]}") from error
-    return device
 
 
 def _tell_left_out(what: str, reasons: Sequence[tuple[str, str]]) -> None:

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -106,6 +106,27 @@ def finished_runs(folder: Path) -> list[Path]:
     return sorted(seeds, key=lambda seed: (len(seed.name), seed.name)) or [folder]
 
 
+def find_best(given: Path) -> Path:
+    """Return the checkpoint that a user means: a file, or the best one of a run's directory.
+
+    Raises:
+        UserError: Where there is none.
+    """
+    checkpoint = given / CHECKPOINT if given.is_dir() else given
+    if not checkpoint.is_file():
+        raise UserError(
+            f"{checkpoint} does not exist; CKPT must be a checkpoint, or the directory of a run with {CHECKPOINT}."
+        )
+    return checkpoint
+
+
+def data_module(recipe: Mapping[str, Any], run: Path | None = None) -> RadiographyDataModule:
+    """Return the data module that a recipe names, with the split of ``run``; it has not looked at its images yet."""
+    split = {"split_file": str(run / SPLIT)} if run and (run / SPLIT).is_file() else {}
+    kind: type[RadiographyDataModule] = resolve_name(recipe["data"]["class_path"])
+    return kind(**{**recipe["data"]["init_args"], "classes": recipe["classes"], **split})
+
+
 def newest_run(folder: Path) -> Path | None:
     """Return the last finished run of those below ``folder/<model>/``, as the lungs test lays them."""
     runs = sorted(folder.glob(f"*/*/{RESULTS}"))
@@ -181,11 +202,7 @@ class Run:
     def open_data(self) -> RadiographyDataModule:
         """Return the data module of the run with its own split; nothing is read yet."""
         assert self.recipe is not None
-        data = self.recipe["data"]
-        split = {"split_file": str(self.folder / SPLIT)} if (self.folder / SPLIT).is_file() else {}
-        arguments = {**data["init_args"], "classes": self.recipe["classes"], **split}
-        module: RadiographyDataModule = resolve_name(data["class_path"])(**arguments)
-        return module
+        return data_module(self.recipe, self.folder)
 
     def hashes(self) -> dict[str, str]:
         """Return the SHA-256 of the files that a repetition must agree with."""

@@ -2,31 +2,47 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from covidnet.args import exit_with
+from covidnet.args import COMMANDS, exit_with, expand
 from covidnet.errors import UserError
 
-Command: TypeAlias = Callable[[argparse.Namespace], None]
+Command: TypeAlias = Callable[[argparse.Namespace], int | None]  # its exit code, 0 where it says nothing
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code.
 
     0 where the command did its work, whatever it found: a verdict is a finding, not an error. 2 for a user's mistake,
-    after one message on stderr; 130 for Ctrl-C.
+    after one message on stderr; 3 where files could not be read and the others were; 130 for Ctrl-C.
     """
-    options = build_parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in COMMANDS:
+        return _train(words)
+    options = build_parser().parse_args(words)
     try:
-        options.command(options)
+        code: int | None = options.command(options)
     except UserError as error:
         exit_with(error)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
+    return code or 0
+
+
+def _train(words: Sequence[str]) -> int:
+    """Run one of train.py's commands, as an installed covidnet has no train.py."""
+    try:
+        command_line = expand(words, os.environ)
+    except UserError as error:
+        exit_with(error)
+    from covidnet.cli import run_command_line
+
+    run_command_line(command_line)
     return 0
 
 
@@ -34,12 +50,14 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; a command's function is its ``command``."""
     parser = argparse.ArgumentParser(
         prog="covidnet",
-        description="Tools around train.py: what to know before and after training a chest X-ray classifier.",
+        description="Train a chest X-ray classifier, know what its numbers are worth, and use it.",
         epilog="covidnet COMMAND --help tells what a command takes. Research software, not a medical device.",
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_audit, _shortcuts, _evaluate, _compare, _report):
+    for name, text in COMMANDS.items():
+        commands.add_parser(name, help=text, add_help=False)  # `main` hands their words on
+    for add in (_audit, _shortcuts, _evaluate, _compare, _report, _predict):
         add(commands)
     return parser
 
@@ -127,6 +145,33 @@ def _run_report(options: argparse.Namespace) -> None:
     from covidnet.report.page import write_report
 
     print(write_report(options.run))
+
+
+def _predict(commands: Any) -> None:
+    """What a trained model says of images: files, folders and patterns -> one line an image."""
+    parser = _command(commands, "predict", _predict.__doc__, _run_predict)
+    text = "a checkpoint, or the directory of a run (its best.ckpt); also written ckpt_path=CKPT"
+    parser.add_argument("checkpoint", type=_checkpoint, metavar="CKPT", help=text)
+    text = "images, folders of images, patterns such as 'x/**/*.png'; the test images of the run, if left out"
+    parser.add_argument("paths", nargs="*", metavar="PATH", help=text)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write there (.csv, .jsonl, .txt), not on the screen")
+    text = "if left out: by the ending of --out, else a table on a terminal, and CSV elsewhere"
+    parser.add_argument("--format", choices=("csv", "jsonl", "table"), help=text)
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ...; a GPU where there is one, if left out")
+    text = "in which the model computes; a GPU trains in bfloat16 (default: float32)"
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help=text)
+    text = "images that the model sees at once; as in training, if left out"
+    parser.add_argument("--batch-size", type=int, metavar="N", help=text)
+
+
+def _run_predict(options: argparse.Namespace) -> int:
+    from covidnet.serving.predict import run
+
+    return run(options)
+
+
+def _checkpoint(text: str) -> Path:
+    return Path(text.removeprefix("ckpt_path="))
 
 
 def _audit(commands: Any) -> None:

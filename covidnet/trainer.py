@@ -87,13 +87,6 @@ class Trainer(pl.Trainer):
         self._leave(model, datamodule, results, models, run_directory(checkpoint) or self.run_directory)
         return results
 
-    def report_predictions(self, model: Classifier, datamodule: RadiographyDataModule) -> None:
-        """Write ``predictions.csv`` of the prediction that has just run."""
-        folder = self.run_directory
-        if self.is_global_zero:
-            self._write_predictions(model, datamodule, folder)
-            print(f"{datamodule.notice}{folder / PREDICTIONS}")
-
     @property
     def run_directory(self) -> Path:
         """The directory of this run, the same on every process; to be asked for by all of them."""

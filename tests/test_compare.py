@@ -202,7 +202,7 @@ def test_runs_that_do_not_fit_are_refused(other, says):
 def test_a_run_without_predictions_is_told_which_command_writes_them():
     first = write_run("first", images(4))
     Path("second").mkdir()
-    with pytest.raises(UserError, match=r"python train.py predict ckpt_path=second/checkpoints/best.ckpt"):
+    with pytest.raises(UserError, match=r"covidnet predict second --out second/predictions.csv"):
         compare_runs(first, Path("second"))
     with pytest.raises(UserError, match="nowhere is no folder"):
         compare_runs(first, Path("nowhere"))
@@ -220,7 +220,7 @@ def test_a_file_that_holds_no_predictions_is_refused(text):
 def test_the_command_prints_and_writes_what_it_found_of_real_runs(xray_root, capsys):
     args = [f"data.root={xray_root}", "data.test_per_class=3", "data.image_size=12", "trainer.max_epochs=1", *QUICK]
     main([*args, "data.metadata=none"])
-    main(["predict", "ckpt_path=last", *QUICK])  # the run directory of a prediction serves too
+    main([*args])
     capsys.readouterr()
     assert tools(["compare", "runs/convnet/version_0", "runs/convnet/version_1", "--json", "found.json"]) == 0
     found = json.loads(Path("found.json").read_text())
