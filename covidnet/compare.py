@@ -20,7 +20,6 @@ from covidnet.evaluation.comparison import compare_outputs, compare_recalls, com
 from covidnet.evaluation.shortcuts import compare_survival
 from covidnet.results import PREDICTIONS, write_results
 from covidnet.runs import (
-    CHECKPOINT,
     COMPARISON,
     CONFIG,
     EXTERNAL,

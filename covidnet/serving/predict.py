@@ -126,7 +126,7 @@ def files_in(predictor: Predictor, given: Sequence[str]) -> Work:
         elif path.exists():
             paths[path] = None
         else:
-            matched = sorted(glob.glob(str(path), recursive=True))
+            matched = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  # Path.glob takes no absolute pattern
             if not matched:
                 raise UserError(f"{text} does not exist, and as a pattern it matches nothing.")
             paths |= dict.fromkeys(Path(match) for match in matched if not Path(match).is_dir())
