@@ -17,7 +17,7 @@ from covidnet.data.image import UnreadableImageError
 Samples = NDArray[np.unsignedinteger[Any]]  # uint8 or uint16
 
 NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
-DEFLATED, BIG_ENDIAN = NATIVE[2:]
+IMPLICIT, _, DEFLATED, BIG_ENDIAN = NATIVE
 RLE = "1.2.840.10008.1.2.5"
 JPEG = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70))  # baseline, 12 bits, lossless
 JPEG_LS = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (80, 81))
@@ -27,6 +27,7 @@ READABLE = (*NATIVE, RLE, *JPEG, *JPEG_LS, *JPEG_2000)
 _SEGMENTS = 1000  # of a JPEG before its picture; real ones have about ten
 _END = b"\xff\xd9"  # of a JPEG, JPEG-LS or JPEG 2000 picture; their compressed data never hold these two bytes
 _RLE_HEADER = 64
+_BOXES = 1 << 16  # bytes in front of a JPEG 2000 picture
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ def _jpeg_size(data: bytes) -> _Coded | None:
 
 def _jpeg_2000_size(data: bytes) -> _Coded | None:
     """Read the size marker of a JPEG 2000 picture, with or without boxes around it; None where there is none."""
-    at = data[:1024].find(b"\xff\x4f\xff\x51")
+    at = data[:_BOXES].find(b"\xff\x4f\xff\x51")
     if at == -1 or len(data) < at + 44:
         return None
     right, bottom, left, top = (int.from_bytes(data[at + 8 + 4 * i : at + 12 + 4 * i]) for i in range(4))
