@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_audit, _shortcuts, _evaluate, _compare, _report):
+    for add in (_download, _audit, _shortcuts, _evaluate, _compare, _report, _card, _publish):
         add(commands)
     return parser
 
@@ -129,6 +129,34 @@ def _run_report(options: argparse.Namespace) -> None:
     print(write_report(options.run))
 
 
+def _card(commands: Any) -> None:
+    """The model card of a run, as hubs read it: model_card.md."""
+    parser = _command(commands, "card", _card.__doc__, _run_card)
+    _add_run(parser)
+
+
+def _run_card(options: argparse.Namespace) -> None:
+    from covidnet.report.card import write_card
+
+    print(write_card(options.run))
+
+
+def _publish(commands: Any) -> None:
+    """Send a run's model card, checkpoint and export to a hub repository, after showing what would be sent."""
+    parser = _command(commands, "publish", _publish.__doc__, _run_publish)
+    _add_run(parser)
+    parser.add_argument("--to", required=True, metavar="USER/NAME", help="repository on the Hugging Face hub")
+    parser.add_argument("--private", action="store_true", help="make the repository private, if it is new")
+    parser.add_argument("--license", metavar="ID", help="licence of the weights, as the hub writes it: mit, cc-by-4.0")
+    parser.add_argument("--yes", action="store_true", help="send without asking")
+
+
+def _run_publish(options: argparse.Namespace) -> None:
+    from covidnet.publishing import publish
+
+    publish(options.run, options.to, private=options.private, license=options.license, yes=options.yes)
+
+
 def _audit(commands: Any) -> None:
     """What is in a folder of radiographs, before any training."""
     parser = _command(commands, "audit", _audit.__doc__, _run_audit)
@@ -158,6 +186,37 @@ def _run_audit(options: argparse.Namespace) -> None:
         table, told = write_table(audited, options.root, options.out, force=options.force)
     print_audit(audited.report, told)
     _write_json(options.json, {**audited.report, "table": str(table) if table else None})
+
+
+def _download(commands: Any) -> None:
+    """The COVID-19 Radiography Database: download, unpack, audit."""
+    parser = _command(commands, "download", _download.__doc__, _run_download)
+    parser.add_argument("--version", type=int, metavar="N", help="of the data set on Kaggle; the newest if left out")
+    parser.add_argument(
+        "--to",
+        type=Path,
+        metavar="FOLDER",
+        help="folder to make, which training then reads (data.root); its default, if left out",
+    )
+    parser.add_argument(
+        "--archive", type=Path, metavar="FILE", help="unpack this file, which was downloaded by hand, and keep it"
+    )
+
+
+def _run_download(options: argparse.Namespace) -> None:
+    from covidnet.audit import audit, print_audit, write_table
+    from covidnet.data.download import download
+    from covidnet.data.module import RadiographyDataModule
+
+    if options.version is not None and (options.archive or options.version < 1):
+        raise UserError("--version must be 1 or more, and goes with a download, not with --archive.")
+    target = options.to or RadiographyDataModule.default_root
+    root = download(target, options.version, options.archive)
+    audited = audit(root)
+    _, told = write_table(audited, root, None, force=False)
+    print_audit(audited.report, told)
+    print(f"Here is {audited.report['release'] or 'a release that is not known'}: {root}")
+    print("Train: python train.py" + ("" if root == RadiographyDataModule.default_root else f' data.root="{root}"'))
 
 
 def _command(commands: Any, name: str, text: str | None, run: Command) -> argparse.ArgumentParser:
