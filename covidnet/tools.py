@@ -52,6 +52,7 @@ def _shortcuts(commands: Any) -> None:
 
 
 def _run_shortcuts(options: argparse.Namespace) -> None:
+    from covidnet.report.card import write_card
     from covidnet.runs import SHORTCUTS, finished_runs
     from covidnet.shortcuts import test_lungs
 
@@ -63,6 +64,7 @@ def _run_shortcuts(options: argparse.Namespace) -> None:
         )
     for run in runs:
         _write_json(options.json, test_lungs(run))
+        print(write_card(run))
 
 
 def _evaluate(commands: Any) -> None:
@@ -95,8 +97,10 @@ def _evaluate(commands: Any) -> None:
 
 def _run_evaluate(options: argparse.Namespace) -> None:
     from covidnet.external import run
+    from covidnet.report.card import write_card
 
-    run(options)
+    for folder in run(options):
+        print(write_card(folder))
 
 
 def _compare(commands: Any) -> None:
@@ -124,9 +128,11 @@ def _report(commands: Any) -> None:
 
 
 def _run_report(options: argparse.Namespace) -> None:
+    from covidnet.report.card import write_card
     from covidnet.report.page import write_report
 
     print(write_report(options.run))
+    print(write_card(options.run))
 
 
 def _card(commands: Any) -> None:
@@ -148,13 +154,21 @@ def _publish(commands: Any) -> None:
     parser.add_argument("--to", required=True, metavar="USER/NAME", help="repository on the Hugging Face hub")
     parser.add_argument("--private", action="store_true", help="make the repository private, if it is new")
     parser.add_argument("--license", metavar="ID", help="licence of the weights, as the hub writes it: mit, cc-by-4.0")
+    parser.add_argument("--folder", type=Path, metavar="FOLDER", help="write the files there, and send nothing")
     parser.add_argument("--yes", action="store_true", help="send without asking")
 
 
 def _run_publish(options: argparse.Namespace) -> None:
     from covidnet.publishing import publish
 
-    publish(options.run, options.to, private=options.private, license=options.license, yes=options.yes)
+    publish(
+        options.run,
+        options.to,
+        private=options.private,
+        license=options.license,
+        folder=options.folder,
+        yes=options.yes,
+    )
 
 
 def _audit(commands: Any) -> None:
