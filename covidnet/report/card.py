@@ -25,7 +25,7 @@ from covidnet.report.page import (
     settings_of,
     versions_of,
 )
-from covidnet.runs import AUDIT, EXTERNAL, SHORTCUTS, Run
+from covidnet.runs import AUDIT, CHECKPOINT, EXTERNAL, SHORTCUTS, Run
 
 CARD = "model_card.md"
 UNKNOWN_LICENSE = "unknown"  # of the weights: it hangs on images and weights of others, which no run knows
@@ -69,7 +69,8 @@ def render(run: Run, license: str = UNKNOWN_LICENSE) -> str:
     environment.filters |= {"measured": _measured, "code": _code, "as_is": Ready}
     data, _ = data_of(run)
     card = make_data_card(run.split, run.results.get("counts", {}), run.classes, data, sizes=False)
-    shortcuts, audit, external = (run.read_json(name) for name in (SHORTCUTS, AUDIT, EXTERNAL))
+    shortcuts, audit = (run.read_json(name) for name in (SHORTCUTS, AUDIT))
+    external = _of_the_shown_model(run, run.read_json(EXTERNAL))
     commands = verdicts.commands(Path("RUN"), "ROOT")
     settings = without_places(settings_of(run))
     model = next(iter(run.models))
@@ -202,13 +203,26 @@ def _calibrated(scores: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
+def _of_the_shown_model(run: Run, external: Any) -> Any:
+    """Return what was found elsewhere, but of no other checkpoint than the one whose test the card tells."""
+    shown = "last" if next(iter(run.models)) == "final" else CHECKPOINT.stem
+    if external is None or Path(external.get("checkpoint") or CHECKPOINT).stem != shown:
+        return None
+    return external
+
+
 def _external(external: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return what was found on other hospitals' images: the sentence and each source."""
     if external is None:
         return None
-    sources = external.get("per_source") or {}
+    sources, seen = external.get("per_source") or {}, external.get("seen") or {}
+    known = "Whether images of its training or validation are among them was not checked."
+    if seen.get("checked"):
+        number = 0 if seen.get("left_out") else len(seen.get("images") or {})
+        known = f"{number or 'None'} of them {'were' if number > 1 else 'was'} in its training or validation."
     return {
         "sentence": external.get("sentence", ""),
+        "seen": known,
         "sources": [
             {
                 "name": name,
