@@ -56,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, text in COMMANDS.items():
-        commands.add_parser(name, help=text, add_help=False)  # `main` hands their words on
+        commands.add_parser(name, help=text.removesuffix(" (the default)"), add_help=False)  # `main` takes their words
     for add in (_download, _audit, _shortcuts, _evaluate, _compare, _report, _card, _predict, _publish):
         add(commands)
     return parser
