@@ -1,0 +1,115 @@
+"""Pixels of any size -> probabilities: preprocessing, model and softmax as one module that can be exported."""
+
+import PIL
+import torch
+from torch import Tensor, nn
+
+from covidnet.data.dataset import to_images
+from covidnet.data.image import Interpolation
+from covidnet.models.classifier import Classifier
+
+BITS = 22  # after the point, of the whole numbers by which Pillow weighs pixels
+TALL_FIRST = 13  # the first Pillow that resizes tall images vertically first
+
+
+class Deployed(nn.Module):
+    """What ``Predictor`` does with decoded images, without Pillow and NumPy.
+
+    Args:
+        model: Images (B, 3, S, S) in [0, 1] -> logits (B, C).
+        image_size: Side S of the images that the model was trained on, in pixels.
+        interpolation: As the model was trained.
+        temperature: That calibrates; None where nothing was fitted.
+    """
+
+    def __init__(
+        self, model: Classifier, image_size: int, interpolation: Interpolation, temperature: float | None
+    ) -> None:
+        super().__init__()
+        self.resize = Nearest(image_size) if interpolation == "nearest" else Bilinear(image_size)
+        self.model = model
+        self.temperature = temperature
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return the probabilities (B, C) of images (B, H, W, 1 or 3) uint8; then the calibrated ones, if known."""
+        in_colour = torch.arange(3).clamp(max=images.shape[3] - 1)  # one channel three times, or three once
+        resized = self.resize(images.permute(0, 3, 1, 2))
+        logits = self.model(to_images(resized[:, in_colour]))
+        probabilities = logits.softmax(dim=1)
+        if self.temperature is None:
+            return (probabilities,)
+        return probabilities, (logits / self.temperature).softmax(dim=1)
+
+
+class Bilinear(nn.Module):
+    """Pillow's antialiased bilinear ``Image.resize``, to the same pixels.
+
+    A pass along each axis is a product with a matrix of triangles, as wide as the image is larger than ``size``. As in
+    Pillow the weights are whole multiples of 2^-22, and each pass rounds to whole grey values; all sums are whole
+    numbers below 2^53, so that float64 holds them exactly, in whatever order they are added.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.tall_first = int(PIL.__version__.partition(".")[0]) >= TALL_FIRST
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return pixels (B, C, H, W) uint8 as (B, C, size, size) whole float64."""
+        wide = pixels.to(torch.float64)
+        if not self.tall_first:
+            return self._across_first(wide)
+        shrinks = [torch.full((), side - self.size) for side in pixels.shape[2:]]  # by so many pixels
+        tall = (shrinks[0] > 0) & (shrinks[0] > 2 * shrinks[1])
+        resized: Tensor = torch.cond(tall, self._down_first, self._across_first, (wide,))
+        return resized
+
+    def _across_first(self, pixels: Tensor) -> Tensor:
+        return self._down(self._across(pixels))
+
+    def _down_first(self, pixels: Tensor) -> Tensor:
+        return self._across(self._down(pixels))
+
+    def _across(self, pixels: Tensor) -> Tensor:
+        return _rounded(pixels @ self._weights(pixels.shape[3]))
+
+    def _down(self, pixels: Tensor) -> Tensor:
+        return _rounded(self._weights(pixels.shape[2]).T @ pixels)
+
+    def _weights(self, side: int) -> Tensor:
+        """Return how much each of ``side`` pixels weighs in each of the new ones, (side, size), in 2^-22."""
+        scale = _scale(side, self.size)
+        centres = (torch.arange(self.size, dtype=torch.float64) + 0.5) * scale
+        distances = torch.arange(side, dtype=torch.float64)[:, None] - centres + 0.5
+        triangles = (1 - (distances * (1 / scale.clamp(min=1))).abs()).clamp(min=0)
+        weights: Tensor = triangles / triangles.sum(dim=0) * 2**BITS
+        return (weights + 0.5).floor()
+
+
+class Nearest(nn.Module):
+    """Pillow's ``Image.resize`` to the nearest pixels, the same ones."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return pixels (B, C, H, W) uint8 as (B, C, size, size) uint8."""
+        rows, columns = (self._chosen(side) for side in pixels.shape[2:])
+        return pixels[:, :, rows][:, :, :, columns]
+
+    def _chosen(self, side: int) -> Tensor:
+        """Return the number of the pixel that each new one copies (size,)."""
+        steps = _scale(side, self.size).repeat(self.size)
+        half = torch.arange(self.size) == 0
+        # Pillow adds step after step, and so do we: a product would round to another pixel here and there.
+        return torch.where(half, steps / 2, steps).cumsum(dim=0).floor().to(torch.int64)
+
+
+def _scale(side: int, size: int) -> Tensor:
+    scale: Tensor = torch.full((), side, dtype=torch.float64) / size
+    return scale
+
+
+def _rounded(sums: Tensor) -> Tensor:
+    return ((sums + 2 ** (BITS - 1)) / 2**BITS).floor()
