@@ -1,5 +1,8 @@
 """Pixels of any size -> probabilities: preprocessing, model and softmax as one module that can be exported."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import PIL
 import torch
 from torch import Tensor, nn
@@ -8,7 +11,7 @@ from covidnet.data.dataset import to_images
 from covidnet.data.image import Interpolation
 from covidnet.models.classifier import Classifier
 
-BITS = 22  # after the point, of the whole numbers by which Pillow weighs pixels
+ONE = 1 << 22  # what the weights of pixels add up to: Pillow's are whole numbers
 TALL_FIRST = 13  # the first Pillow that resizes tall images vertically first
 
 
@@ -20,25 +23,62 @@ class Deployed(nn.Module):
         image_size: Side S of the images that the model was trained on, in pixels.
         interpolation: As the model was trained.
         temperature: That calibrates; None where nothing was fitted.
+        novelty: What ``novelty_scores`` needs; None where nothing was fitted.
     """
 
     def __init__(
-        self, model: Classifier, image_size: int, interpolation: Interpolation, temperature: float | None
+        self,
+        model: Classifier,
+        image_size: int,
+        interpolation: Interpolation,
+        temperature: float | None = None,
+        novelty: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.resize = Nearest(image_size) if interpolation == "nearest" else Bilinear(image_size)
         self.model = model
         self.temperature = temperature
+        self.novelty = Novelty(novelty) if novelty else None
+
+    @property
+    def outputs(self) -> list[str]:
+        """What ``forward`` returns, by name."""
+        known = {"probabilities": True, "calibrated": self.temperature is not None, "novelty": self.novelty is not None}
+        return [name for name, there in known.items() if there]
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return the probabilities (B, C) of images (B, H, W, 1 or 3) uint8; then the calibrated ones, if known."""
+        """Return what is said of images (B, H, W, 1 or 3) uint8.
+
+        Probabilities (B, C); where they were fitted, calibrated ones (B, C) and how unlike the training images each
+        image is, (B,).
+        """
         in_colour = torch.arange(3).clamp(max=images.shape[3] - 1)  # one channel three times, or three once
         resized = self.resize(images.permute(0, 3, 1, 2))
-        logits = self.model(to_images(resized[:, in_colour]))
-        probabilities = logits.softmax(dim=1)
-        if self.temperature is None:
-            return (probabilities,)
-        return probabilities, (logits / self.temperature).softmax(dim=1)
+        logits, features = self.model.logits_and_features(to_images(resized[:, in_colour]))
+        said = [logits.softmax(dim=1)]
+        if self.temperature is not None:
+            said.append((logits / self.temperature).softmax(dim=1))
+        if self.novelty is not None:
+            said.append(self.novelty(features))
+        return tuple(said)
+
+
+class Novelty(nn.Module):
+    """``evaluation.novelty.novelty_scores`` in tensors."""
+
+    mean: Tensor
+    whiten: Tensor
+
+    def __init__(self, state: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.threshold = float(state["threshold"])
+        self.register_buffer("mean", state["mean"])  # (F,)
+        self.register_buffer("whiten", state["whiten"])  # (F, F)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return how unlike the training images each image is, (B,), of features (B, F)."""
+        whitened = (features.to(torch.float64) - self.mean) @ self.whiten.to(torch.float64)
+        return (whitened.square().mean(dim=1).sqrt() / self.threshold).to(torch.float32)
 
 
 class Bilinear(nn.Module):
@@ -82,8 +122,7 @@ class Bilinear(nn.Module):
         centres = (torch.arange(self.size, dtype=torch.float64) + 0.5) * scale
         distances = torch.arange(side, dtype=torch.float64)[:, None] - centres + 0.5
         triangles = (1 - (distances * (1 / scale.clamp(min=1))).abs()).clamp(min=0)
-        weights: Tensor = triangles / triangles.sum(dim=0) * 2**BITS
-        return (weights + 0.5).floor()
+        return (triangles / triangles.sum(dim=0) * ONE + 0.5).floor()
 
 
 class Nearest(nn.Module):
@@ -112,4 +151,4 @@ def _scale(side: int, size: int) -> Tensor:
 
 
 def _rounded(sums: Tensor) -> Tensor:
-    return ((sums + 2 ** (BITS - 1)) / 2**BITS).floor()
+    return ((sums + ONE / 2) / ONE).floor()

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +26,7 @@ from covidnet.data.image import UnreadableImageError, open_radiograph, read
 from covidnet.data.parallel import progress_bar
 from covidnet.data.split import TEST_PREFIX
 from covidnet.errors import UserError
+from covidnet.evaluation.novelty import novelty_scores
 from covidnet.results import SPLIT
 from covidnet.runs import data_module
 from covidnet.serving.deployed import Deployed
@@ -72,9 +74,7 @@ def run(options: argparse.Namespace) -> None:
     print(f"covidnet: {predictor.notice}")
     examples = Examples(predictor, files)
     written = export(predictor, folder, _under_a_bar(examples))
-    where = f"below {options.check}" if options.check else "of the run's test split"
-    drawn = f"{len(examples.made)} made of noise"
-    print(f"Compared with PyTorch on {examples.read} images {where} and {drawn}; greatest difference of a probability:")
+    print(f"Compared with PyTorch on {examples.told(options.check)}; greatest difference of a probability:")
     for one in written:
         print(f"{one.file}  {one.size / 1e6:.1f} MB  {one.difference:.1e}")
     for reason in examples.unreadable:
@@ -97,13 +97,12 @@ def export(predictor: Predictor, folder: Path, examples: Iterable[Example]) -> l
             f"{predictor.checkpoint} was trained with data.lungs={predictor.lungs}, for the lungs test alone; it has "
             "nothing to say of whole images. Give the checkpoint of the run itself."
         )
-    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
+    unfinished = folder / f"unfinished.{os.getpid()}"
     try:
         unfinished.mkdir(parents=True)
         write(predictor, unfinished)
         runners = {ONNX: onnx_runner(unfinished / ONNX), TORCH: torch_runner(unfinished / TORCH)}
         differences = compare(predictor, runners, examples)
-        folder.mkdir(exist_ok=True)
         sizes = {name: sum(file.stat().st_size for file in unfinished.glob(f"{name}*")) for name in runners}
         for file in sorted(unfinished.iterdir()):
             file.replace(folder / file.name)
@@ -111,14 +110,16 @@ def export(predictor: Predictor, folder: Path, examples: Iterable[Example]) -> l
         raise UserError(f"{folder} cannot be written: {error.strerror or error}. Give another --out FOLDER.") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+        with suppress(OSError):
+            folder.rmdir()  # where nothing is in it
     return [Written(folder / name, sizes[name], differences[name]) for name in runners]
 
 
 def write(predictor: Predictor, folder: Path) -> None:
     """Write ``model.onnx`` and ``model.pt2`` into ``folder``, unchecked."""
     model = copy.deepcopy(predictor.model).to(memory_format=torch.contiguous_format)  # as both formats keep weights
-    deployed = Deployed(model, predictor.image_size, predictor.interpolation, predictor.temperature).eval()
-    names = ["probabilities", "calibrated"][: 1 if predictor.temperature is None else 2]
+    how = (predictor.image_size, predictor.interpolation, predictor.temperature, predictor.novelty)
+    deployed = Deployed(model, *how).eval()
     known = metadata(predictor)
     size = torch.export.Dim
     axes = {0: size("batch"), 1: size("height"), 2: size("width"), 3: size("channels", max=3)}
@@ -129,7 +130,12 @@ def write(predictor: Predictor, folder: Path) -> None:
     _forget_where_it_was_made(program)
     torch.export.save(program, folder / TORCH, extra_files={EXTRA: json.dumps(known)})
     graph = torch.onnx.export(
-        program, input_names=["images"], output_names=names, dynamic_shapes=({**axes},), dynamo=True, verbose=False
+        program,
+        input_names=["images"],
+        output_names=deployed.outputs,
+        dynamic_shapes=({**axes},),
+        dynamo=True,
+        verbose=False,
     )
     assert graph is not None
     _tidy(graph.model, known)
@@ -160,26 +166,36 @@ def compare(predictor: Predictor, runners: dict[str, Runner], examples: Iterable
     """
     greatest = dict.fromkeys(runners, 0.0)
     for batch in alone_and_in_pairs(examples):
-        expected = probabilities(predictor, [example.pixels for example in batch])
+        expected = outputs(predictor, [example.pixels for example in batch])
         images = np.stack([example.image for example in batch])
         for name, runner in runners.items():
             found = runner(images)
-            difference = max(float(np.abs(a - b).max()) for a, b in zip(found, expected, strict=True))
+            difference = max(_greatest(*pair) for pair in zip(found, expected, strict=True))
             if not difference <= TOLERANCE:  # nor a NaN
                 raise UserError(
                     f"{name} does not say what PyTorch says of {' and '.join(example.name for example in batch)}: a "
-                    f"probability differs by {difference:.2g}, more than {TOLERANCE:g}. Nothing was written. Try "
-                    f"another version of {' or '.join(LIBRARIES if name == ONNX else ('torch',))}."
+                    f"number differs by {difference:.2g}, more than {TOLERANCE:g}. Nothing was written. Try another "
+                    f"version of {' or '.join(LIBRARIES if name == ONNX else ('torch',))}."
                 )
             greatest[name] = max(greatest[name], difference)
     return greatest
 
 
-def probabilities(predictor: Predictor, pixels: Sequence[Pixels]) -> list[NDArray[np.float64]]:
-    """Return the predictor's probabilities (B, C), and the calibrated ones where they are known."""
-    logits = predictor.outputs(pixels)[0].astype(np.float64)
-    temperatures = [1.0] if predictor.temperature is None else [1.0, predictor.temperature]
-    return [softmax(logits / temperature, axis=1) for temperature in temperatures]
+def outputs(predictor: Predictor, pixels: Sequence[Pixels]) -> list[NDArray[np.float64]]:
+    """Return what ``Deployed`` must return, by the predictor."""
+    logits, features = predictor.outputs(pixels)
+    wide = logits.astype(np.float64)
+    said = [softmax(wide, axis=1)]
+    if predictor.temperature is not None:
+        said.append(softmax(wide / predictor.temperature, axis=1))
+    if predictor.novelty is not None:
+        said.append(novelty_scores(predictor.novelty, features))
+    return said
+
+
+def _greatest(found: NDArray[np.float32], expected: NDArray[np.float64]) -> float:
+    """Return the greatest difference, above 1 as a share: novelty has no bound."""
+    return float((np.abs(found - expected) / np.maximum(1, expected)).max())
 
 
 def alone_and_in_pairs(examples: Iterable[Example]) -> Iterator[list[Example]]:
@@ -243,10 +259,12 @@ class Examples:
             pixels = self.predictor.decode(image[..., 0] if channels == 1 else image)
             yield Example(f"noise of {width}x{height} pixels, {channels} channels", image, pixels)
 
-    @property
-    def read(self) -> int:
-        """How many files could be read so far."""
-        return len(self.files) - len(self.unreadable)
+    def told(self, folder: Path | None) -> str:
+        """Return what was compared, in words; the files are those below ``folder``, or of the run's test split."""
+        count = len(self.files) - len(self.unreadable)
+        where = f"below {folder}" if folder else "of the run's test split"
+        gone = "" if folder or self.files else " (they are not where the run found them; --check FOLDER names others)"
+        return f"{count} images {where}{gone} and {len(self.made)} made of noise"
 
 
 def noise(size: int) -> list[NDArray[np.uint8]]:
