@@ -123,20 +123,28 @@ def write(predictor: Predictor, folder: Path) -> None:
     known = metadata(predictor)
     size = torch.export.Dim
     axes = {0: size("batch"), 1: size("height"), 2: size("width"), 3: size("channels", max=3)}
-    with torch.no_grad():
-        program = torch.export.export(
-            deployed, (torch.zeros(2, 5, 7, 3, dtype=torch.uint8),), dynamic_shapes=({**axes},)
+    try:
+        with torch.no_grad():
+            program = torch.export.export(
+                deployed, (torch.zeros(2, 5, 7, 3, dtype=torch.uint8),), dynamic_shapes=({**axes},)
+            )
+        _forget_where_it_was_made(program)
+        graph = torch.onnx.export(
+            program,
+            input_names=["images"],
+            output_names=deployed.outputs,
+            dynamic_shapes=({**axes},),
+            dynamo=True,
+            verbose=False,
         )
-    _forget_where_it_was_made(program)
+    # Each step raises its own kinds for layers that it does not know.
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(
+            f"{predictor.checkpoint} holds a model that torch {torch.__version__} cannot export: {reason}. Nothing was "
+            "written. Try a newer torch and onnxscript, or another model.backbone."
+        ) from error
     torch.export.save(program, folder / TORCH, extra_files={EXTRA: json.dumps(known)})
-    graph = torch.onnx.export(
-        program,
-        input_names=["images"],
-        output_names=deployed.outputs,
-        dynamic_shapes=({**axes},),
-        dynamo=True,
-        verbose=False,
-    )
     assert graph is not None
     _tidy(graph.model, known)
     weights = sum(tensor.numel() * tensor.element_size() for tensor in program.state_dict.values())
