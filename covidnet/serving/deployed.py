@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from covidnet.data.dataset import to_images
 from covidnet.data.image import Interpolation
+from covidnet.evaluation.novelty import NEIGHBOURS, SMALLEST
 from covidnet.models.classifier import Classifier
 
 ONE = 1 << 22  # what the weights of pixels add up to: Pillow's are whole numbers
@@ -66,19 +67,27 @@ class Deployed(nn.Module):
 class Novelty(nn.Module):
     """``evaluation.novelty.novelty_scores`` in tensors."""
 
-    mean: Tensor
-    whiten: Tensor
+    looks: Tensor
+    network: Tensor
 
     def __init__(self, state: Mapping[str, Any]) -> None:
         super().__init__()
-        self.threshold = float(state["threshold"])
-        self.register_buffer("mean", state["mean"])  # (F,)
-        self.register_buffer("whiten", state["whiten"])  # (F, F)
+        self.side = int(state["side"])
+        self.limits = [float(limit) for limit in state["limits"]]
+        for name in ("looks", "network"):
+            self.register_buffer(name, state[name])  # (K, F) of training images, float16
 
     def forward(self, features: Tensor) -> Tensor:
         """Return how unlike the training images each image is, (B,), of features (B, F)."""
-        whitened = (features.to(torch.float64) - self.mean) @ self.whiten.to(torch.float64)
-        return (whitened.square().mean(dim=1).sqrt() / self.threshold).to(torch.float32)
+        wide = features.to(torch.float64)
+        looks, network = wide[:, : self.side**2 + 1], wide[:, self.side**2 + 1 :]
+        pattern, colour = looks[:, :-1].reshape(-1, self.side, self.side), looks[:, -1:]
+        others = [*(pattern.rot90(quarters, (1, 2)) for quarters in (1, 2, 3)), -pattern]
+        turned = [_distance(torch.cat([other.flatten(1), colour], dim=1), self.looks) for other in others]
+        strange = _distance(looks, self.looks).square() / torch.stack(turned).amin(dim=0).clamp(min=SMALLEST)
+        lengths = network.square().sum(dim=1, keepdim=True).sqrt().clamp(min=torch.finfo(torch.float64).tiny)
+        unknown = _distance(network / lengths, self.network)
+        return torch.maximum(strange / self.limits[0], unknown / self.limits[1]).to(torch.float32)
 
 
 class Bilinear(nn.Module):
@@ -143,6 +152,14 @@ class Nearest(nn.Module):
         half = torch.arange(self.size) == 0
         # Pillow adds step after step, and so do we: a product would round to another pixel here and there.
         return torch.where(half, steps / 2, steps).cumsum(dim=0).floor().to(torch.int64)
+
+
+def _distance(features: Tensor, known: Tensor) -> Tensor:
+    """Return how far features (B, F) are from the third nearest of the ``known`` ones (K, F), (B,)."""
+    known = known.to(torch.float64)
+    squares = features.square().sum(dim=1, keepdim=True) + known.square().sum(dim=1) - 2 * features @ known.T
+    nearest = squares.clamp(min=0).topk(min(NEIGHBOURS, len(known)), largest=False).values
+    return nearest[:, -1].sqrt()
 
 
 def _scale(side: int, size: int) -> Tensor:
