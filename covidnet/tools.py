@@ -57,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, text in COMMANDS.items():
         commands.add_parser(name, help=text.removesuffix(" (the default)"), add_help=False)  # `main` takes their words
-    for add in (_download, _audit, _shortcuts, _evaluate, _compare, _report, _card, _predict, _publish):
+    for add in (_download, _audit, _shortcuts, _evaluate, _compare, _report, _card, _predict, _export, _publish):
         add(commands)
     return parser
 
@@ -210,6 +210,23 @@ def _run_predict(options: argparse.Namespace) -> int:
     from covidnet.serving.predict import run
 
     return run(options)
+
+
+def _export(commands: Any) -> None:
+    """A trained model as ONNX and torch.export: pixels of any size in, probabilities out."""
+    parser = _command(commands, "export", _export.__doc__, _run_export)
+    text = "a checkpoint, or the directory of a run (its best.ckpt)"
+    parser.add_argument("checkpoint", type=_checkpoint, metavar="CKPT", help=text)
+    text = "where model.onnx and model.pt2 go; the folder export of the run, if left out"
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help=text)
+    text = "compare with PyTorch on all images below it; on 32 of the run's test split, if left out"
+    parser.add_argument("--check", type=Path, metavar="FOLDER", help=text)
+
+
+def _run_export(options: argparse.Namespace) -> None:
+    from covidnet.serving.export import run
+
+    run(options)
 
 
 def _checkpoint(text: str) -> Path:
