@@ -30,6 +30,7 @@ from platformdirs import user_cache_path
 
 from covidnet.data.image import (
     DECODER,
+    RESIZER,
     THUMBNAIL,
     Interpolation,
     UnreadableImageError,
@@ -105,6 +106,7 @@ class Decoding:
     size: int
     interpolation: Interpolation
     decoder: int = DECODER
+    resizer: str = RESIZER
     format: int = FORMAT
 
     @property

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+import PIL
 from imagecodecs import png_decode
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 Interpolation = Literal["bilinear", "nearest"]
 DECODER = 1  # raise when the pixels that this file makes change: caches of another number are not read
+RESIZER = f"Pillow {PIL.__version__.partition('.')[0]}"  # a series of another number may round otherwise: 13 did
 THUMBNAIL = 48  # side of the small grey copy by which images are compared, in pixels
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".pgm", ".ppm", ".dcm", ".dicom")
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "nearest": Image.Resampling.NEAREST}

@@ -121,11 +121,10 @@ def test_another_option_has_another_folder_and_keeps_the_first(built, option):
     assert built.open()[2] == built.open(**option)[2] == []
 
 
-@pytest.mark.parametrize("name", ["DECODER", "FORMAT"])
-def test_another_version_of_the_code_reads_no_old_pixels(built, monkeypatch, name):
-    number = {"DECODER": "decoder", "FORMAT": "format"}[name]
+@pytest.mark.parametrize("another", [{"decoder": 99}, {"resizer": "Pillow 99"}, {"format": 99}], ids=str)
+def test_another_version_of_the_code_reads_no_old_pixels(built, monkeypatch, another):
     decoding = module.Decoding
-    monkeypatch.setattr(module, "Decoding", lambda *options: decoding(*options, **{number: 99}))
+    monkeypatch.setattr(module, "Decoding", lambda *options: decoding(*options, **another))
     assert built.open()[2] == built.paths
 
 
