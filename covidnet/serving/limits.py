@@ -1,0 +1,75 @@
+"""What is refused of a file before it is decoded: formats that nobody needs here, and bombs."""
+
+import io
+
+from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
+
+from covidnet.data.image import UnreadableImageError
+
+# Pillow knows many more; some of them start other programs or write files.
+FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "WEBP", "BMP")  # MPO is a JPEG with a second picture behind the first
+NAMES = "PNG, JPEG, TIFF, WEBP, BMP"
+SCANS = 100  # of a JPEG; each costs the time of a whole image, however few bytes it has
+_DICOM = b"DICM"
+_SCAN = b"\xff\xda"
+_TILE = (322, 323)  # TIFF's tags of a tile's width and height
+
+
+class TooLargeError(UnreadableImageError):
+    """The file would give more pixels than are taken."""
+
+
+def check(content: bytes, max_pixels: int) -> int:
+    """Return how many pixels a file says that it has, without decoding them.
+
+    Raises:
+        TooLargeError: Where they are more than ``max_pixels``.
+        UnreadableImageError: Where it is in none of the formats that are taken, or its header is damaged.
+    """
+    if not content:
+        raise UnreadableImageError("is empty (0 bytes)")
+    if content[128:132] == _DICOM:
+        return 0
+    width, height = _webp_size(content) or _header_size(content, max_pixels)
+    if width * height > max_pixels:
+        raise TooLargeError(
+            f"has {width} x {height} pixels; up to {max_pixels / 1e6:g} million are taken: make it smaller"
+        )
+    return width * height
+
+
+def _header_size(content: bytes, max_pixels: int) -> tuple[int, int]:
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            if image.format in ("JPEG", "MPO") and content.count(_SCAN) > SCANS:
+                raise TooLargeError(f"is a JPEG of more than {SCANS} scans, which no camera writes")
+            if isinstance(image, TiffImageFile):
+                width, height = (int(image.tag_v2.get(tag, 0)) for tag in _TILE)
+                if width * height > max_pixels:
+                    raise TooLargeError(f"has tiles of {width} x {height} pixels")
+            return image.size
+    except UnreadableImageError:
+        raise
+    except UnidentifiedImageError:
+        raise UnreadableImageError(f"is not an image in a format that is taken: {NAMES}, DICOM") from None
+    except Image.DecompressionBombError:
+        raise TooLargeError(f"has more than {max_pixels / 1e6:g} million pixels") from None
+    # Damaged headers make Pillow raise many kinds; each is the file's fault here, not ours.
+    except Exception as error:
+        raise UnreadableImageError(f"is damaged: {error}") from None
+
+
+def _webp_size(content: bytes) -> tuple[int, int] | None:
+    """Return the size of a WEBP from its first chunk: Pillow makes room for all pixels as it opens one."""
+    if content[:4] != b"RIFF" or content[8:12] != b"WEBP":
+        return None
+    kind, head = content[12:16], content[20:30]
+    if kind == b"VP8X":
+        return int.from_bytes(head[4:7], "little") + 1, int.from_bytes(head[7:10], "little") + 1
+    if kind == b"VP8L":
+        bits = int.from_bytes(head[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        return int.from_bytes(head[6:8], "little") & 0x3FFF, int.from_bytes(head[8:10], "little") & 0x3FFF
+    raise UnreadableImageError("is a damaged WEBP")
