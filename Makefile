@@ -1,5 +1,5 @@
 # What CI runs, by parts.
-.PHONY: check lint test
+.PHONY: check docs lint test
 check: lint test
 
 lint:
@@ -9,3 +9,6 @@ lint:
 
 test:
 	python -m pytest -n auto --cov=covidnet --cov-report=term:skip-covered
+
+docs:
+	python -m pdoc covidnet --docformat google --output-directory site

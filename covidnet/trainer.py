@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from lightning_utilities.core.rank_zero import rank_zero_warn
+from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 from scipy.special import softmax
 
 from covidnet import __version__
 from covidnet.checkpoints import add_to_recipe, read_recipe, run_directory
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
-from covidnet.evaluation.calibration import fit_temperature
+from covidnet.evaluation.conformal import COVERAGE, set_scores, too_few
 from covidnet.evaluation.scores import calibrated_scores, score_outputs, threshold_scores
-from covidnet.evaluation.thresholds import choose_thresholds
+from covidnet.fitted import fit_calibration, fit_looks
 from covidnet.models.classifier import Classifier
 from covidnet.results import PREDICTIONS, RESULTS, count_test, print_scores, write_predictions, write_results
 
@@ -37,7 +37,8 @@ class Trainer(pl.Trainer):
         """Train a model, then test its final and its best state.
 
         Writes ``results.json`` and, of the best model, ``predictions.csv`` into the run directory; into the best
-        checkpoint what is fitted on the validation split after training: its temperature and thresholds.
+        checkpoint what is fitted after training: temperature, thresholds and prediction sets, on the validation split,
+        and what tells whether an image looks like the training's.
 
         Args:
             model: Model to train.
@@ -96,28 +97,23 @@ class Trainer(pl.Trainer):
         calibration = self._calibration(model, datamodule, ckpt_path)
         self.test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
         if ckpt_path and self.is_global_zero:
-            add_to_recipe(Path(ckpt_path), calibration=calibration)
+            checkpoint = Path(ckpt_path)
+            looks = fit_looks(checkpoint, datamodule, self.strategy.root_device) if calibration else None
+            add_to_recipe(checkpoint, calibration=calibration, novelty=looks)
+            _tell_too_few(calibration)
         return self._scores(model, datamodule, calibration)
 
     def _calibration(
         self, model: Classifier, datamodule: RadiographyDataModule, ckpt_path: str | None
     ) -> dict[str, Any] | None:
-        """Fit temperature and thresholds on the validation split, as plain types; None where the model has diverged."""
+        """Fit what makes the model's numbers usable, on the validation split; None where the model has diverged."""
         datamodule.predict_split = "val"
         try:
             self.predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False, weights_only=True)
         finally:
             datamodule.predict_split = "test"
         assert model.outputs is not None
-        logits, labels = model.outputs
-        if not np.isfinite(logits).all():
-            return None
-        temperature = fit_temperature(logits, labels)
-        probabilities = softmax(logits.astype(np.float64) / temperature, axis=1)
-        return {
-            "temperature": temperature,
-            "thresholds": choose_thresholds(probabilities, labels, datamodule.classes),
-        }
+        return fit_calibration(*model.outputs, datamodule.classes)
 
     def _scores(
         self, model: Classifier, datamodule: RadiographyDataModule, calibration: Mapping[str, Any] | None
@@ -131,6 +127,8 @@ class Trainer(pl.Trainer):
             probabilities = softmax(logits.astype(np.float64) / temperature, axis=1)
             scores["calibrated"] = calibrated_scores(logits, labels, temperature, patients)
             scores["thresholds"] = threshold_scores(probabilities, labels, calibration["thresholds"], patients)
+            if "conformal" in calibration:  # an older checkpoint has none
+                scores["prediction_sets"] = set_scores(probabilities, labels, calibration["conformal"], patients)
         return {"notice": datamodule.notice.strip(), **scores} if datamodule.notice else scores
 
     def _leave(
@@ -158,6 +156,15 @@ class Trainer(pl.Trainer):
         paths = datamodule.datasets["test"].paths
         folder.mkdir(parents=True, exist_ok=True)
         write_predictions(folder / PREDICTIONS, paths, logits, labels, datamodule.classes)
+
+
+def _tell_too_few(calibration: Mapping[str, Any] | None) -> None:
+    names = too_few(calibration["conformal"]) if calibration else []
+    if names:
+        rank_zero_info(
+            f"The validation split has too few images of {names} to state a coverage of {COVERAGE:.0%} for them: they "
+            "are in every prediction set."
+        )
 
 
 def _epoch_of(checkpoint: str) -> int:

@@ -13,6 +13,7 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from covidnet.errors import UserError, require
+from covidnet.models.appearance import appearance
 from covidnet.models.capture import CapturedModule
 from covidnet.models.equalize import Equalize
 from covidnet.models.schedule import Schedule, scheduler
@@ -32,7 +33,7 @@ class Classifier(CapturedModule):
     labels in the order of the data, on every process.
 
     Args:
-        network: Images in [0, 1] -> logits.
+        network: Images in [0, 1] -> logits; the last part of an nn.Sequential takes features.
         num_classes: Number of classes C.
         learning_rate: Step size of Adam; the greatest one, where it is scheduled.
         weight_decay: Share of the learning rate by which AdamW shrinks weights in each step, biases and normalisation
@@ -87,6 +88,28 @@ class Classifier(CapturedModule):
         if self.average_mirrored and not self.training:
             logits = (logits + self.network(images.flip(-1))) / 2
         return logits
+
+    def logits_and_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits (B, C) of images (B, 3, S, S) in [0, 1], and features (B, F) that tell how the images look.
+
+        They are what the last part of the network takes, after `appearance` of the images.
+        """
+        looks = appearance(images)
+        images = self.first(images)
+        logits, features = self._last_two(images)
+        if self.average_mirrored and not self.training:
+            mirrored, others = self._last_two(images.flip(-1))
+            logits, features = (logits + mirrored) / 2, (features + others) / 2
+        return logits, torch.cat([looks, features.float()], dim=1)
+
+    def _last_two(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the last part of the network gives, and what it takes, flat."""
+        assert isinstance(self.network, nn.Sequential)
+        *body, head = self.network
+        for part in body:
+            images = part(images)
+        logits: Tensor = head(images)
+        return logits, images.flatten(1)
 
     def setup(self, stage: str) -> None:
         """Weight the classes by the training split, where there is one to train on."""
