@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
@@ -180,14 +180,8 @@ def build_app(engine: Engine, limits: Limits, hosts: list[str]) -> FastAPI:
     async def health() -> Health:
         return Health(status="ok", version=__version__, model=model.name, under_way=gate.under_way)
 
-    page = render(engine, limits)
-
-    @app.get("/", include_in_schema=False)
-    async def index() -> HTMLResponse:
-        return HTMLResponse(page)
-
-    for name, (kind, text) in _files().items():
-        app.add_api_route(f"/{name}", _sends(kind, text), include_in_schema=False)
+    for name, (kind, text) in {"": ("text/html", render(engine, limits)), **_files()}.items():
+        app.add_api_route(f"/{name}", _sends(kind, text), methods=["GET", "HEAD"], include_in_schema=False)
     return app
 
 

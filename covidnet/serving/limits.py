@@ -3,12 +3,13 @@
 import io
 
 from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from covidnet.data.image import UnreadableImageError
 
 # Pillow knows many more; some of them start other programs or write files.
-FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "WEBP", "BMP")  # MPO is a JPEG with a second picture behind the first
+FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 NAMES = "PNG, JPEG, TIFF, WEBP, BMP"
 SCANS = 100  # of a JPEG; each costs the time of a whole image, however few bytes it has
 _DICOM = b"DICM"
@@ -42,7 +43,7 @@ def check(content: bytes, max_pixels: int) -> int:
 def _header_size(content: bytes, max_pixels: int) -> tuple[int, int]:
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            if image.format in ("JPEG", "MPO") and content.count(_SCAN) > SCANS:
+            if isinstance(image, JpegImageFile) and content.count(_SCAN) > SCANS:
                 raise TooLargeError(f"is a JPEG of more than {SCANS} scans, which no camera writes")
             if isinstance(image, TiffImageFile):
                 width, height = (int(image.tag_v2.get(tag, 0)) for tag in _TILE)
@@ -54,7 +55,7 @@ def _header_size(content: bytes, max_pixels: int) -> tuple[int, int]:
     except UnidentifiedImageError:
         raise UnreadableImageError(f"is not an image in a format that is taken: {NAMES}, DICOM") from None
     except Image.DecompressionBombError:
-        raise TooLargeError(f"has more than {max_pixels / 1e6:g} million pixels") from None
+        raise TooLargeError(f"has far more pixels than the {max_pixels / 1e6:g} million that are taken") from None
     # Damaged headers make Pillow raise many kinds; each is the file's fault here, not ours.
     except Exception as error:
         raise UnreadableImageError(f"is damaged: {error}") from None

@@ -31,6 +31,7 @@ from covidnet.serving.predictor import Predictor
 
 HEAD_SECONDS = 10.0  # in which the first request of a connection must have begun
 STOP_SECONDS = 30  # in which running requests may finish
+LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")  # the last as older Starlette reads it
 
 
 def run(options: argparse.Namespace) -> int:
@@ -42,27 +43,15 @@ def run(options: argparse.Namespace) -> int:
     for key in ("max_bytes", "max_pixels", "batch_size", "waiting"):
         value = getattr(options, key)
         require(value >= 1, f"--{key.replace('_', '-')}", value, "1 or more")
-    limits = Limits(max_bytes=options.max_bytes, under_way=options.waiting)
     with listen(options.host, options.port) as listener:  # before the model is read: a port in use shows at once
         predictor = Predictor(options.checkpoint, options.device)
         engine = Engine(predictor, options.batch_size, options.waiting, options.max_pixels)
         address, port = listener.getsockname()[:2]
         alone = ipaddress.ip_address(address).is_loopback
-        app = build_app(engine, limits, [*LOOPBACK, address] if alone else ["*"])
-        shown = f"[{options.host}]" if ":" in options.host else options.host
-        url = f"http://{shown}:{port}"
-        _keep_quiet()
-        config = uvicorn.Config(
-            app,
-            http=Protocol,  # its parser bounds the size of a request's head
-            ws="none",
-            lifespan="on",
-            log_level="error",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=STOP_SECONDS,
-        )
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        ready = f"http://{host}:{port} shows {predictor.recipe['name']} at work. Ctrl-C stops it."
+        limits = Limits(max_bytes=options.max_bytes, under_way=options.waiting)
+        server = make_server(engine, limits, [*LOOPBACK, address] if alone else ["*"], ready)
         if not alone:
             print(
                 f"covidnet: --host {options.host} lets in whoever reaches this machine: there is no password, and "
@@ -70,13 +59,27 @@ def run(options: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
         print(f"covidnet: {predictor.notice}", file=sys.stderr)
+        _keep_quiet()
         with _signals_are_no_error():
-            Server(config, f"{url} shows {predictor.recipe['name']} at work. Ctrl-C stops it.").run([listener])
+            server.run([listener])
     print("covidnet: stopped.", flush=True)
     return 0
 
 
-LOOPBACK = ["127.0.0.1", "localhost", "[::1]"]
+def make_server(engine: Engine, limits: Limits, hosts: list[str], ready: str) -> "Server":
+    """Return the server of an engine, which says ``ready`` once it is."""
+    config = uvicorn.Config(
+        build_app(engine, limits, hosts),
+        http=Protocol,  # its parser bounds the size of a request's head
+        ws="none",
+        lifespan="on",
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    return Server(config, ready)
 
 
 class Server(uvicorn.Server):
