@@ -198,8 +198,6 @@ def _why_no_image_folder(name: str) -> str | None:
 
 
 def _why_no_image(path: Path) -> str:
-    if path.suffix.lower() in (".dcm", ".dicom"):
-        return "DICOM is not read yet; export it as PNG"
     return f"is no image ({path.suffix or 'no ending'})"
 
 

@@ -12,9 +12,10 @@ from PIL import Image, UnidentifiedImageError
 Interpolation = Literal["bilinear", "nearest"]
 DECODER = 1  # raise when the pixels that this file makes change: caches of another number are not read
 THUMBNAIL = 48  # side of the small grey copy by which images are compared, in pixels
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".pgm", ".ppm")
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".pgm", ".ppm", ".dcm", ".dicom")
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "nearest": Image.Resampling.NEAREST}
 _PNG = b"\x89PNG\r\n\x1a\n"
+_DICOM = slice(128, 132)  # where a DICOM file has the letters DICM, whatever stands before them
 _GREY, _RGB = b"\x00", b"\x02"  # a PNG's colour types
 _PHOTOMETRIC = 262  # TIFF's tag; 0 means that zero is white
 _WIDE_MODES = ("I", "F")  # and the 16-bit modes, whose names begin with "I;"
@@ -44,7 +45,7 @@ def open_radiograph(content: bytes) -> Radiograph:
     """Decode a file's bytes to 8 bits.
 
     Images of more than 8 bits are scaled by their own minimum and maximum: Pillow's own conversion would clip a 16-bit
-    radiograph to white. An alpha channel is dropped.
+    radiograph to white. An alpha channel is dropped. What a DICOM file gives is told in `covidnet.data.dicom`.
 
     Raises:
         UnreadableImageError: With the reason.
@@ -52,8 +53,13 @@ def open_radiograph(content: bytes) -> Radiograph:
     plain = _open_plain_png(content)
     if plain is not None:
         return plain
-    image = _open(content)
-    mode = image.mode
+    if content[_DICOM] == b"DICM":
+        from covidnet.data.dicom import open_dicom  # where none is met, pydicom is not waited for
+
+        image, mode = open_dicom(content)
+    else:
+        image = _open(content)
+        mode = image.mode
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # Pillow's advice; the alpha channel is dropped below
     if image.mode in _WIDE_MODES or image.mode.startswith("I;"):
@@ -136,8 +142,8 @@ def _open_plain_png(content: bytes) -> Radiograph | None:
 
 def _what_it_is_instead(content: bytes) -> str:
     head = content[:256].lstrip()
-    if content[128:132] == b"DICM":
-        return "is a DICOM file under another ending; export it as PNG"
+    if content[:1] in (b"\x02", b"\x08") and content[1:2] == content[3:4] == b"\0":
+        return "looks like DICOM without the letters DICM that follow the first 128 bytes of a DICOM file"
     if head[:1] == b"<":
         return "is a web page or XML, not an image; download it again"
     if content[:4] == b"\x00\x05\x16\x07":
