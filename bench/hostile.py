@@ -6,7 +6,10 @@ import zlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 SIDE = 64
@@ -25,9 +28,40 @@ def uploads(number: int, seed: int = 0) -> Iterator[tuple[str, bytes]]:
 def good(rng: np.random.Generator) -> bytes:
     """Return an image in one of the formats, as a decent client sends it."""
     content = io.BytesIO()
-    grey = Image.fromarray(rng.integers(0, 256, (SIDE, SIDE), dtype=np.uint8))
-    grey.save(content, FORMATS[rng.integers(len(FORMATS))])
+    grey = rng.integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
+    kind = rng.integers(len(FORMATS) + 1)
+    if kind == len(FORMATS):
+        return dicom(grey)
+    Image.fromarray(grey).save(content, FORMATS[kind])
     return content.getvalue()
+
+
+def dicom(grey: NDArray[np.uint8], **elements: str | int) -> bytes:
+    """Return grey values (H, W) as a radiograph in DICOM, with or instead of the usual elements the given ones."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
+    meta.MediaStorageSOPInstanceUID = "1.2.3"
+    height, width = grey.shape
+    described: dict[str, str | int] = {
+        **{"SOPClassUID": DigitalXRayImageStorageForPresentation, "Modality": "DX", "BodyPartExamined": "CHEST"},
+        **{"Rows": height, "Columns": width, "SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2"},
+        **{"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "PixelRepresentation": 0},
+        **elements,
+    }
+    dataset = Dataset()
+    dataset.file_meta = meta
+    for keyword, value in described.items():
+        setattr(dataset, keyword, value)
+    dataset.PixelData = grey.tobytes()
+    content = io.BytesIO()
+    dataset.save_as(content, enforce_file_format=True)
+    return content.getvalue()
+
+
+def dicom_bomb(rng: np.random.Generator) -> bytes:
+    """A DICOM file that claims up to 65,535 x 65,535 pixels."""
+    return dicom(np.zeros((8, 8), dtype=np.uint8), Rows=int(rng.integers(9_000, 65_536)), Columns=65_535)
 
 
 def truncated(rng: np.random.Generator) -> bytes:
@@ -145,7 +179,7 @@ KINDS: dict[str, Callable[[np.random.Generator], bytes]] = {
     make.__name__: make
     for make in (
         *(truncated, flipped, flipped_head, noise, noise_behind_a_signature, another_type, png_bomb, png_text_bomb),
-        *(large_head, tiff_bomb, webp_bomb, jpeg_scans, deflated_dicom),
+        *(large_head, tiff_bomb, webp_bomb, jpeg_scans, dicom_bomb, deflated_dicom),
     )
 }
 

@@ -34,6 +34,7 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
+CLOSE = {"Connection": "close"}  # what is left of a body is not waited for
 KINDS = ("application/octet-stream", "image/png", "image/jpeg", "image/tiff", "image/webp", "image/bmp")
 WANTED: dict[str, Heats] = {"false": "none", "true": "predicted", "all": "all"}
 
@@ -213,7 +214,8 @@ class Gate:
                 async for chunk in request.stream():
                     size += len(chunk)
                     if size > largest:
-                        refusal = HTTPException(413, f"This file is too large: up to {megabytes(largest)} are taken.")
+                        sentence = f"This file is too large: up to {largest / 1e6:g} MB are taken."
+                        refusal = HTTPException(413, sentence, CLOSE)
                     elif self.bytes + len(chunk) > BODIES * largest:
                         refusal = busy()
                     if refusal is None:
@@ -226,7 +228,8 @@ class Gate:
                 raise refusal
             yield b"".join(parts)
         except TimeoutError:
-            raise HTTPException(408, f"This file did not arrive within {self.limits.seconds:g} seconds.") from None
+            sentence = f"This file did not arrive within {self.limits.seconds:g} seconds."
+            raise HTTPException(408, sentence, CLOSE) from None
         except ClientDisconnect:
             raise HTTPException(400, "The connection was closed.") from None  # nobody hears it
         finally:
@@ -252,11 +255,6 @@ class SafeHeaders:
 def busy() -> HTTPException:
     """Return the refusal of what is too much at once."""
     return HTTPException(503, "Too many images at once; try again in a second.", {"Retry-After": "1"})
-
-
-def megabytes(size: int) -> str:
-    """Return a number of bytes as people read it."""
-    return f"{size / 1e6:g} MB"
 
 
 def _files() -> dict[str, tuple[str, str]]:

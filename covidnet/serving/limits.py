@@ -12,7 +12,6 @@ from covidnet.data.image import UnreadableImageError
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 NAMES = "PNG, JPEG, TIFF, WEBP, BMP"
 SCANS = 100  # of a JPEG; each costs the time of a whole image, however few bytes it has
-_DICOM = b"DICM"
 _SCAN = b"\xff\xda"
 _TILE = (322, 323)  # TIFF's tags of a tile's width and height
 
@@ -30,14 +29,27 @@ def check(content: bytes, max_pixels: int) -> int:
     """
     if not content:
         raise UnreadableImageError("is empty (0 bytes)")
-    if content[128:132] == _DICOM:
-        return 0
-    width, height = _webp_size(content) or _header_size(content, max_pixels)
+    width, height = _dicom_size(content) or _webp_size(content) or _header_size(content, max_pixels)
     if width * height > max_pixels:
         raise TooLargeError(
             f"has {width} x {height} pixels; up to {max_pixels / 1e6:g} million are taken: make it smaller"
         )
     return width * height
+
+
+def _dicom_size(content: bytes) -> tuple[int, int] | None:
+    if content[128:132] != b"DICM":
+        return None
+    from covidnet.data.dicom_header import read_header  # where none is met, pydicom is not waited for
+
+    try:
+        header, _, _ = read_header(content)
+        return header.integer("Columns", 0), header.integer("Rows", 0)
+    except UnreadableImageError:
+        raise
+    # pydicom raises many kinds on damaged or hostile bytes, and quotes them.
+    except Exception:
+        raise UnreadableImageError("is a damaged DICOM file: its header cannot be understood") from None
 
 
 def _header_size(content: bytes, max_pixels: int) -> tuple[int, int]:

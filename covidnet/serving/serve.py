@@ -132,7 +132,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _keep_quiet() -> None:
-    """Let no library tell what stands in a file: its warnings quote names and values of a DICOM header."""
+    """Let no library tell what stands in a file: warnings quote names and values of its header."""
     warnings.simplefilter("ignore")
     for name in ("pydicom", "PIL"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -17,7 +17,7 @@ from PIL import Image
 from served import serving, train
 
 import covidnet
-from bench.hostile import jpeg_scans, png_bomb, tiff_bomb, uploads, webp_bomb
+from bench.hostile import dicom, dicom_bomb, jpeg_scans, png_bomb, tiff_bomb, uploads, webp_bomb
 from covidnet.serving.app import Limits
 from covidnet.tools import main as tools
 
@@ -114,6 +114,32 @@ def test_heat_and_the_image_come_where_they_are_asked_for(served):
     assert list(found["heat"]) == [found["predicted"]]
 
 
+def test_dicom_is_read_and_nobody_is_named(served, capfd):
+    grey = np.random.default_rng(1).integers(0, 256, (30, 40), dtype=np.uint8)
+    who = {
+        "PatientName": "Secret^Name",
+        "PatientID": "id-4711",
+        "PatientBirthDate": "19991231",
+        "AccessionNumber": "X-42-X",
+    }
+    replies = [
+        served.predict(dicom(pixels, PhotometricInterpretation=kind, **who), "?image=true&heat=all")
+        for pixels, kind in ((grey, "MONOCHROME2"), (255 - grey, "MONOCHROME1"))
+    ]
+    assert [reply.status for reply in replies] == [200, 200]
+    assert replies[0].json == replies[1].json
+    assert picture(replies[0].json["image"]).size == (40, 30)
+    replies += [
+        served.predict(dicom(grey, PhotometricInterpretation="Secret^Name", Modality="Secret^Name", **who)),
+        served.predict(dicom(grey, PatientName="Secret^Name", Rows=31)),
+        served.predict(dicom(grey, **who)[:-500]),
+    ]
+    assert [reply.status for reply in replies[2:]] == [422] * 3
+    told = b"".join(reply.body for reply in replies) + "".join(capfd.readouterr()).encode()
+    for value in who.values():
+        assert value.encode() not in told
+
+
 GREY = np.zeros((64, 64), dtype=np.uint8)
 TIFF16 = np.zeros((8, 8), dtype=np.uint16)
 
@@ -133,6 +159,9 @@ TIFF16 = np.zeros((8, 8), dtype=np.uint16)
         (webp_bomb(RNG), 413, "million are taken"),
         (tiff_bomb(np.random.default_rng(3)), 413, "pixels"),
         (jpeg_scans(RNG), 413, "scans"),
+        (dicom_bomb(RNG), 413, "million are taken"),
+        (dicom(GREY, Modality="CT"), 422, "is a DICOM object of modality CT"),
+        (dicom(GREY)[:-100], 422, "is a truncated DICOM file"),
         (encoded(np.zeros((6400, 6400), dtype=np.uint8)), 413, "has 6400 x 6400 pixels; up to 40 million are taken"),
     ],
 )
@@ -237,7 +266,7 @@ def test_hostile_uploads_leave_it_serving_and_nothing_on_disk(served, images, tm
     before = sorted(Path.cwd().rglob("*"))
     known = served.predict(images[0]).json
     with ThreadPoolExecutor(8) as clients:
-        statuses = [reply.status for reply in clients.map(lambda one: served.predict(one[1]), uploads(104))]
+        statuses = [reply.status for reply in clients.map(lambda one: served.predict(one[1]), uploads(112))]
     assert set(statuses) <= {200, 413, 422}
     assert {413, 422} <= set(statuses)
     assert served.predict(images[0]).json == known
