@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     kind = _format(options.format, options.out)
     predictor = Predictor(options.checkpoint, options.device, options.precision)
     work = files_in(predictor, options.paths) if options.paths else test_images(predictor)
-    batch_size = options.batch_size or predictor.batch_size
+    batch_size = predictor.batch_size if options.batch_size is None else options.batch_size
     if batch_size < 1:
         raise UserError(f"--batch-size {batch_size} must be 1 image or more.")
     print(f"covidnet: {predictor.notice}", file=sys.stderr)

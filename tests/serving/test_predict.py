@@ -92,8 +92,9 @@ def test_an_unreadable_file_is_one_line_and_the_rest_goes_on(trained, images, tm
     assert "2 of 4 files could not be read" in printed.err
 
 
-def test_folders_and_patterns_name_each_image_once(trained, images, capsys):
-    root = trained.parents[1] / "xrays"
+def test_folders_and_patterns_name_each_image_once(trained, tmp_path, capsys):
+    root = paint(tmp_path / "xrays")
+    images = [root / name / f"{name} (1).png" for name in CLASSES]
     (root / "NORMAL" / "notes.txt").write_text("not an image")
     assert tools(["predict", str(trained), str(root / "*" / "*(1).png"), str(root / "NORMAL"), str(images[0])]) == 0
     paths = [row["path"] for row in read_csv(capsys.readouterr().out)]
@@ -159,9 +160,11 @@ def test_what_was_predicted_before_an_interrupt_is_kept(trained, images, tmp_pat
 def test_load_predicts_paths_bytes_pictures_and_arrays_alike(trained, images):
     model = covidnet.load(trained, device="cpu")
     picture = Image.open(images[0])
-    found = model.predict([images[0], str(images[0]), images[0].read_bytes(), picture, np.asarray(picture)])
-    assert all(one == found[0] for one in found)
-    assert model.predict(images[0]) == found[:1]
+    several = [images[0], str(images[0]), images[0].read_bytes(), picture, np.asarray(picture)]
+    assert all(np.array_equal(model.decode(one), model.decode(images[0])) for one in several)
+    found = model.predict(several)
+    assert len(found) == 5
+    assert [one.predicted for one in model.predict(images[0])] == [found[0].predicted]
     assert found[0].predicted in model.classes
     assert list(found[0].probabilities) == model.classes
     assert sum(found[0].probabilities.values()) == pytest.approx(1)
