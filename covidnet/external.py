@@ -27,6 +27,7 @@ from covidnet.data.sources import UNKNOWN
 from covidnet.device import find_device
 from covidnet.errors import UserError
 from covidnet.evaluation.comparison import score_drops
+from covidnet.evaluation.conformal import set_scores
 from covidnet.evaluation.scores import calibrated_scores, score_outputs, threshold_scores
 from covidnet.external_table import print_report, sentence
 from covidnet.models.classifier import Classifier
@@ -231,12 +232,14 @@ def _scores(
         # Of the calibrated probabilities, as they were chosen.
         probabilities = softmax(logits.astype(np.float64) / calibration["temperature"], axis=1)
         scores["thresholds"] = threshold_scores(probabilities, labels, thresholds, groups)
+        if "conformal" in calibration:  # an older checkpoint has none
+            scores["prediction_sets"] = set_scores(probabilities, labels, calibration["conformal"], groups)
     return scores
 
 
 def _shaped(scores: Mapping[str, Any]) -> dict[str, Any]:
     """Return scores with their plain numbers under ``overall``, and how many images they are of."""
-    parts = ("intervals", "per_class", "confusion_matrix", "calibrated", "thresholds")
+    parts = ("intervals", "per_class", "confusion_matrix", "calibrated", "thresholds", "prediction_sets")
     return {
         "images": sum(one["support"] for one in scores["per_class"].values()),
         "overall": {key: value for key, value in scores.items() if key not in (*parts, "notice")},

@@ -1,5 +1,6 @@
 """What is fitted to a trained model and kept in its checkpoint, beside its weights. Joins data, models, evaluation."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,17 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from covidnet.checkpoints import load_model
-from covidnet.data.dataset import Images, Numbers, to_images
+from covidnet.data.dataset import Numbers, to_images
 from covidnet.data.module import RadiographyDataModule
 from covidnet.data.parallel import progress_bar
 from covidnet.evaluation.calibration import fit_temperature
 from covidnet.evaluation.conformal import fit_conformal
 from covidnet.evaluation.novelty import fit_novelty
 from covidnet.evaluation.thresholds import choose_thresholds
+from covidnet.models.appearance import SIDE
 from covidnet.models.classifier import Classifier
 
-MOST = 2000  # training images from which it is learnt how images look: more change little
+MOST = 2000  # images of a split from which it is learnt how images look; more are drawn from at random
 BATCH = 128  # images the model sees at once
 SHOWN = 1000  # images from which on a bar is worth its line
 
@@ -47,27 +49,40 @@ def fit_calibration(
 def fit_looks(checkpoint: Path, datamodule: RadiographyDataModule, device: torch.device) -> dict[str, Any] | None:
     """Return what tells whether an image looks like the training's, for the model of ``checkpoint``.
 
-    Its own copy of the model looks at the images as a user's would: no augmentation, no processes beside this one, no
-    features in place of images. None where the model has diverged.
+    Its own copy of the model looks at the images as a user's would: without augmentation, in one process, at images
+    where training may have been served features. None where the model has diverged.
     """
     model = load_model(checkpoint).to(device)
-    train, val = (datamodule.datasets[name].numbers for name in ("train", "val"))
-    if len(train) > MOST:
-        train = np.sort(np.random.default_rng(0).choice(train, MOST, replace=False))
-    features = features_of(model, datamodule.images, np.concatenate([train, val]), device)
+    train, val = (_some(datamodule.datasets[name].numbers) for name in ("train", "val"))
+    features = features_of(model, datamodule.images.gather, np.concatenate([train, val]), device)
     if not np.isfinite(features).all():
         return None
-    return fit_novelty(features[: len(train)], features[len(train) :])
+    return fit_novelty(features[: len(train)], features[len(train) :], SIDE)
 
 
 @torch.inference_mode()
-def features_of(model: Classifier, images: Images, numbers: Numbers, device: torch.device) -> NDArray[np.float32]:
-    """Return the features (N, F) that ``model`` gives the images with these numbers (N,), in their order."""
+def features_of(
+    model: Classifier, gather: Callable[[Numbers], NDArray[np.uint8]], numbers: Numbers, device: torch.device
+) -> NDArray[np.float32]:
+    """Return the features (N, F) that ``model`` gives images, in their order.
+
+    Args:
+        model: In evaluation mode, on ``device``.
+        gather: Numbers (B,) -> pixels (B, C, S, S).
+        numbers: (N,) of the images.
+        device: Where the model is.
+    """
     parts = []
-    title = f"learning how {len(numbers):,} images look"
-    with progress_bar(len(numbers), title, hidden=len(numbers) < SHOWN) as bar:
+    with progress_bar(len(numbers), "learning how images look", hidden=len(numbers) < SHOWN) as bar:
         for start in range(0, len(numbers), BATCH):
-            pixels = torch.from_numpy(images.gather(numbers[start : start + BATCH])).to(device)
-            parts.append(model.logits_and_features(to_images(pixels))[1].float().cpu().numpy())
+            pixels = torch.from_numpy(gather(numbers[start : start + BATCH])).to(device)
+            parts.append(model.logits_and_features(to_images(pixels))[1].cpu().numpy())
             bar.update(len(pixels))
     return np.concatenate(parts)
+
+
+def _some(numbers: Numbers) -> Numbers:
+    """Return at most ``MOST`` of the numbers, in their order; the same for the same ones."""
+    if len(numbers) <= MOST:
+        return numbers
+    return np.sort(np.random.default_rng(0).choice(numbers, MOST, replace=False))

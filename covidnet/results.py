@@ -116,6 +116,14 @@ def print_scores(models: Mapping[str, Mapping[str, Any]], title: str, caption: s
         table.add_row("temperature, from validation", *(_number(scores["temperature"]) for scores in calibrated))
         for key in ("loss", "brier", "ece"):
             table.add_row(f"{OVERALL[key]}, calibrated", *(_with_interval(scores, key) for scores in calibrated))
+    if all("prediction_sets" in scores for scores in models.values()):
+        sets = [scores["prediction_sets"] for scores in models.values()]
+        table.add_section()
+        table.add_row(
+            f"sets of {sets[0]['stated']:.0%}: class in them", *(_with_interval(one, "coverage") for one in sets)
+        )
+        table.add_row("classes a set", *(_number(one["size"]) for one in sets))
+        table.add_row("sets without a class", *(_with_interval(one, "empty") for one in sets))
     first = next(iter(models.values()))
     for name in first["per_class"]:
         table.add_section()

@@ -90,9 +90,9 @@ class Classifier(CapturedModule):
         return logits
 
     def logits_and_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (B, C) of images (B, 3, S, S) in [0, 1], and features (B, F) that tell how the images look.
+        """Return logits (B, C) of images (B, 3, S, S) in [0, 1], and features (B, F) float32 of how the images look.
 
-        They are what the last part of the network takes, after `appearance` of the images.
+        The features are the images' `appearance`, then what the last part of the network takes: in one forward pass.
         """
         looks = appearance(images)
         images = self.first(images)

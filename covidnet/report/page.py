@@ -49,7 +49,7 @@ PER_CLASS = {
     "average_precision": ("Average precision", "PPV over all sensitivities"),
 }
 PROPORTIONS = {"accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "precision", "recall"}
-PROPORTIONS |= {"ppv_at_prevalence_0.01", "ppv_at_prevalence_0.1"}
+PROPORTIONS |= {"ppv_at_prevalence_0.01", "ppv_at_prevalence_0.1", "coverage"}
 UNIT_SCALE = PROPORTIONS | {"macro_f1", "auroc", "average_precision"}  # from 0 to 1, higher is better: drawn as bars
 LUNGS_TEST = {
     "whole": ("Whole image", "the model of this run"),
@@ -129,6 +129,8 @@ def render(run: Run) -> str:
         cell=cell,
         figures=_figures(run),
         calibration=_calibration(run),
+        prediction_sets=_prediction_sets(run.scores.get("prediction_sets")),
+        always_in_sets=_always_in_sets(run.scores.get("prediction_sets")),
         gallery=gallery,
         gallery_problem=gallery_problem or problem,
         card=card,
@@ -261,6 +263,18 @@ def _calibration(run: Run) -> list[Row]:
     intervals = calibrated.get("intervals") or {}
     after["intervals"] = {**({"loss": intervals["nll"]} if "nll" in intervals else {}), **intervals}
     return rows({key: OVERALL[key] for key in ("ece", "brier", "loss")}, [run.scores, after])
+
+
+def _prediction_sets(sets: Mapping[str, Any] | None) -> list[tuple[str, int, Cell]]:
+    """Return of each class, and of all, the images of the test and how often their sets hold the true class."""
+    if not sets:
+        return []
+    of_class = [(name, scores["support"], cell(scores, "coverage")) for name, scores in sets["per_class"].items()]
+    return [*of_class, ("All", sum(images for _, images, _ in of_class), cell(sets, "coverage"))]
+
+
+def _always_in_sets(sets: Mapping[str, Any] | None) -> list[str]:
+    return [name for name, scores in sets["per_class"].items() if scores["least"] == 0] if sets else []
 
 
 def _lungs_test(shortcuts: Mapping[str, Any] | None) -> list[Row]:

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from sklearn.utils.class_weight import compute_class_weight
 
 from covidnet.errors import UserError
+from covidnet.models.appearance import appearance
 from covidnet.models.classifier import balanced_class_weights
 from covidnet.models.convnet import ConvNet
 
@@ -114,3 +115,15 @@ def test_mirrored_logits_are_averaged_outside_training():
 def test_a_value_out_of_range_is_named(wrong):
     with pytest.raises(UserError, match=rf"model\.{next(iter(wrong))}"):
         ConvNet(3, **wrong)
+
+
+@pytest.mark.parametrize("options", [{}, {"equalize": True}, {"average_mirrored": True}])
+def test_logits_with_features_are_those_of_the_model(options):
+    torch.manual_seed(0)
+    model = ConvNet(3, image_size=20, **options).eval()
+    images = torch.rand(4, 3, 20, 20)
+    logits, features = model.logits_and_features(images)
+    torch.testing.assert_close(logits, model(images))
+    torch.testing.assert_close(features[:, :-256], appearance(images))
+    network = model.network[-1](features[:, -256:])  # what its last layer takes
+    torch.testing.assert_close(network, logits)

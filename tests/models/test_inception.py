@@ -160,3 +160,16 @@ def test_real_imagenet_weights_load(real_data):
     file = real_data.parent / "weights" / "tf_efficientnet_lite0.pth"
     backbone = create_backbone("tf_efficientnet_lite0", pretrained=True, weights=str(file)).eval()
     assert backbone(torch.rand(1, 3, 96, 96)).shape == (1, 1280)
+
+
+@pytest.mark.parametrize("options", [{}, {"freeze_backbone": True}, {"average_mirrored": True}])
+def test_features_of_an_image_are_the_backbones(options):
+    torch.manual_seed(0)
+    model = small(**options).eval()
+    images = torch.rand(2, 3, 64, 64)
+    logits, features = model.logits_and_features(images)
+    torch.testing.assert_close(logits, model(images))
+    width = model.backbone.num_features
+    views = [images, images.flip(-1)] if model.average_mirrored else [images]
+    pooled = torch.stack([model.network[:2](view) for view in views]).mean(dim=0)
+    torch.testing.assert_close(features[:, -width:], pooled)
