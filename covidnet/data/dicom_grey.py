@@ -40,7 +40,7 @@ def to_grey(frame: Frame, header: Header) -> NDArray[np.uint8]:
     range_of_bits = np.array([lowest, lowest + (1 << bits) - 1], dtype=np.float64)
     with np.errstate(all="ignore"):  # absurd numbers end as infinite ones, which are refused or clipped
         values = _rescale(stored.astype(np.float64), header, signed=signed)
-        if not np.isfinite(values[present]).all():
+        if not np.isfinite(values).all():
             raise UnreadableImageError("is a damaged DICOM file: its rescaling leads to no finite number")
         grey = _windowed(values, header, inverted=inverted)
         if grey is None or (_is_flat(grey[present].clip(0, 255)) and not _is_flat(values[present])):

@@ -22,7 +22,7 @@ from covidnet.data.dicom_frame import BIG_ENDIAN, DEFLATED, IMPLICIT, READABLE
 from covidnet.data.image import UnreadableImageError
 
 START = 132  # bytes before the first element: a preamble of 128, and the letters DICM
-READS = 100_000  # of a header, and of an item in it: the real ones take some hundreds
+READS = 30_000  # of a header, and of an item in it: the real ones take some hundreds
 INTEGERS = 1 << 16  # as many as the longest table has
 TEXT = 1024  # bytes of a text that are looked at
 EXTRA = 1 << 24  # bytes that a header may add to the pixels where both are deflated

@@ -94,11 +94,10 @@ def test_a_split_inside_a_class_is_not_read_and_is_told(tmp_path, split):
     assert [(path, "split" in reason) for path, reason in folder.ignored] == [(f"A/{split}", True)]
 
 
-def test_dicom_and_text_are_ignored_with_a_reason(tmp_path):
-    folder = RadiographFolder(lay(tmp_path, "A/1.png", "A/2.dcm", "A/notes.txt", "A/LICENSE", "B/1.png"))
+def test_text_is_ignored_with_a_reason(tmp_path):
+    folder = RadiographFolder(lay(tmp_path, "A/1.png", "A/notes.txt", "A/LICENSE", "B/1.png"))
     reasons = dict(folder.ignored)
-    assert list(reasons) == ["A/2.dcm", "A/LICENSE", "A/notes.txt"]
-    assert "DICOM" in reasons["A/2.dcm"]
+    assert list(reasons) == ["A/LICENSE", "A/notes.txt"]
     assert "no image (.txt)" in reasons["A/notes.txt"]
     assert "no ending" in reasons["A/LICENSE"]
 
@@ -108,9 +107,15 @@ def test_radiographs_beside_the_images_folder_are_not_lost_without_a_word(tmp_pa
     assert "A/2.png" in [*folder.paths, *dict(folder.ignored)]
 
 
-def test_a_class_of_dicom_alone_does_not_vanish_without_a_word(tmp_path):
-    folder = RadiographFolder(lay(tmp_path, "A/1.png", "B/1.png", "C/1.dcm"))
-    assert "C/1.dcm" in dict(folder.ignored)
+@pytest.mark.parametrize("ending", ["dcm", "DCM", "dicom"])
+def test_a_class_of_dicom_alone_is_a_class(tmp_path, ending):
+    folder = RadiographFolder(lay(tmp_path, "A/1.png", "B/1.png", f"C/1.{ending}"))
+    assert folder.class_counts == {"A": 1, "B": 1, "C": 1}
+
+
+def test_a_class_of_other_files_alone_does_not_vanish_without_a_word(tmp_path):
+    folder = RadiographFolder(lay(tmp_path, "A/1.png", "B/1.png", "C/1.nii"))
+    assert "C/1.nii" in dict(folder.ignored)
 
 
 @pytest.mark.parametrize("empty", ["C", "C/images", "C/masks", "C/train"])

@@ -309,8 +309,8 @@ def test_a_streamed_image_that_breaks_in_mid_run_is_named(xray_root):
 
 def test_ignored_files_are_told_the_first_by_name_the_rest_by_number(xray_root):
     for number in range(12):
-        (xray_root / CLASSES[0] / f"{number:02}.dcm").touch()
-    with pytest.warns(UserWarning, match=r"12 files .*COVID-19/00\.dcm DICOM is not read yet.* and 2 more"):
+        (xray_root / CLASSES[0] / f"{number:02}.nii").touch()
+    with pytest.warns(UserWarning, match=r"12 files .*COVID-19/00\.nii is no image \(\.nii\).* and 2 more"):
         serve(xray_root)
 
 
