@@ -27,7 +27,6 @@ from covidnet.data.phantom import write_phantoms
 
 WAYS = {"one at a time": 1, "batched": 32}  # --batch-size
 PATIENCE = 60.0  # seconds that a client waits
-SETTLED = 10.0  # seconds after which memory is compared
 
 
 class Server(NamedTuple):
@@ -78,6 +77,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--rounds", type=int, default=1, help="how often each way takes its turn")
+    parser.add_argument("--way", choices=WAYS, help="only this one")
     parser.add_argument("--images", type=Path, help="folder of images to send; drawn ones, if left out")
     parser.add_argument("--query", default="", help="such as ?heat=true")
     parser.add_argument("--device")
@@ -90,13 +90,14 @@ def main() -> None:
             with serving(checkpoint, 32, args.device) as server:
                 attack(server, images[0], args.hostile)
             return
-        rates: dict[str, list[float]] = {way: [] for way in WAYS}
+        rates: dict[str, list[float]] = {way: [] for way in ([args.way] if args.way else WAYS)}
         for _ in range(args.rounds):
-            for way, batch_size in WAYS.items():
-                with serving(checkpoint, batch_size, args.device) as server:
-                    rates[way].append(load(server, images, args, way))
-    first, second = (statistics.mean(values) for values in rates.values())
-    print(f"batched / one at a time: {second / first:.2f} in requests a second")
+            for way, found in rates.items():
+                with serving(checkpoint, WAYS[way], args.device) as server:
+                    found.append(load(server, images, args, way))
+    if not args.way:
+        first, second = (statistics.mean(found) for found in rates.values())
+        print(f"batched / one at a time: {second / first:.2f} in requests a second")
 
 
 def load(server: Server, images: list[bytes], args: argparse.Namespace, way: str) -> float:
@@ -132,7 +133,7 @@ def load(server: Server, images: list[bytes], args: argparse.Namespace, way: str
     for thread in threads:
         thread.join()
     seconds = time.perf_counter() - began
-    settled = [size for at, size in memory if at >= min(SETTLED, args.seconds / 3)]
+    sixths = [memory[number * (len(memory) - 1) // 6] for number in range(7)]
     spent = server.seconds() - spent
     rate = len(taken) / seconds
     each, (median, p95, p99) = 1e3 * spent / max(len(taken), 1), np.quantile(taken, (0.5, 0.95, 0.99))
@@ -140,7 +141,7 @@ def load(server: Server, images: list[bytes], args: argparse.Namespace, way: str
         f"{way}: {len(taken)} answers in {seconds:.0f} s to {args.clients} clients, {rate:.1f} a second\n"
         f"  {each:.1f} ms of processor time each\n"
         f"  median {median:.3f} s, p95 {p95:.3f} s, p99 {p99:.3f} s; errors: {dict(wrong) or 'none'}\n"
-        f"  memory {settled[0]:.0f} MB at {SETTLED:.0f} s, {settled[-1]:.0f} MB at the end, most {max(settled):.0f}\n"
+        f"  memory in MB: {', '.join(f'{size:.0f} at {at:.0f} s' for at, size in sixths)}\n"
         f"  {server.left(before, files)}",
         flush=True,
     )

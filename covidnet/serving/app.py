@@ -210,28 +210,31 @@ class Gate:
         self.under_way += 1
         refusal = busy() if self.under_way > self.limits.under_way else None
         try:
-            async with asyncio.timeout(self.limits.seconds):
-                async for chunk in request.stream():
-                    size += len(chunk)
-                    if size > largest:
-                        sentence = f"This file is too large: up to {largest / 1e6:g} MB are taken."
-                        refusal = HTTPException(413, sentence, CLOSE)
-                    elif self.bytes + len(chunk) > BODIES * largest:
-                        refusal = busy()
-                    if refusal is None:
-                        parts.append(chunk)
-                        held += len(chunk)
-                        self.bytes += len(chunk)
-                    elif size > LINGER * largest:
-                        break
+            try:
+                async with asyncio.timeout(self.limits.seconds):
+                    async for chunk in request.stream():
+                        size += len(chunk)
+                        if size > largest:
+                            sentence = f"This file is too large: up to {largest / 1e6:g} MB are taken."
+                            refusal = HTTPException(413, sentence, CLOSE)
+                        elif self.bytes + len(chunk) > BODIES * largest:
+                            refusal = busy()
+                        if refusal is None:
+                            parts.append(chunk)
+                            held += len(chunk)
+                            self.bytes += len(chunk)
+                        elif size > LINGER * largest:
+                            break
+            except TimeoutError:
+                sentence = f"This file did not arrive within {self.limits.seconds:g} seconds."
+                raise HTTPException(408, sentence, CLOSE) from None
+            except ClientDisconnect:
+                raise HTTPException(400, "The connection was closed.") from None  # nobody hears it
             if refusal:
                 raise refusal
-            yield b"".join(parts)
-        except TimeoutError:
-            sentence = f"This file did not arrive within {self.limits.seconds:g} seconds."
-            raise HTTPException(408, sentence, CLOSE) from None
-        except ClientDisconnect:
-            raise HTTPException(400, "The connection was closed.") from None  # nobody hears it
+            content = b"".join(parts)
+            parts.clear()
+            yield content
         finally:
             self.under_way -= 1
             self.bytes -= held

@@ -68,11 +68,12 @@ async function look(file) {
 function show(answer, name) {
   page.classList.add("given");
   const shown = answer.calibrated ?? answer.probabilities;
-  $("predicted").textContent = `Most probable: ${answer.predicted}`;
+  $("predicted").textContent = answer.unfamiliar ? "An unfamiliar image" : `Most probable: ${answer.predicted}`;
   showWarnings(answer);
   $("kind").textContent = answer.calibrated ? "Probability (calibrated)" : "Probability (not calibrated)";
   $("bars").replaceChildren(...Object.entries(shown).map(([of, share]) => bar(of, share, of === answer.predicted)));
   $("set").textContent = describeSet(answer, Object.keys(shown));
+  if (answer.unfamiliar && answer.prediction_set) $("set").append(" This does not hold for an unfamiliar image.");
   $("novelty").textContent =
     answer.novelty === null
       ? ""
@@ -87,13 +88,14 @@ function show(answer, name) {
   for (const choice of document.getElementsByName("heat-of")) choice.checked = choice.value === answer.predicted;
   showHeat();
   $("result").hidden = false;
-  tell(`Most probable: ${answer.predicted}, ${percent(shown[answer.predicted])}.`, { aloud: true });
+  const unlike = answer.unfamiliar ? "An unfamiliar image. " : "";
+  tell(`${unlike}Most probable: ${answer.predicted}, ${percent(shown[answer.predicted])}.`, { aloud: true });
   $("predicted").focus();
 }
 
 function showWarnings(answer) {
   const items = answer.warnings.map((sentence, place) =>
-    element("li", answer.unfamiliar && place === 0 ? "unfamiliar" : "", sentence),
+    element("li", answer.unfamiliar && place === 0 ? "unfamiliar" : "", sentence.replaceAll(" %", "\u00a0%")),
   );
   $("warnings").replaceChildren(...items);
   $("warnings").hidden = items.length === 0;
