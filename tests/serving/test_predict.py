@@ -1,4 +1,4 @@
-"""Facts about covidnet predict and covidnet.load: the same pixels and numbers as in training, and what cannot be read."""
+"""Facts about covidnet predict and covidnet.load: training's own pixels and numbers, and what cannot be read."""
 
 import csv
 import io
