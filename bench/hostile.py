@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+from pydicom.encaps import encapsulate
+from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, JPEGBaseline8Bit
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 SIDE = 64
@@ -36,10 +37,13 @@ def good(rng: np.random.Generator) -> bytes:
     return content.getvalue()
 
 
-def dicom(grey: NDArray[np.uint8], **elements: str | int) -> bytes:
-    """Return grey values (H, W) as a radiograph in DICOM, with or instead of the usual elements the given ones."""
+def dicom(grey: NDArray[np.uint8], jpeg: bytes | None = None, **elements: str | int) -> bytes:
+    """Return grey values (H, W) as a radiograph in DICOM, with or instead of the usual elements the given ones.
+
+    Where a JPEG is given, its bytes are the pixels.
+    """
     meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = JPEGBaseline8Bit if jpeg else ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
     meta.MediaStorageSOPInstanceUID = "1.2.3"
     height, width = grey.shape
@@ -53,7 +57,8 @@ def dicom(grey: NDArray[np.uint8], **elements: str | int) -> bytes:
     dataset.file_meta = meta
     for keyword, value in described.items():
         setattr(dataset, keyword, value)
-    dataset.PixelData = grey.tobytes()
+    dataset.PixelData = encapsulate([jpeg]) if jpeg else grey.tobytes()
+    dataset["PixelData"].VR = "OB"
     content = io.BytesIO()
     dataset.save_as(content, enforce_file_format=True)
     return content.getvalue()
@@ -166,6 +171,24 @@ def jpeg_scans(rng: np.random.Generator) -> bytes:
     return whole[:last] + whole[last:-2] * int(rng.integers(200, 2_000)) + b"\xff\xd9"
 
 
+def dicom_scans(rng: np.random.Generator) -> bytes:
+    """Such a JPEG in a DICOM file."""
+    return dicom(np.zeros((2_000, 2_000), dtype=np.uint8), jpeg_scans(rng))
+
+
+def png_chunks(rng: np.random.Generator) -> bytes:
+    """A small PNG of some 100,000 empty chunks, before its pixels or behind them."""
+    head = _chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 16, 0, 0, 0, 0))
+    pixels = _chunk(b"IDAT", zlib.compress(bytes(136)))
+    many = _chunk(b"abCd", b"") * int(rng.integers(50_000, 200_000))
+    return _png(head, many, pixels) if rng.integers(2) else _png(head, pixels, many)
+
+
+def jpeg_segments(rng: np.random.Generator) -> bytes:
+    """A JPEG of some 100,000 empty comments."""
+    return b"\xff\xd8" + b"\xff\xfe\x00\x02" * int(rng.integers(100_000, 500_000))
+
+
 def deflated_dicom(rng: np.random.Generator) -> bytes:
     """A DICOM file whose body is megabytes of deflated zeros."""
     syntax = b"1.2.840.10008.1.2.1.99"
@@ -179,7 +202,8 @@ KINDS: dict[str, Callable[[np.random.Generator], bytes]] = {
     make.__name__: make
     for make in (
         *(truncated, flipped, flipped_head, noise, noise_behind_a_signature, another_type, png_bomb, png_text_bomb),
-        *(large_head, tiff_bomb, webp_bomb, jpeg_scans, dicom_bomb, deflated_dicom),
+        *(large_head, tiff_bomb, webp_bomb, jpeg_scans, dicom_bomb, dicom_scans, deflated_dicom),
+        *(png_chunks, jpeg_segments),
     )
 }
 

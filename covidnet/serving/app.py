@@ -136,8 +136,8 @@ def build_app(engine: Engine, limits: Limits, hosts: list[str]) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.add_middleware(SafeHeaders)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
+    app.add_middleware(SafeHeaders)  # around all
     app.add_exception_handler(RequestValidationError, _plain)
     predictor = engine.predictor
     model = ModelInfo(

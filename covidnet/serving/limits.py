@@ -1,17 +1,19 @@
 """What is refused of a file before it is decoded: formats that nobody needs here, and bombs."""
 
-import io
-
 from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from covidnet.data.dicom_frame import JPEG
+from covidnet.data.dicom_header import Limited, read_header
 from covidnet.data.image import UnreadableImageError
 
 # Pillow knows many more; some of them start other programs or write files.
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 NAMES = "PNG, JPEG, TIFF, WEBP, BMP"
-SCANS = 100  # of a JPEG; each costs the time of a whole image, however few bytes it has
+SCANS = 50  # of a JPEG; each costs the time of a whole image, however few bytes it has
+CHUNKS = 20_000  # of a PNG; writers put some thousand bytes into each
+_PNG = b"\x89PNG\r\n\x1a\n"
 _SCAN = b"\xff\xda"
 _TILE = (322, 323)  # TIFF's tags of a tile's width and height
 
@@ -40,23 +42,25 @@ def check(content: bytes, max_pixels: int) -> int:
 def _dicom_size(content: bytes) -> tuple[int, int] | None:
     if content[128:132] != b"DICM":
         return None
-    from covidnet.data.dicom_header import read_header  # where none is met, pydicom is not waited for
-
     try:
-        header, _, _ = read_header(content)
-        return header.integer("Columns", 0), header.integer("Rows", 0)
+        header, syntax, _ = read_header(content)
+        size = header.integer("Columns", 0), header.integer("Rows", 0)
     except UnreadableImageError:
         raise
     # pydicom raises many kinds on damaged or hostile bytes, and quotes them.
     except Exception:
         raise UnreadableImageError("is a damaged DICOM file: its header cannot be understood") from None
+    if syntax in JPEG:
+        _refuse_many_scans(content)
+    return size
 
 
 def _header_size(content: bytes, max_pixels: int) -> tuple[int, int]:
+    _refuse_many_chunks(content)
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            if isinstance(image, JpegImageFile) and content.count(_SCAN) > SCANS:
-                raise TooLargeError(f"is a JPEG of more than {SCANS} scans, which no camera writes")
+        with Image.open(Limited(content), formats=FORMATS) as image:
+            if isinstance(image, JpegImageFile):
+                _refuse_many_scans(content)
             if isinstance(image, TiffImageFile):
                 width, height = (int(image.tag_v2.get(tag, 0)) for tag in _TILE)
                 if width * height > max_pixels:
@@ -86,3 +90,18 @@ def _webp_size(content: bytes) -> tuple[int, int] | None:
     if kind == b"VP8 ":
         return int.from_bytes(head[6:8], "little") & 0x3FFF, int.from_bytes(head[8:10], "little") & 0x3FFF
     raise UnreadableImageError("is a damaged WEBP")
+
+
+def _refuse_many_scans(content: bytes) -> None:
+    if content.count(_SCAN) > SCANS:
+        raise TooLargeError(f"holds a JPEG of more than {SCANS} scans, which no camera writes")
+
+
+def _refuse_many_chunks(content: bytes) -> None:
+    """Refuse a PNG of countless empty chunks, which Pillow would go through one by one."""
+    at, found = len(_PNG), 0
+    while content.startswith(_PNG) and at < len(content):
+        at += 12 + int.from_bytes(content[at : at + 4])
+        found += 1
+        if found > CHUNKS:
+            raise TooLargeError(f"is a PNG of more than {CHUNKS:,} chunks")

@@ -17,7 +17,18 @@ from PIL import Image
 from served import serving, train
 
 import covidnet
-from bench.hostile import dicom, dicom_bomb, jpeg_scans, png_bomb, tiff_bomb, uploads, webp_bomb
+from bench.hostile import (
+    dicom,
+    dicom_bomb,
+    dicom_scans,
+    jpeg_scans,
+    jpeg_segments,
+    png_bomb,
+    png_chunks,
+    tiff_bomb,
+    uploads,
+    webp_bomb,
+)
 from covidnet.serving.app import Limits
 from covidnet.tools import main as tools
 
@@ -160,6 +171,9 @@ TIFF16 = np.zeros((8, 8), dtype=np.uint16)
         (tiff_bomb(np.random.default_rng(3)), 413, "pixels"),
         (jpeg_scans(RNG), 413, "scans"),
         (dicom_bomb(RNG), 413, "million are taken"),
+        (dicom_scans(RNG), 413, "scans"),
+        (png_chunks(RNG), 413, "chunks"),
+        (jpeg_segments(RNG), 422, "This file"),
         (dicom(GREY, Modality="CT"), 422, "is a DICOM object of modality CT"),
         (dicom(GREY)[:-100], 422, "is a truncated DICOM file"),
         (encoded(np.zeros((6400, 6400), dtype=np.uint8)), 413, "has 6400 x 6400 pixels; up to 40 million are taken"),
@@ -225,7 +239,8 @@ def wait_for(holds):
 
 
 def test_only_this_machines_names_and_this_page_are_served(served, images):
-    assert served.ask("/health", headers={"Host": "evil.example"}).status == 400
+    reply = served.ask("/health", headers={"Host": "evil.example"})
+    assert (reply.status, reply.headers["cache-control"]) == (400, "no-store")
     for name in ("localhost", f"127.0.0.1:{served.port}", f"[::1]:{served.port}"):
         assert served.ask("/health", headers={"Host": name}).status == 200
     assert served.predict(images[0], headers={"Sec-Fetch-Site": "same-origin"}).status == 200
@@ -266,13 +281,19 @@ def test_hostile_uploads_leave_it_serving_and_nothing_on_disk(served, images, tm
     before = sorted(Path.cwd().rglob("*"))
     known = served.predict(images[0]).json
     with ThreadPoolExecutor(8) as clients:
-        statuses = [reply.status for reply in clients.map(lambda one: served.predict(one[1]), uploads(112))]
+        statuses = [reply.status for reply in clients.map(lambda one: served.predict(one[1]), uploads(119))]
     assert set(statuses) <= {200, 413, 422}
     assert {413, 422} <= set(statuses)
     assert served.predict(images[0]).json == known
     assert not list(tmp_path.iterdir())
     assert sorted(Path.cwd().rglob("*")) == before
     assert capfd.readouterr() == ("", "")  # nothing of them is logged
+
+
+def test_a_connection_on_which_nothing_is_asked_is_closed(served, monkeypatch):
+    monkeypatch.setattr("covidnet.serving.serve.HEAD_SECONDS", 0.2)
+    with opened(served, "GET /health HTTP/1.1\r\nHost: local") as client:
+        assert client.recv(100) == b""
 
 
 def test_the_head_of_a_request_is_bounded(served):
