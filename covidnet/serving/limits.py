@@ -6,7 +6,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from covidnet.data.dicom_frame import JPEG
 from covidnet.data.dicom_header import Limited, read_header
-from covidnet.data.image import UnreadableImageError
+from covidnet.data.image import UnreadableImageError, what_it_is_instead
 
 # Pillow knows many more; some of them start other programs or write files.
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
@@ -69,7 +69,8 @@ def _header_size(content: bytes, max_pixels: int) -> tuple[int, int]:
     except UnreadableImageError:
         raise
     except UnidentifiedImageError:
-        raise UnreadableImageError(f"is not an image in a format that is taken: {NAMES}, DICOM") from None
+        unknown = f"is not an image in a format that is taken: {NAMES}, DICOM"
+        raise UnreadableImageError(what_it_is_instead(content) or unknown) from None
     except Image.DecompressionBombError:
         raise TooLargeError(f"has far more pixels than the {max_pixels / 1e6:g} million that are taken") from None
     # Damaged headers make Pillow raise many kinds; each is the file's fault here, not ours.
