@@ -201,7 +201,7 @@ keys that people look for:
   together=false                of loso: leave out one source alone in each fold, not one of every class
   ckpt_path=FILE                a checkpoint to test, or to go on from (or: last)
   shortcuts=true                the lungs test: train twice more, lungs covered and lungs only
-  report=false                  no report.html at the end of run
+  report=false                  no report.html and model_card.md at the end of run
   tensorboard=true              TensorBoard files beside metrics.csv
   --config FILE                 a YAML file of keys, such as a run's config.yaml
   --print_config                every key with its value, and stop

@@ -82,7 +82,7 @@ class CommandLineInterface(LightningCLI):
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_argument("--tensorboard", type=bool, default=False, help="Write TensorBoard files too.")
         if self.command_line.command == "run":
-            parser.add_argument("--report", type=bool, default=True, help="Write report.html.")
+            parser.add_argument("--report", type=bool, default=True, help="Write report.html and model_card.md.")
             parser.add_argument("--shortcuts", type=bool, default=False, help="Do the lungs test: train twice more.")
         parser.link_arguments("data.init_args.image_size", "model.init_args.image_size")
         parser.link_arguments("data.num_classes", "model.init_args.num_classes", apply_on="instantiate")
@@ -143,7 +143,7 @@ class CommandLineInterface(LightningCLI):
         return arguments
 
     def after_run(self) -> None:
-        """Do the lungs test where it was asked for, and write the report."""
+        """Do the lungs test where it was asked for, and write the report and the model card."""
         config, folder = self.config_init["run"], self.trainer.run_directory
         if self.trainer.fast_dev_run or not self.trainer.is_global_zero:  # type: ignore[attr-defined]
             return
@@ -152,9 +152,11 @@ class CommandLineInterface(LightningCLI):
 
             test_lungs(folder)
         if config.report:
-            from covidnet.report.page import write_report  # plots take a second to import
+            from covidnet.report.card import write_card  # plots take a second to import
+            from covidnet.report.page import write_report
 
             print(write_report(folder))
+            print(write_card(folder))
 
     def after_test(self) -> None:
         """Write and print what the test found."""

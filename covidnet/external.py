@@ -83,8 +83,10 @@ class Evaluation:
     groups: NDArray[np.int64]
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> list[Path]:
     """Do what ``covidnet evaluate`` was asked for: evaluate, print and write; of a repeat each seed that has finished.
+
+    Returns the directories of the runs of which more is known now.
 
     Raises:
         UserError: For a user's mistake.
@@ -112,6 +114,8 @@ def run(args: argparse.Namespace) -> None:
         evaluation = evaluate(checkpoint, args.root, options)
         print_report(evaluation.report)
         _write(evaluation, run_directory(checkpoint), args.json, args.predictions)
+    folders = (run_directory(checkpoint) for checkpoint in checkpoints)
+    return [folder for folder in folders if folder and (folder / RESULTS).is_file()]
 
 
 def _write(evaluation: Evaluation, folder: Path | None, report: Path | None, predictions: Path | None) -> None:

@@ -57,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, text in COMMANDS.items():
         commands.add_parser(name, help=text, add_help=False)  # `main` hands their words on
-    for add in (_audit, _shortcuts, _evaluate, _compare, _report, _predict, _serve):
+    for add in (_download, _audit, _shortcuts, _evaluate, _compare, _report, _card, _predict, _serve, _publish):
         add(commands)
     return parser
 
@@ -70,6 +70,7 @@ def _shortcuts(commands: Any) -> None:
 
 
 def _run_shortcuts(options: argparse.Namespace) -> None:
+    from covidnet.report.card import write_card
     from covidnet.runs import SHORTCUTS, finished_runs
     from covidnet.shortcuts import test_lungs
 
@@ -81,6 +82,7 @@ def _run_shortcuts(options: argparse.Namespace) -> None:
         )
     for run in runs:
         _write_json(options.json, test_lungs(run))
+        print(write_card(run))
 
 
 def _evaluate(commands: Any) -> None:
@@ -113,8 +115,10 @@ def _evaluate(commands: Any) -> None:
 
 def _run_evaluate(options: argparse.Namespace) -> None:
     from covidnet.external import run
+    from covidnet.report.card import write_card
 
-    run(options)
+    for folder in run(options):
+        print(write_card(folder))
 
 
 def _compare(commands: Any) -> None:
@@ -142,9 +146,47 @@ def _report(commands: Any) -> None:
 
 
 def _run_report(options: argparse.Namespace) -> None:
+    from covidnet.report.card import write_card
     from covidnet.report.page import write_report
 
     print(write_report(options.run))
+    print(write_card(options.run))
+
+
+def _card(commands: Any) -> None:
+    """The model card of a run, as hubs read it: model_card.md."""
+    parser = _command(commands, "card", _card.__doc__, _run_card)
+    _add_run(parser)
+
+
+def _run_card(options: argparse.Namespace) -> None:
+    from covidnet.report.card import write_card
+
+    print(write_card(options.run))
+
+
+def _publish(commands: Any) -> None:
+    """Send a run's model card, checkpoint and export to a hub repository, after showing what would be sent."""
+    parser = _command(commands, "publish", _publish.__doc__, _run_publish)
+    _add_run(parser)
+    parser.add_argument("--to", required=True, metavar="USER/NAME", help="repository on the Hugging Face hub")
+    parser.add_argument("--private", action="store_true", help="make the repository private, if it is new")
+    parser.add_argument("--license", metavar="ID", help="licence of the weights, as the hub writes it: mit, cc-by-4.0")
+    parser.add_argument("--folder", type=Path, metavar="FOLDER", help="write the files there, and send nothing")
+    parser.add_argument("--yes", action="store_true", help="send without asking")
+
+
+def _run_publish(options: argparse.Namespace) -> None:
+    from covidnet.publishing import publish
+
+    publish(
+        options.run,
+        options.to,
+        private=options.private,
+        license=options.license,
+        folder=options.folder,
+        yes=options.yes,
+    )
 
 
 def _predict(commands: Any) -> None:
@@ -228,6 +270,37 @@ def _run_audit(options: argparse.Namespace) -> None:
         table, told = write_table(audited, options.root, options.out, force=options.force)
     print_audit(audited.report, told)
     _write_json(options.json, {**audited.report, "table": str(table) if table else None})
+
+
+def _download(commands: Any) -> None:
+    """The COVID-19 Radiography Database: download, unpack, audit."""
+    parser = _command(commands, "download", _download.__doc__, _run_download)
+    parser.add_argument("--version", type=int, metavar="N", help="of the data set on Kaggle; the newest if left out")
+    parser.add_argument(
+        "--to",
+        type=Path,
+        metavar="FOLDER",
+        help="folder to make, which training then reads (data.root); its default, if left out",
+    )
+    parser.add_argument(
+        "--archive", type=Path, metavar="FILE", help="unpack this file, which was downloaded by hand, and keep it"
+    )
+
+
+def _run_download(options: argparse.Namespace) -> None:
+    from covidnet.audit import audit, print_audit, write_table
+    from covidnet.data.download import download
+    from covidnet.data.module import RadiographyDataModule
+
+    if options.version is not None and (options.archive or options.version < 1):
+        raise UserError("--version must be 1 or more, and goes with a download, not with --archive.")
+    target = options.to or RadiographyDataModule.default_root
+    root = download(target, options.version, options.archive)
+    audited = audit(root)
+    _, told = write_table(audited, root, None, force=False)
+    print_audit(audited.report, told)
+    print(f"Here is {audited.report['release'] or 'a release that is not known'}: {root}")
+    print("Train: python train.py" + ("" if root == RadiographyDataModule.default_root else f' data.root="{root}"'))
 
 
 def _command(commands: Any, name: str, text: str | None, run: Command) -> argparse.ArgumentParser:

@@ -10,6 +10,7 @@ import timm
 import torch
 import yaml
 
+from covidnet.checkpoints import read_recipe
 from covidnet.cli import main
 from covidnet.tools import main as tools
 
@@ -117,6 +118,40 @@ def test_what_is_fitted_on_validation_is_in_the_best_checkpoint_as_plain_types(a
     assert calibration["temperature"] == best["calibrated"]["temperature"]
     for name, point in best["thresholds"].items():
         assert calibration["thresholds"][name] == point["threshold"]
+    for name, sets in best["prediction_sets"]["per_class"].items():
+        assert calibration["conformal"]["least"][name] == sets["least"] == 0  # of two validation images
+
+
+def test_what_is_fitted_survives_a_test_and_is_fitted_anew_when_training_goes_on(args):
+    main(args)
+    best = RUN / "checkpoints" / "best.ckpt"
+    first = read_recipe(best)
+    main(["test", f"ckpt_path={best}", *QUICK])
+    assert read_recipe(best)["novelty"]["limits"] == first["novelty"]["limits"]
+    main(["run", f"ckpt_path={RUN / 'checkpoints' / 'last.ckpt'}", "trainer.max_epochs=4", *QUICK])
+    again = read_recipe(best)
+    assert again["calibration"].keys() == first["calibration"].keys()
+    assert len(again["novelty"]["looks"]) == 21
+
+
+def test_a_checkpoint_of_an_older_version_is_tested_all_the_same(args):
+    main(args)
+    best = RUN / "checkpoints" / "best.ckpt"
+    content = torch.load(best, weights_only=True)
+    del content["covidnet"]["novelty"], content["covidnet"]["calibration"]["conformal"]
+    torch.save(content, best)
+    main(["test", f"ckpt_path={best}", *QUICK])
+    test, expected = read_results(RUN.with_name("version_1"))["test"], read_results(RUN)["best"]
+    assert test == {key: value for key, value in expected.items() if key != "prediction_sets"}
+
+
+def test_images_and_not_their_served_features_tell_how_they_look_to_a_frozen_backbone(args):
+    name = "test_resnet.r160_in1k"
+    frozen = [f"model.backbone={name}", "model.pretrained=false", "model.freeze_backbone=true", "data.image_size=32"]
+    cli = main([*args, "model=inception", *frozen])
+    state = read_recipe(Path(cli.trainer.checkpoint_callback.best_model_path))["novelty"]
+    assert state["looks"].shape == (21, 257)
+    assert state["network"].shape[1] == cli.model.backbone.num_features
 
 
 def test_predict_writes_the_same_predictions(args):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from covidnet.checkpoints import read_recipe
 from covidnet.cli import main
 
 TRAIN = Path(__file__).parent.parent / "train.py"
@@ -84,6 +85,9 @@ def test_a_run_of_two_processes_leaves_one_record_and_stops_together(args):
     assert results["epochs"] == 3
     assert results["best"]["true_positives"] + results["best"]["false_negatives"] == 9
     assert done.stdout.count("weighted loss") == 1  # one table
+    recipe = read_recipe(runs[0] / "checkpoints" / "best.ckpt")
+    assert len(recipe["novelty"]["looks"]) == 18  # all training images, whichever process they trained in
+    assert recipe["calibration"]["conformal"]["least"].keys() == results["best"]["per_class"].keys()
 
 
 FAILING = """

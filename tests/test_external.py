@@ -173,11 +173,14 @@ def test_images_of_one_patient_widen_the_intervals(evaluation_of, outside):
 
 def test_a_checkpoints_calibration_is_measured(evaluation_of, trained, outside, tmp_path):
     content = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
-    content["covidnet"]["calibration"] = {"temperature": 2.0, "thresholds": {"NORMAL": 0.4}}
+    sets = {"coverage": 0.9, "least": {"COVID-19": 0.0, "NORMAL": 1.1, "Viral Pneumonia": 0.0}}
+    content["covidnet"]["calibration"] = {"temperature": 2.0, "thresholds": {"NORMAL": 0.4}, "conformal": sets}
     torch.save(content, tmp_path / "calibrated.ckpt")
     report = evaluation_of(outside, checkpoint=tmp_path / "calibrated.ckpt")
     assert report["calibrated"]["temperature"] == 2.0
     assert list(report["thresholds"]) == ["NORMAL"]
+    covered = {name: one["coverage"] for name, one in report["prediction_sets"]["per_class"].items()}
+    assert covered == {"COVID-19": 1.0, "NORMAL": 0.0, "Viral Pneumonia": 1.0}
 
 
 def test_a_model_of_drawn_radiographs_says_so(evaluation_of, trained, outside, tmp_path):

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from conftest import paint
+from made_run import write_run
 
 from covidnet.tools import main
 
@@ -75,3 +76,24 @@ def test_ctrl_c_is_code_130(xray_root, monkeypatch, capsys):
     monkeypatch.setattr("covidnet.audit.audit", interrupt)
     assert main(["audit", str(xray_root)]) == 130
     assert "Interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "replaced", "file"),
+    [
+        (["shortcuts", "{run}"], "covidnet.shortcuts.test_lungs", "shortcuts.json"),
+        (["evaluate", "{run}", "elsewhere"], "covidnet.external.run", "external.json"),
+    ],
+    ids=["shortcuts", "evaluate"],
+)
+def test_what_adds_to_what_is_known_writes_the_card_anew(command, replaced, file, tmp_path, monkeypatch):
+    folder = write_run(tmp_path)
+
+    def finding(*_):
+        found = {"verdict": "FAIL", "sentence": "This is new.", "overall": {"accuracy": 0.4}}
+        (folder / file).write_text(json.dumps(found))
+        return [folder]
+
+    monkeypatch.setattr(replaced, finding)
+    assert main([word.format(run=folder) for word in command]) == 0
+    assert "This is new." in (folder / "model_card.md").read_text(encoding="utf-8")

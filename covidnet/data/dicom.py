@@ -65,7 +65,7 @@ def open_dicom(content: bytes) -> Radiograph:
         raise
     # pydicom raises many kinds on damaged or hostile bytes, and quotes them.
     except Exception:
-        raise UnreadableImageError("is a damaged DICOM file: its header cannot be understood") from None
+        raise UnreadableImageError("is a damaged DICOM file: it cannot be understood") from None
 
 
 def _refuse_other_objects(header: Header) -> None:

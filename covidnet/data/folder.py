@@ -38,7 +38,8 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
             found = "is a file" if root.exists() else "does not exist"
             raise UserError(
                 f"{root} {found}, but {key} must be a folder that holds one folder of radiographs a class. "
-                f"Give {key}=FOLDER, or try the tool on drawn radiographs with data=phantom."
+                f"Give {key}=FOLDER; or get the COVID-19 Radiography Database: covidnet download; or try the tool on "
+                "drawn radiographs: python train.py data=phantom."
             )
         super().__init__(str(root), loader=_not_loaded_here, allow_empty=True)
 

@@ -17,6 +17,8 @@ from sklearn.neighbors import NearestNeighbors
 # Share of the validation images within each limit. Most of the images that no longer pass are left to the appearance:
 # it tells what is no radiograph, while the network finds many radiographs of other hospitals strange.
 LOOKS_KNOWN, NETWORK_KNOWN = 0.985, 0.995
+ODD = 2  # so many validation images do not pass in any case: one that lies on its side would let in all that do
+LEAST_KNOWN = 0.95  # of few validation images, two are too many to lose
 NEIGHBOURS = 3  # the third nearest counts: one or two odd training images do not make their like familiar
 SPARSE = 4  # one in so many training images is kept for the network's features, which are long; few are enough
 SMALLEST = 1e-3  # of a distance that others are divided by: about what half precision, in which they are kept, can tell
@@ -30,8 +32,7 @@ def fit_novelty(train_features: NDArray[np.floating], val_features: NDArray[np.f
     Args:
         train_features: (N, F) of training images, as the model gives them in evaluation: the appearance, (side * side
             + 1), then what the network makes of the image.
-        val_features: (M, F) of validation images, M at least 1; they set the limits. With few of them, the limit is the
-            largest distance that any of them has.
+        val_features: (M, F) of validation images, M at least 1; they set the limits. Of fewer than 39 all pass.
         side: Of the pattern that the features begin with.
     """
     looks, network = _parts(train_features, side)
@@ -42,15 +43,15 @@ def fit_novelty(train_features: NDArray[np.floating], val_features: NDArray[np.f
         "limits": [1.0, 1.0],
     }
     distances = _distances(state, val_features)
-    limits = zip(distances, (LOOKS_KNOWN, NETWORK_KNOWN), strict=True)
-    state["limits"] = [max(_limit(own, known), SMALLEST) for own, known in limits]
+    limits = [_limit(distances[0], LOOKS_KNOWN, odd=ODD), _limit(distances[1], NETWORK_KNOWN)]
+    state["limits"] = [max(limit, SMALLEST) for limit in limits]
     return state
 
 
 def novelty_scores(state: Mapping[str, Any], features: NDArray[np.floating]) -> Floats:
     """Return how unlike the training images each image is, (N,): above 1 it does not look like one of them.
 
-    Of images like those of the validation about 2 % are above 1.
+    Of images like those of the validation about 2 % are above 1, up to 5 % where it has few.
 
     Args:
         state: As `fit_novelty` returns it.
@@ -102,7 +103,11 @@ def _turned(looks: Floats, side: int) -> Iterator[Floats]:
         yield np.concatenate([other.reshape(len(looks), -1), colour], axis=1)
 
 
-def _limit(distances: Floats, known: float) -> float:
-    """Return the distance that a new image of the same kind keeps with a probability of ``known`` or more."""
-    within = int(np.ceil((len(distances) + 1) * known))
-    return float(np.sort(distances)[min(within, len(distances)) - 1])
+def _limit(distances: Floats, known: float, odd: int = 0) -> float:
+    """Return the distance that a new image of the same kind keeps with a probability of ``known`` or more.
+
+    At least ``odd`` of the images that it is taken from exceed it, as long as the probability stays ``LEAST_KNOWN``.
+    """
+    count = len(distances)
+    within, least = (int(np.ceil((count + 1) * share)) for share in (known, LEAST_KNOWN))
+    return float(np.sort(distances)[min(max(min(within, count - odd), least), count) - 1])

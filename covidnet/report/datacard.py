@@ -50,8 +50,13 @@ def make_data_card(
     counts: Mapping[str, Mapping[str, int]],
     classes: Sequence[str],
     data: RadiographyDataModule | None,
+    *,
+    sizes: bool = True,
 ) -> DataCard:
-    """Describe the images that ``split`` (rows ``path, label, split``) names, which lie where ``data`` says."""
+    """Describe the images that ``split`` (rows ``path, label, split``) names, which lie where ``data`` says.
+
+    Without ``sizes``, which take a look at every file, no image is opened.
+    """
     table = {name: dict(counts[name]) for name in SPLITS if name in counts}
     if data is None or not split:
         return DataCard(table, None, None, {}, None)
@@ -64,11 +69,13 @@ def make_data_card(
     if metadata:
         sources = _by_source(split, classes, metadata.rows)
         links = _links(str(metadata.file), split, linked_groups(paths, metadata.rows))
+    if not sizes:
+        return DataCard(table, sources, links, {}, None)
     try:
-        sizes = {name: _sizes(data, [row["path"] for row in split if row["label"] == name]) for name in classes}
+        found = {name: _sizes(data, [row["path"] for row in split if row["label"] == name]) for name in classes}
     except (OSError, UnidentifiedImageError) as error:
         return DataCard(table, sources, links, {}, f"An image cannot be opened: {error}")
-    return DataCard(table, sources, links, {name: found for name, found in sizes.items() if found}, None)
+    return DataCard(table, sources, links, {name: of_class for name, of_class in found.items() if of_class}, None)
 
 
 def _by_source(split: Sequence[Mapping[str, str]], classes: Sequence[str], rows: Mapping[str, Any]) -> Table | None:

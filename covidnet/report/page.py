@@ -103,7 +103,7 @@ def render(run: Run) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    data, problem = _data(run)
+    data, problem = data_of(run)
     card = make_data_card(run.split, run.results.get("counts", {}), run.classes, data)
     gallery, gallery_problem = _gallery(run, data)
     optional = {name.removesuffix(".json"): run.read_json(name) for name in (SHORTCUTS, AUDIT, EXTERNAL)}
@@ -141,8 +141,8 @@ def render(run: Run) -> str:
         external=_external(optional["external"]),
         against=against.read_comparison(run),
         commands={**commands, "against": against.command(run.folder)},
-        settings=_settings(run),
-        versions=_versions(run),
+        settings=settings_of(run),
+        versions=versions_of(run),
         hashes=run.hashes(),
         guidelines=fill(answer(run, card, gallery, optional)),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -184,7 +184,7 @@ def _bare(key: str, value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
 
 
-def _data(run: Run) -> tuple[RadiographyDataModule | None, str | None]:
+def data_of(run: Run) -> tuple[RadiographyDataModule | None, str | None]:
     """Return the data module of a run, or why there is none."""
     if run.recipe is None:
         return None, f"{run.checkpoint} is not there, so the model cannot be asked."
@@ -291,9 +291,9 @@ def _external(external: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return the tables inside against outside, overall and by class, and those of each source."""
     if external is None:
         return None
-    outside, inside = _flat(external), _flat(external.get("inside") or {})
+    outside, inside = flat(external), flat(external.get("inside") or {})
     drop = external.get("drop") or {}
-    sources = {name: _flat(scores) for name, scores in (external.get("per_source") or {}).items()}
+    sources = {name: flat(scores) for name, scores in (external.get("per_source") or {}).items()}
     shown = [key for key in OVERALL if any(scores.get(key) is not None for scores in sources.values())]
     return {
         "sides": [
@@ -308,7 +308,7 @@ def _external(external: Mapping[str, Any] | None) -> dict[str, Any] | None:
     }
 
 
-def _flat(scores: Mapping[str, Any]) -> dict[str, Any]:
+def flat(scores: Mapping[str, Any]) -> dict[str, Any]:
     """Return scores with their ``overall`` metrics beside their ``intervals``."""
     return {**scores, **(scores.get("overall") or {})}
 
@@ -321,7 +321,7 @@ def _drop(key: str, drop: Mapping[str, Any] | None) -> Cell:
     return Cell(fallen.text.replace("%", "points"), fallen.interval)
 
 
-def _settings(run: Run) -> dict[str, Any]:
+def settings_of(run: Run) -> dict[str, Any]:
     """Return the settings that people look for, by their key."""
     if run.config is None:
         return {}
@@ -339,7 +339,7 @@ def _settings(run: Run) -> dict[str, Any]:
     return {key: value for key, value in shown.items() if value is not None}
 
 
-def _versions(run: Run) -> dict[str, str]:
+def versions_of(run: Run) -> dict[str, str]:
     """Return the versions that the run recorded; of covidnet at least where there is a checkpoint."""
     versions = dict(run.results.get("versions") or {})
     if run.recipe and "version" in run.recipe:

@@ -39,7 +39,7 @@ class Prediction:
         calibrated: Of each class, after temperature scaling; None where nothing was fitted on validation images.
         prediction_set: The classes that cannot be ruled out: of each class's images, the share ``Predictor.coverage``
             has it in its set. Empty where none fits. None as above.
-        novelty: How unlike the training images it is; above 1 is less alike than all but 5 % of the validation images.
+        novelty: How unlike the training images it is; above 1 are about 2 % of the validation images.
             None as above.
     """
 

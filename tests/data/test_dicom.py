@@ -291,8 +291,9 @@ CODERS = {  # syntax -> bits that it is tried with, coder, greatest difference o
     JPEGLSNearLossless: ((8, 12), lambda pixels, bits: imagecodecs.jpegls_encode(pixels, level=2), 2),
     JPEG2000Lossless: ((8, 12, 16), lambda pixels, bits: jpeg2k(pixels, bits, 0), 0),
     JPEG2000: ((8, 12), lambda pixels, bits: jpeg2k(pixels, bits, 60), 3),
-    HTJ2KLossless: ((8, 16), lambda pixels, bits: imagecodecs.htj2k_encode(pixels), 0),
 }
+if hasattr(imagecodecs, "htj2k_encode"):  # not in the oldest version that we allow, which decodes it all the same
+    CODERS[HTJ2KLossless] = ((8, 16), lambda pixels, bits: imagecodecs.htj2k_encode(pixels), 0)
 CASES = [(syntax, bits) for syntax, (depths, *_) in CODERS.items() for bits in depths]
 
 

@@ -79,6 +79,13 @@ def test_with_few_validation_images_none_of_them_is_flagged():
     assert novelty_scores(state, validation).max() == pytest.approx(1.0)
 
 
+def test_two_odd_validation_images_do_not_let_others_like_them_in():
+    odd = turned(features(2, 8), lambda pattern: np.rot90(pattern, 2, (1, 2)))
+    state = fit_novelty(features(300, 0), np.concatenate([features(70, 1), odd]), SIDE)
+    others = turned(features(100, 9), lambda pattern: np.rot90(pattern, 2, (1, 2)))
+    assert (novelty_scores(state, others) > 1).mean() > 0.95
+
+
 def test_equal_images_are_no_reason_to_divide_by_zero():
     rows = np.zeros((10, SIDE**2 + 3))
     scores = novelty_scores(fit_novelty(rows, rows, SIDE), rows)

@@ -171,6 +171,13 @@ def test_intervals_calibration_and_thresholds_are_shown(run_folder: Path) -> Non
         "intervals": {"accuracy": [0.39, 0.89]},
         "calibrated": {"temperature": 1.5, "nll": 0.5, "brier": 0.3, "ece": 0.04, "intervals": {"nll": [0.4, 0.6]}},
         "thresholds": {name: {"threshold": 0.3, "sensitivity": 0.9, "specificity": 0.8} for name in CLASSES},
+        "prediction_sets": {
+            **{"stated": 0.9, "coverage": 0.875, "size": 1.25, "empty": 0.03, "intervals": {"coverage": [0.71, 0.95]}},
+            "per_class": {
+                name: {"coverage": 0.8, "least": least, "support": 5, "intervals": {}}
+                for name, least in zip(CLASSES, (0.4, 0.0), strict=True)
+            },
+        },
     }
     file.write_text(json.dumps(results))
     page = Page(write_report(run_folder))
@@ -178,6 +185,10 @@ def test_intervals_calibration_and_thresholds_are_shown(run_folder: Path) -> Non
     assert "Temperature 1.50" in page.text
     assert "0.400 to 0.600" in page.text
     assert "Operating points" in page.text
+    assert "holds the true class of 90 % of the images of each class" in page.text
+    assert "a set holds 1.25 classes on average; 3.0 % of them hold none" in page.text
+    assert "71.0 to 95.0" in page.text
+    assert f"too few validation images of {CLASSES[1]} to rule it out" in page.text
 
 
 def test_a_run_without_its_checkpoint_and_tables_still_has_a_page(run_folder: Path) -> None:
