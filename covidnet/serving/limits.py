@@ -19,7 +19,7 @@ _TILE = (322, 323)  # TIFF's tags of a tile's width and height
 
 
 class TooLargeError(UnreadableImageError):
-    """The file would give more pixels than are taken."""
+    """The file would give more pixels, or take more time, than is granted."""
 
 
 def check(content: bytes, max_pixels: int) -> int:
@@ -42,6 +42,8 @@ def check(content: bytes, max_pixels: int) -> int:
 def _dicom_size(content: bytes) -> tuple[int, int] | None:
     if content[128:132] != b"DICM":
         return None
+    if content.startswith(_PNG):  # as what it would be decoded is not ours to guess
+        raise UnreadableImageError("is PNG and DICOM at once")
     try:
         header, syntax, _ = read_header(content)
         size = header.integer("Columns", 0), header.integer("Rows", 0)

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from covidnet import __version__
 from covidnet.checkpoints import run_directory
+from covidnet.report.card import CARD
 from covidnet.serving.engine import Engine
 from covidnet.serving.limits import NAMES
 from covidnet.serving.predictor import NOTICE, Predictor
@@ -16,7 +17,6 @@ from covidnet.serving.predictor import NOTICE, Predictor
 if TYPE_CHECKING:
     from covidnet.serving.app import Limits
 
-CARD = "model_card.md"  # in the run's directory
 DEEPER = 2  # levels by which a card's headings go down: they stand below those of the page
 
 

@@ -22,8 +22,7 @@ except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] not in ("fastapi", "uvicorn", "markdown_it", "h11"):
         raise
     raise UserError(
-        f"covidnet serve needs the library {error.name}, which is not installed. Install what it needs: "
-        "pip install fastapi uvicorn markdown-it-py"
+        f"What serves is not installed ({error}): pip install 'covidnet[serve]', then the same command again."
     ) from error
 
 from covidnet.serving.engine import Engine

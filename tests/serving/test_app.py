@@ -171,6 +171,7 @@ TIFF16 = np.zeros((8, 8), dtype=np.uint16)
         (tiff_bomb(np.random.default_rng(3)), 413, "pixels"),
         (jpeg_scans(RNG), 413, "scans"),
         (dicom_bomb(RNG), 413, "million are taken"),
+        (encoded(GREY)[:33] + dicom(GREY)[33:], 422, "is PNG and DICOM at once"),
         (dicom_scans(RNG), 413, "scans"),
         (png_chunks(RNG), 413, "chunks"),
         (jpeg_segments(RNG), 422, "This file"),
@@ -375,4 +376,4 @@ def test_a_missing_library_is_told_with_the_command(run):
     code = "import sys; sys.modules['fastapi'] = None; from covidnet.tools import main; main(sys.argv[1:])"
     done = subprocess.run([sys.executable, "-c", code, "serve", str(run)], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "pip install fastapi uvicorn markdown-it-py" in done.stderr
+    assert "pip install 'covidnet[serve]'" in done.stderr
