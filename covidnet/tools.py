@@ -57,7 +57,19 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, text in COMMANDS.items():
         commands.add_parser(name, help=text.removesuffix(" (the default)"), add_help=False)  # `main` takes their words
-    for add in (_download, _audit, _shortcuts, _evaluate, _compare, _report, _card, _predict, _export, _publish):
+    for add in (
+        _download,
+        _audit,
+        _shortcuts,
+        _evaluate,
+        _compare,
+        _report,
+        _card,
+        _predict,
+        _serve,
+        _export,
+        _publish,
+    ):
         add(commands)
     return parser
 
@@ -227,6 +239,31 @@ def _run_export(options: argparse.Namespace) -> None:
     from covidnet.serving.export import run
 
     run(options)
+
+
+def _serve(commands: Any) -> None:
+    """A web page and a JSON API of a trained model, on this machine."""
+    parser = _command(commands, "serve", _serve.__doc__, _run_serve)
+    text = "a checkpoint, or the directory of a run (its best.ckpt); also written ckpt_path=CKPT"
+    parser.add_argument("checkpoint", type=_checkpoint, metavar="CKPT", help=text)
+    text = "address to listen on (default: 127.0.0.1, which only this machine reaches)"
+    parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help=text)
+    parser.add_argument("--port", type=int, default=8000, metavar="N", help="port; 0 is any free one (default: 8000)")
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ...; a GPU where there is one, if left out")
+    text = "images that the model sees at once, at most, when several wait (default: 32; 1 is one at a time)"
+    parser.add_argument("--batch-size", type=int, default=32, metavar="N", help=text)
+    text = "requests at once, at most; more are told to try again (default: 128)"
+    parser.add_argument("--waiting", type=int, default=128, metavar="N", help=text)
+    text = "bytes of an upload, at most (default: 32,000,000)"
+    parser.add_argument("--max-bytes", type=int, default=32_000_000, metavar="N", help=text)
+    text = "pixels of an image, at most (default: 40,000,000)"
+    parser.add_argument("--max-pixels", type=int, default=40_000_000, metavar="N", help=text)
+
+
+def _run_serve(options: argparse.Namespace) -> int:
+    from covidnet.serving.serve import run
+
+    return run(options)
 
 
 def _checkpoint(text: str) -> Path:

@@ -110,7 +110,8 @@ def _open(content: bytes) -> Image.Image:
         image = Image.open(io.BytesIO(content))
         image.load()
     except UnidentifiedImageError:
-        raise UnreadableImageError(_what_it_is_instead(content)) from None
+        unknown = f"is not an image that Pillow knows: it begins with {content[:8]!r}"
+        raise UnreadableImageError(what_it_is_instead(content) or unknown) from None
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(f"is refused as too large: {error}") from None
     # Damaged data makes Pillow's decoders raise many kinds; each is the file's fault here, not ours.
@@ -142,7 +143,8 @@ def _open_plain_png(content: bytes) -> Radiograph | None:
     return Radiograph(Image.fromarray(red if equal else pixels), "RGB")
 
 
-def _what_it_is_instead(content: bytes) -> str:
+def what_it_is_instead(content: bytes) -> str | None:
+    """Return what a file is that is no image, where that is known and says what to do."""
     head = content[:256].lstrip()
     if content[:1] in (b"\x02", b"\x08") and content[1:2] == content[3:4] == b"\0":
         return "looks like DICOM without the letters DICM that follow the first 128 bytes of a DICOM file"
@@ -150,7 +152,7 @@ def _what_it_is_instead(content: bytes) -> str:
         return "is a web page or XML, not an image; download it again"
     if content[:4] == b"\x00\x05\x16\x07":
         return "is a macOS resource fork (AppleDouble), not an image; delete it"
-    return f"is not an image that Pillow knows: it begins with {content[:8]!r}"
+    return None
 
 
 def _to_eight_bits(image: Image.Image, *, zero_is_white: bool) -> Image.Image:

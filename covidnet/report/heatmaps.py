@@ -71,7 +71,7 @@ def grad_cam(model: nn.Module, layer: nn.Module, images: Tensor, targets: Tensor
     heat = heat.sum(dim=1, keepdim=True).relu()
     heat = F.interpolate(heat, size=images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
     peak = heat.amax(dim=(1, 2), keepdim=True)
-    scaled: NDArray[np.float32] = torch.where(peak > 0, heat / peak, heat).float().numpy()
+    scaled: NDArray[np.float32] = torch.where(peak > 0, heat / peak, heat).float().cpu().numpy()
     return scaled
 
 

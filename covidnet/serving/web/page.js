@@ -1,0 +1,163 @@
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+const page = document.body;
+const maxBytes = Number(page.dataset.maxBytes);
+let latest = 0; // number of the newest request: an older one that answers late is not shown
+let heats = null;
+
+const percent = (share) => {
+  if (share > 0.999 && share < 1) return "> 99.9\u00a0%";
+  if (share < 0.001 && share > 0) return "< 0.1\u00a0%";
+  return `${(100 * share).toFixed(1)}\u00a0%`;
+};
+
+const element = (name, kind, text) => {
+  const made = document.createElement(name);
+  made.className = kind;
+  made.textContent = text;
+  return made;
+};
+
+const listed = (names, word) =>
+  names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} ${word} ${names.at(-1)}`;
+
+// What is only aloud is seen elsewhere on the page already.
+function tell(sentence, { aloud = false } = {}) {
+  $("status").textContent = sentence;
+  $("status").classList.toggle("hidden", aloud);
+}
+
+function fail(sentence) {
+  tell("");
+  $("result").hidden = true;
+  $("problem").textContent = sentence;
+  $("problem").hidden = false;
+}
+
+function settle(number) {
+  if (number === latest) page.classList.remove("busy");
+}
+
+async function look(file) {
+  const number = ++latest;
+  $("problem").hidden = true;
+  $("problem").textContent = "";
+  if (file.size > maxBytes) {
+    settle(number);
+    fail(`This file is too large: it has ${(file.size / 1e6).toFixed(1)} MB, and up to ${maxBytes / 1e6} MB are taken.`);
+    return;
+  }
+  page.classList.add("busy");
+  tell(`The model looks at ${file.name} …`);
+  let response, answer;
+  try {
+    const headers = { "Content-Type": "application/octet-stream" };
+    response = await fetch("predict?heat=all&image=true", { method: "POST", headers, body: file });
+    answer = await response.json();
+  } catch {
+    answer = null;
+  }
+  if (number !== latest) return;
+  settle(number);
+  if (!response) fail("The server does not answer. Is it still running?");
+  else if (!response.ok || !answer) fail(answer?.detail ?? `The server answered with code ${response.status}.`);
+  else show(answer, file.name);
+}
+
+function show(answer, name) {
+  page.classList.add("given");
+  const shown = answer.calibrated ?? answer.probabilities;
+  $("predicted").textContent = answer.unfamiliar ? "An unfamiliar image" : `Most probable: ${answer.predicted}`;
+  showWarnings(answer);
+  $("kind").textContent = answer.calibrated ? "Probability (calibrated)" : "Probability (not calibrated)";
+  $("bars").replaceChildren(...Object.entries(shown).map(([of, share]) => bar(of, share, of === answer.predicted)));
+  $("set").textContent = describeSet(answer, Object.keys(shown));
+  if (answer.unfamiliar && answer.prediction_set) $("set").append(" This does not hold for an unfamiliar image.");
+  $("novelty").textContent =
+    answer.novelty === null
+      ? ""
+      : `Unlikeness to the training images: ${answer.novelty.toFixed(2)}; above 1 the image counts as unfamiliar.`;
+  $("image").src = answer.image;
+  $("image").alt = `The image as it was decoded, ${name}`;
+  $("name").textContent = name;
+  heats = answer.heat;
+  const any = Object.keys(heats).length > 0;
+  $("heat-controls").hidden = !any;
+  $("no-heat").hidden = any;
+  for (const choice of document.getElementsByName("heat-of")) choice.checked = choice.value === answer.predicted;
+  showHeat();
+  $("result").hidden = false;
+  const unlike = answer.unfamiliar ? "An unfamiliar image. " : "";
+  tell(`${unlike}Most probable: ${answer.predicted}, ${percent(shown[answer.predicted])}.`, { aloud: true });
+  $("predicted").focus();
+}
+
+function showWarnings(answer) {
+  const items = answer.warnings.map((sentence, place) =>
+    element("li", answer.unfamiliar && place === 0 ? "unfamiliar" : "", sentence.replaceAll(" %", "\u00a0%")),
+  );
+  $("warnings").replaceChildren(...items);
+  $("warnings").hidden = items.length === 0;
+}
+
+function bar(name, share, top) {
+  const item = element("li", top ? "top" : "", "");
+  const track = element("span", "track", "");
+  track.setAttribute("aria-hidden", "true");
+  track.append(document.createElement("i"));
+  track.style.setProperty("--share", share);
+  item.append(element("span", "name", name), " ", element("span", "value", percent(share)), track);
+  return item;
+}
+
+function describeSet(answer, classes) {
+  const set = answer.prediction_set;
+  if (set === null) return "Not known: nothing was fitted for it on validation images.";
+  const at = `At ${+(100 * answer.coverage).toFixed(1)}\u00a0% coverage`;
+  if (set.length === 0) return `${at} no class fits: the image is not like those of any class.`;
+  if (set.length === classes.length) return `${at} no class can be ruled out: ${listed(set, "or")}.`;
+  return `${at} the ${set.length === 1 ? "only class" : "classes"} that cannot be ruled out: ${listed(set, "or")}.`;
+}
+
+function showHeat() {
+  const strength = Number($("strength").value);
+  $("strength-shown").textContent = `${strength}\u00a0%`;
+  const of = document.querySelector("input[name=heat-of]:checked")?.value;
+  const map = heats?.[of] ?? null;
+  $("heat").hidden = map === null;
+  if (map !== null) $("heat").src = map;
+  $("heat").style.opacity = strength / 100;
+  $("heat-note").textContent = map === null ? `Nothing in the image speaks for ${of}.` : "";
+}
+
+$("file").addEventListener("change", (event) => {
+  const [file] = event.target.files;
+  event.target.value = ""; // the same file may be chosen again
+  if (file) look(file);
+});
+$("form").addEventListener("submit", (event) => event.preventDefault());
+$("strength").addEventListener("input", showHeat);
+$("image").addEventListener("load", ({ target }) =>
+  $("stack").style.setProperty("--ratio", target.naturalWidth / target.naturalHeight),
+);
+for (const choice of document.getElementsByName("heat-of")) choice.addEventListener("change", showHeat);
+
+// An image may be dropped anywhere: beside the zone a browser would leave the page for it.
+window.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  page.classList.add("over");
+});
+window.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) page.classList.remove("over");
+});
+window.addEventListener("drop", (event) => {
+  event.preventDefault();
+  page.classList.remove("over");
+  const files = event.dataTransfer.files;
+  if (files.length > 1) {
+    latest += 1;
+    page.classList.remove("busy");
+    fail(`Those are ${files.length} files; drop one at a time.`);
+  } else if (files.length) look(files[0]);
+});
