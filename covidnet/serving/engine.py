@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib as mpl
@@ -20,7 +21,8 @@ from covidnet.data.image import UnreadableImageError, open_radiograph, resize
 from covidnet.data.parallel import cores
 from covidnet.errors import UserError
 from covidnet.report.heatmaps import Heat, grad_cam, last_feature_map
-from covidnet.runs import SHORTCUTS, read_json
+from covidnet.report.verdicts import outside_verdict
+from covidnet.runs import EXTERNAL, SHORTCUTS, read_json
 from covidnet.serving.batching import Batcher
 from covidnet.serving.limits import check
 from covidnet.serving.predictor import NOTICE, Pixels, Prediction, Predictor
@@ -183,6 +185,10 @@ def model_warnings(predictor: Predictor) -> list[str]:
     if lungs and lungs.get("verdict") in ("WARN", "FAIL"):
         how = "fails" if lungs["verdict"] == "FAIL" else "gives cause for doubt"
         found.append(f"The lungs test of this model {how}: {lungs['sentence']}")
+    elsewhere: Mapping[str, Any] | None = read_json(run / EXTERNAL) if run else None
+    if elsewhere and Path(elsewhere.get("checkpoint", "")).name == predictor.checkpoint.name:
+        if outside_verdict(elsewhere, "").level != "PASS":
+            found.append(f"On images from elsewhere: {elsewhere['sentence']}")
     if predictor.temperature is None:
         found.append(UNCALIBRATED)
     if predictor.novelty is None:

@@ -40,6 +40,13 @@ def run(tmp_path_factory):
     folder = train(tmp_path_factory.mktemp("served"))
     lungs = {"verdict": "FAIL", "sentence": "90 % of the skill above chance survives without lungs."}
     (folder / "shortcuts.json").write_text(json.dumps(lungs))
+    drop = {"value": 0.4, "interval": [0.3, 0.5]}
+    elsewhere = {
+        "checkpoint": "runs/best.ckpt",
+        "sentence": "A drop of 40 points.",
+        "drop": {"balanced_accuracy": drop},
+    }
+    (folder / "external.json").write_text(json.dumps(elsewhere))
     return folder
 
 
@@ -94,7 +101,8 @@ def test_what_must_be_known_is_told_beside_the_numbers(served, images):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     for image in (*images, encoded(noise)):
         found = served.predict(image).json
-        *others, lungs = found["warnings"]
+        *others, lungs, elsewhere = found["warnings"]
+        assert elsewhere == "On images from elsewhere: A drop of 40 points."
         assert lungs == "The lungs test of this model fails: 90 % of the skill above chance survives without lungs."
         assert [sentence[:30] for sentence in others] == ["This image does not look like "] * found["unfamiliar"]
     assert found["unfamiliar"]
