@@ -186,9 +186,9 @@ def model_warnings(predictor: Predictor) -> list[str]:
         how = "fails" if lungs["verdict"] == "FAIL" else "gives cause for doubt"
         found.append(f"The lungs test of this model {how}: {lungs['sentence']}")
     elsewhere: Mapping[str, Any] | None = read_json(run / EXTERNAL) if run else None
-    if elsewhere and Path(elsewhere.get("checkpoint", "")).name == predictor.checkpoint.name:
-        if outside_verdict(elsewhere, "").level != "PASS":
-            found.append(f"On images from elsewhere: {elsewhere['sentence']}")
+    of_this = elsewhere is not None and Path(elsewhere.get("checkpoint", "")).name == predictor.checkpoint.name
+    if elsewhere and of_this and outside_verdict(elsewhere, "").level != "PASS":
+        found.append(f"On images from elsewhere: {elsewhere['sentence']}")
     if predictor.temperature is None:
         found.append(UNCALIBRATED)
     if predictor.novelty is None:
