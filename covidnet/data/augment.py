@@ -4,8 +4,7 @@ All amounts are drawn from torch's random state, on the device of the images.
 """
 
 import math
-from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -26,24 +25,37 @@ NOISE = 0.2  # greatest share of the image's own standard deviation, a quarter o
 RECTANGLE = (0.1, 0.4)  # its sides, as shares of the image's
 
 
-def mild(images: Tensor) -> Tensor:
-    """Rotate, zoom, shift and re-expose each image (B, C, H, W) in [0, 1] a little; no flip, which moves the heart."""
+class Change(Protocol):
+    """What changes a batch of images (B, C, H, W) in [0, 1], but for a share of them."""
+
+    def __call__(self, images: Tensor, unchanged: float = 0.0) -> Tensor:
+        """Return the batch."""
+        ...
+
+
+def mild(images: Tensor, unchanged: float = 0.0) -> Tensor:
+    """Rotate, zoom, shift and re-expose each image (B, C, H, W) in [0, 1] a little; no flip, which moves the heart.
+
+    A share of them, ``unchanged``, is left as it is.
+    """
+    kept = _kept(images, unchanged)
     batch = len(images)
     angle, across, down = (_between(-1, 1, images) for _ in range(3))
     view = 1 / _between(*MILD_ZOOM, images)
     brightness, contrast = _between(-BRIGHTNESS, BRIGHTNESS, images), _between(-MILD_CONTRAST, MILD_CONTRAST, images)
     moved = _move(images, angle * MILD_ROTATION, view, across * MILD_SHIFT, down * MILD_SHIFT)
     exposed: Tensor = moved * (1 + contrast).view(batch, 1, 1, 1) + brightness.view(batch, 1, 1, 1)
-    return exposed.clamp(0, 1)
+    return exposed.clamp(0, 1) if kept is None else torch.where(kept, images, exposed.clamp(0, 1))
 
 
-def strong(images: Tensor) -> Tensor:
+def strong(images: Tensor, unchanged: float = 0.0) -> Tensor:
     """Change each image (B, C, H, W) in [0, 1] so much that neither exposure nor position names its source.
 
     Contrast 0.7 to 1.3 about the image's mean; gamma e^-0.7 to e^0.7; anything from blurred to sharpened; noise of up
     to 5 %; then rotation by up to 17 degrees, 0.55 to 1.15 of the side shown, moved by up to 15 %, mirrored or not,
     black outside the frame; and one grey rectangle. Mirroring moves the heart to the other side: what tells these
-    classes apart does not depend on it.
+    classes apart does not depend on it. A share of the images, ``unchanged``, is left as it is: a model that has seen
+    none of those is worse at home, and one that has seen many learns from them what the rest was to take away.
     """
     shape = (len(images), 1, 1, 1)
     changed = _sharpen(images, _between(-SHARPNESS, SHARPNESS, images).view(shape))
@@ -59,10 +71,17 @@ def strong(images: Tensor) -> Tensor:
     angle, across, down = (_between(-1, 1, images) for _ in range(3))
     side = torch.where(_between(0, 1, images) < 0.5, -1.0, 1.0)
     moved = _move(changed, angle * ROTATION, _between(*VIEW, images), across * SHIFT, down * SHIFT, side)
-    return _cover(moved)
+    kept = _kept(images, unchanged)
+    covered = _cover(moved)
+    return covered if kept is None else torch.where(kept, images, covered)
 
 
-AUGMENTATIONS: dict[Augmentation, Callable[[Tensor], Tensor]] = {"mild": mild, "strong": strong}
+AUGMENTATIONS: dict[Augmentation, Change] = {"mild": mild, "strong": strong}
+
+
+def _kept(images: Tensor, unchanged: float) -> Tensor | None:
+    """Draw which images are left as they are (B, 1, 1, 1); None where all are changed."""
+    return (_between(0, 1, images) < unchanged).view(-1, 1, 1, 1) if unchanged else None
 
 
 def _between(low: float, high: float, images: Tensor) -> Tensor:

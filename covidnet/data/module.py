@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,6 +60,7 @@ class RadiographyDataModule(LightningDataModule):
             else by a central box.
         augment: Change training images at random: "mild" a little, "strong" so much that neither exposure nor position
             tells where they come from.
+        unchanged: Share of the training images that augmentation leaves as they are, in [0, 1).
         restyle: Give half of the training images another texture: by a random "convolution", or some of the Fourier
             "amplitude" of another image.
         balance: What weighs alike in the loss: each "class", or within it each "source" of the table too.
@@ -88,6 +89,7 @@ class RadiographyDataModule(LightningDataModule):
         interpolation: Interpolation = "bilinear",
         lungs: Lungs = "whole",
         augment: Augmentation = "none",
+        unchanged: float = 0.0,
         restyle: Style = "none",
         balance: Literal["class", "source"] = "class",
         num_workers: int | None = None,
@@ -114,7 +116,9 @@ class RadiographyDataModule(LightningDataModule):
         self.group_duplicates = duplicates
         self.interpolation: Interpolation = interpolation
         self.lungs: Lungs = lungs
-        changes = [AUGMENTATIONS.get(augment), STYLES.get(restyle)]
+        require(0 <= unchanged < 1, "data.unchanged", unchanged, "a share, 0 or more and below 1")
+        change = AUGMENTATIONS.get(augment)
+        changes = [partial(change, unchanged=unchanged) if change else None, STYLES.get(restyle)]
         self.augment = Chain([change for change in changes if change]) if any(changes) else None
         self.balance = balance
         self.num_workers = num_workers

@@ -104,6 +104,13 @@ def test_strong_changes_exposure_within_its_bounds(monkeypatch):
     assert high - 0.03 < shown.max() <= high
 
 
+def test_a_share_of_the_images_is_left_as_it_is(change):
+    images = torch.rand(1000, 1, 12, 12)
+    plain = (change(images, unchanged=0.1) == images).all(dim=3).all(dim=2).all(dim=1)
+    assert 0.06 < plain.float().mean() < 0.14
+    assert not (change(images) == images).all(dim=3).all(dim=2).all(dim=1).any()
+
+
 def test_strong_covers_one_rectangle_with_one_grey(monkeypatch):
     monkeypatch.setattr(augment, "RECTANGLE", (0.3, 0.3))
     images = torch.full((50, 1, 40, 40), 2.0)  # brighter than any grey of a rectangle
