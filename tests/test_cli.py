@@ -50,6 +50,7 @@ def test_run_leaves_its_record(args):
     assert files == {
         "config.yaml",
         "metrics.csv",
+        "model_card.md",
         "split.csv",
         "checkpoints/best.ckpt",
         "checkpoints/last.ckpt",
