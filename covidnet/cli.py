@@ -17,6 +17,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from covidnet.args import TRAINING, CommandLine, exit_with, expand, program
 from covidnet.checkpoints import find_checkpoint, read_recipe, recipe_layer, refuse_changes, run_directory
@@ -29,6 +30,7 @@ from covidnet.record import AppendingCSVLogger, RunRecord
 from covidnet.trainer import Trainer
 
 ENDING = {"trainer": ("max_epochs",), "early_stopping": ("patience", "min_delta")}  # what tells when training ends
+TERMINATED = 128 + 15  # the exit code after SIGTERM, as shells count it
 SKIPPED = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
 
 
@@ -232,6 +234,11 @@ def run_command_line(command_line: CommandLine) -> CommandLineInterface:
         if mistake is None:
             raise
         exit_with(mistake)
+    except SIGTERMException:  # a SystemExit without a code, which would look like success
+        print(
+            "Terminated. What is finished is kept; ckpt_path=last goes on from the last whole epoch.", file=sys.stderr
+        )
+        sys.exit(TERMINATED)
     except KeyboardInterrupt:  # before Lightning took over: while images were drawn or decoded
         print("Interrupted. What is finished is kept.", file=sys.stderr)
         sys.exit(130)

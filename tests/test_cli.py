@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import timm
 import torch
 import yaml
+from pytorch_lightning import Callback
 
 from covidnet.checkpoints import read_recipe
 from covidnet.cli import main
@@ -215,6 +217,24 @@ def test_another_seed_gives_other_weights_on_the_same_split(args):
     first, second = RUN, RUN.with_name("version_1")
     assert (first / "split.csv").read_bytes() == (second / "split.csv").read_bytes()
     assert (first / "predictions.csv").read_bytes() != (second / "predictions.csv").read_bytes()
+
+
+class Terminator(Callback):
+    """Send this process a SIGTERM in the middle of the second epoch, as a cloud does that takes a machine back."""
+
+    def on_train_batch_start(self, trainer, *_):
+        if trainer.current_epoch == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_terminated_run_is_no_success_and_goes_on_where_it_was(args, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*args, 'trainer.callbacks=[{"class_path": "test_cli.Terminator"}]'])
+    assert ended.value.code == 143
+    assert "ckpt_path=last goes on" in capsys.readouterr().err
+    assert not (RUN / "results.json").exists()
+    main([*args, "ckpt_path=last"])
+    assert read_results(RUN)["epochs"] == 2
 
 
 def test_last_goes_on_in_its_own_run_directory(args):
