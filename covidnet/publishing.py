@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import yaml
 
-from covidnet.checkpoints import KEY
+from covidnet.checkpoints import KEY, read_recipe
 from covidnet.errors import UserError
 from covidnet.private import places_in, without_places
 from covidnet.report.card import UNKNOWN_LICENSE, render
@@ -124,7 +124,13 @@ def _show(names: list[str], folder: Path, destination: str, places: list[Path]) 
     print(f"To {destination}:")
     for name, size in sizes.items():
         print(f"  {size / 1e6:10.3f} MB  {name}")
-    print(f"  {sum(sizes.values()) / 1e6:10.3f} MB  in all. No image and no list of images is among them.")
+    print(f"  {sum(sizes.values()) / 1e6:10.3f} MB  in all. No image file and no list of images is among them.")
+    looks = read_recipe(folder / CHECKPOINT).get("novelty")
+    if looks:
+        print(
+            f"  NOTE: to tell what looks strange, the model holds grey patterns of {looks['side']} x {looks['side']} "
+            f"pixels of {len(looks['looks']):,} training images."
+        )
     for name in names:
         found = places_in(folder / name, places)
         if found:

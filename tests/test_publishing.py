@@ -43,6 +43,7 @@ def run_folder(tmp_path):
     checkpoint = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
     checkpoint["callbacks"] = {"ModelCheckpoint": {"best_k_models": {str(folder / "best.ckpt"): torch.ones(1)}}}
     checkpoint["optimizer_states"] = [{"state": torch.ones(9)}]
+    checkpoint["covidnet"]["novelty"] = {"side": 16, "looks": torch.ones(7, 257)}
     torch.save(checkpoint, folder / "checkpoints" / "best.ckpt")
     return folder
 
@@ -75,6 +76,7 @@ def test_what_is_sent_was_shown_before(run_folder, hub, monkeypatch, capsys):
     shown = capsys.readouterr().out
     assert f"{NAME} (new, public: anybody can read it), as jane" in shown
     assert all(name in shown for name in SENT)
+    assert "grey patterns of 16 x 16 pixels of 7 training images" in shown
     assert list(hub.sent) == SENT
     hub.create_repo.assert_called_once_with(NAME, private=False, exist_ok=True)
     assert hub.sent["README.md"].startswith(b"---\n")
