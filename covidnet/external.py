@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from covidnet.checkpoints import load_model, read_recipe, run_directory
 from covidnet.data.dataset import to_images
@@ -27,8 +26,7 @@ from covidnet.data.sources import UNKNOWN
 from covidnet.device import find_device
 from covidnet.errors import UserError
 from covidnet.evaluation.comparison import score_drops
-from covidnet.evaluation.conformal import set_scores
-from covidnet.evaluation.scores import calibrated_scores, score_outputs, threshold_scores
+from covidnet.evaluation.scores import fitted_scores, score_outputs
 from covidnet.external_table import print_report, sentence
 from covidnet.models.classifier import Classifier
 from covidnet.results import RESULTS, SPLIT, write_predictions, write_results
@@ -231,13 +229,7 @@ def _scores(
     """Return the scores, and those after what was fitted on the run's validation images, where there is such."""
     scores = score_outputs(logits, labels, classes, class_weights, groups)
     if calibration:
-        scores["calibrated"] = calibrated_scores(logits, labels, calibration["temperature"], groups)
-        thresholds = {name: calibration["thresholds"].get(name) for name in classes}
-        # Of the calibrated probabilities, as they were chosen.
-        probabilities = softmax(logits.astype(np.float64) / calibration["temperature"], axis=1)
-        scores["thresholds"] = threshold_scores(probabilities, labels, thresholds, groups)
-        if "conformal" in calibration:  # an older checkpoint has none
-            scores["prediction_sets"] = set_scores(probabilities, labels, calibration["conformal"], groups)
+        scores |= fitted_scores(logits, labels, classes, calibration, groups)
     return scores
 
 

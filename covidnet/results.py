@@ -50,8 +50,13 @@ PER_CLASS = {
 
 def write_results(file: Path, results: Mapping[str, Any]) -> None:
     """Write ``results`` as JSON, whole or not at all."""
+    write_whole(file, (json.dumps(results, indent=2, allow_nan=False) + "\n").encode())
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
     unfinished = file.with_name(f"{file.name}.{os.getpid()}")
-    unfinished.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    unfinished.write_bytes(content)
     unfinished.replace(file)
 
 

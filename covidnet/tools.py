@@ -120,7 +120,7 @@ def _evaluate(commands: Any) -> None:
     parser.add_argument(
         "--predictions", type=Path, metavar="FILE", help="write what external_predictions.csv holds here too"
     )
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ...; a GPU where there is one, if left out")
+    _add_device(parser)
     parser.add_argument("--cache-dir", type=Path, metavar="FOLDER", help="where decoded images are kept")
     parser.add_argument("--no-cache", action="store_true", help="keep no decoded images")
 
@@ -204,14 +204,13 @@ def _run_publish(options: argparse.Namespace) -> None:
 def _predict(commands: Any) -> None:
     """What a trained model says of images: files, folders and patterns -> one line an image."""
     parser = _command(commands, "predict", _predict.__doc__, _run_predict)
-    text = "a checkpoint, or the directory of a run (its best.ckpt); also written ckpt_path=CKPT"
-    parser.add_argument("checkpoint", type=_checkpoint, metavar="CKPT", help=text)
+    _add_checkpoint(parser)
     text = "images, folders of images, patterns such as 'x/**/*.png'; the test images of the run, if left out"
     parser.add_argument("paths", nargs="*", metavar="PATH", help=text)
     parser.add_argument("--out", type=Path, metavar="FILE", help="write there (.csv, .jsonl, .txt), not on the screen")
     text = "if left out: by the ending of --out, else a table on a terminal, and CSV elsewhere"
     parser.add_argument("--format", choices=("csv", "jsonl", "table"), help=text)
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ...; a GPU where there is one, if left out")
+    _add_device(parser)
     text = "in which the model computes; a GPU trains in bfloat16 (default: float32)"
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help=text)
     text = "images that the model sees at once; as in training, if left out"
@@ -227,8 +226,7 @@ def _run_predict(options: argparse.Namespace) -> int:
 def _export(commands: Any) -> None:
     """A trained model as ONNX and torch.export: pixels of any size in, probabilities out."""
     parser = _command(commands, "export", _export.__doc__, _run_export)
-    text = "a checkpoint, or the directory of a run (its best.ckpt)"
-    parser.add_argument("checkpoint", type=_checkpoint, metavar="CKPT", help=text)
+    _add_checkpoint(parser)
     text = "where model.onnx and model.pt2 go; the folder export of the run, if left out"
     parser.add_argument("--out", type=Path, metavar="FOLDER", help=text)
     text = "compare with PyTorch on all images below it; on 32 of the run's test split, if left out"
@@ -244,12 +242,11 @@ def _run_export(options: argparse.Namespace) -> None:
 def _serve(commands: Any) -> None:
     """A web page and a JSON API of a trained model, on this machine."""
     parser = _command(commands, "serve", _serve.__doc__, _run_serve)
-    text = "a checkpoint, or the directory of a run (its best.ckpt); also written ckpt_path=CKPT"
-    parser.add_argument("checkpoint", type=_checkpoint, metavar="CKPT", help=text)
+    _add_checkpoint(parser)
     text = "address to listen on (default: 127.0.0.1, which only this machine reaches)"
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help=text)
     parser.add_argument("--port", type=int, default=8000, metavar="N", help="port; 0 is any free one (default: 8000)")
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ...; a GPU where there is one, if left out")
+    _add_device(parser)
     text = "images that the model sees at once, at most, when several wait (default: 32; 1 is one at a time)"
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help=text)
     text = "requests at once, at most; more are told to try again (default: 128)"
@@ -264,10 +261,6 @@ def _run_serve(options: argparse.Namespace) -> int:
     from covidnet.serving.serve import run
 
     return run(options)
-
-
-def _checkpoint(text: str) -> Path:
-    return Path(text.removeprefix("ckpt_path="))
 
 
 def _audit(commands: Any) -> None:
@@ -341,6 +334,19 @@ def _command(commands: Any, name: str, text: str | None, run: Command) -> argpar
 def _add_run(parser: argparse.ArgumentParser, repeat: str = "") -> None:
     text = f"directory of a finished run, as runs/convnet/version_0{repeat}"
     parser.add_argument("run", type=Path, metavar="RUN", help=text)
+
+
+def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    text = "a checkpoint, or the directory of a run (its best.ckpt); also written ckpt_path=CKPT"
+    parser.add_argument("checkpoint", type=_checkpoint, metavar="CKPT", help=text)
+
+
+def _checkpoint(text: str) -> Path:
+    return Path(text.removeprefix("ckpt_path="))
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ...; a GPU where there is one, if left out")
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:

@@ -7,18 +7,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
-from scipy.special import softmax
 
 from covidnet import __version__
 from covidnet.checkpoints import add_to_recipe, read_recipe, run_directory
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
-from covidnet.evaluation.conformal import COVERAGE, set_scores, too_few
-from covidnet.evaluation.scores import calibrated_scores, score_outputs, threshold_scores
+from covidnet.evaluation.conformal import COVERAGE, too_few
+from covidnet.evaluation.scores import fitted_scores, score_outputs
 from covidnet.fitted import fit_calibration, fit_looks
 from covidnet.models.classifier import Classifier
 from covidnet.results import PREDICTIONS, RESULTS, count_test, print_scores, write_predictions, write_results
@@ -123,12 +121,7 @@ class Trainer(pl.Trainer):
         patients = datamodule.patients("test")
         scores = score_outputs(logits, labels, datamodule.classes, model.class_weights.cpu().numpy(), patients)
         if calibration:
-            temperature = calibration["temperature"]
-            probabilities = softmax(logits.astype(np.float64) / temperature, axis=1)
-            scores["calibrated"] = calibrated_scores(logits, labels, temperature, patients)
-            scores["thresholds"] = threshold_scores(probabilities, labels, calibration["thresholds"], patients)
-            if "conformal" in calibration:  # an older checkpoint has none
-                scores["prediction_sets"] = set_scores(probabilities, labels, calibration["conformal"], patients)
+            scores |= fitted_scores(logits, labels, datamodule.classes, calibration, patients)
         return {"notice": datamodule.notice.strip(), **scores} if datamodule.notice else scores
 
     def _leave(

@@ -174,6 +174,12 @@ def images_below(start: Path, why_no_folder: Callable[[str], str | None]) -> tup
     return images, sorted(ignored)
 
 
+def radiographs_below(folder: Path) -> list[Path]:
+    """Return the images in and below a folder, sorted, without masks and what systems leave behind."""
+    images, _ = images_below(folder, lambda name: "" if holds_no_images(name) else None)
+    return sorted(images)
+
+
 def holds_no_images(name: str) -> bool:
     """Tell folders, wherever they lie, that hold lung masks or what systems leave behind."""
     return _is_junk(name) or name.lower() in MASKS

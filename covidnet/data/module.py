@@ -133,12 +133,17 @@ class RadiographyDataModule(LightningDataModule):
         """The images and classes of the root, listed once."""
         return RadiographFolder(self.root, self.wanted_classes)
 
-    @cached_property
-    def test_folder(self) -> RadiographFolder | None:
+    @property
+    def test_root(self) -> Path | None:
         """The separate folder of test images, if there is one."""
         here = self.root.absolute()
         sibling = here.with_name(f"{here.name} Test") if here.name else here
-        root = self.given_test_root or (sibling if sibling.is_dir() and sibling != here else None)
+        return self.given_test_root or (sibling if sibling.is_dir() and sibling != here else None)
+
+    @cached_property
+    def test_folder(self) -> RadiographFolder | None:
+        """The images of the test root, if there is one."""
+        root = self.test_root
         if root and root.resolve() == self.root.resolve():
             raise UserError(f"data.test_root={root} is data.root itself: the test would be on the training images.")
         return RadiographFolder(root, self.classes, key="data.test_root") if root else None

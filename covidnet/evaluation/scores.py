@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 from covidnet.errors import UserError
 from covidnet.evaluation.bootstrap import (
@@ -15,6 +15,7 @@ from covidnet.evaluation.bootstrap import (
     resamplable,
     resample,
 )
+from covidnet.evaluation.conformal import set_scores
 from covidnet.evaluation.intervals import Interval, auroc, auroc_interval, groups_of, proportion_interval
 from covidnet.evaluation.metrics import Floats, Outputs, average_precision, overall_metrics
 from covidnet.evaluation.thresholds import ppv_at_prevalence
@@ -92,6 +93,35 @@ def calibrated_scores(
         **{name: overall[name] for name in CALIBRATED},
         "intervals": _plain({name: intervals.get(name) for name in CALIBRATED}),
     }
+
+
+def fitted_scores(
+    logits: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    classes: Sequence[str],
+    calibration: Mapping[str, Any],
+    groups: NDArray[np.integer] | None = None,
+) -> dict[str, Any]:
+    """Return ``calibrated``, ``thresholds`` and, where they were fitted, ``prediction_sets``: what validation gave.
+
+    Args:
+        logits: (N, C), before they are divided by the temperature.
+        labels: (N,) in 0 .. C - 1.
+        classes: Names of the C classes.
+        calibration: ``temperature``, ``thresholds`` and ``conformal``, as a checkpoint keeps them.
+        groups: (N,) a number for each patient or group of duplicates; every image is its own where left out.
+    """
+    temperature = calibration["temperature"]
+    # Of the calibrated probabilities, as thresholds and sets were chosen.
+    probabilities = softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=1)
+    thresholds = {name: calibration["thresholds"].get(name) for name in classes}
+    scores: dict[str, Any] = {
+        "calibrated": calibrated_scores(logits, labels, temperature, groups),
+        "thresholds": threshold_scores(probabilities, labels, thresholds, groups),
+    }
+    if "conformal" in calibration:  # an older checkpoint has none
+        scores["prediction_sets"] = set_scores(probabilities, labels, calibration["conformal"], groups)
+    return scores
 
 
 def threshold_scores(

@@ -1,6 +1,5 @@
 """A run -> model_card.md, as hubs read it: ``write_card(run)``. All that it says stands in the run's own files."""
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from covidnet.report.page import (
     settings_of,
     versions_of,
 )
+from covidnet.results import write_whole
 from covidnet.runs import AUDIT, CHECKPOINT, EXTERNAL, SHORTCUTS, Run
 
 CARD = "model_card.md"
@@ -48,10 +48,8 @@ def write_card(run: Path) -> Path:
         UserError: Where ``run`` is no directory of a finished run, or one of its files cannot be read.
     """
     file = run / CARD
-    unfinished = file.with_name(f"{file.name}.{os.getpid()}")
     # Names of classes may hold bytes that are no UTF-8; the card shows a question mark for them.
-    unfinished.write_bytes(render(Run(run)).encode("utf-8", errors="replace"))
-    unfinished.replace(file)
+    write_whole(file, render(Run(run)).encode("utf-8", errors="replace"))
     return file
 
 

@@ -1,6 +1,5 @@
 """Joins what the other files make of a run into one HTML page: ``write_report(run)``."""
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +19,7 @@ from covidnet.report import against, figures, verdicts
 from covidnet.report.checklist import answer, fill
 from covidnet.report.datacard import DataCard, make_data_card
 from covidnet.report.gallery import Gallery, make_gallery
-from covidnet.results import POOLED
+from covidnet.results import POOLED, write_whole
 from covidnet.runs import AUDIT, EXTERNAL, SHORTCUTS, Run
 
 REPORT = "report.html"
@@ -87,22 +86,25 @@ def write_report(run: Path) -> Path:
         UserError: Where ``run`` is no directory of a finished run, or one of its files cannot be read.
     """
     file = run / REPORT
-    unfinished = file.with_name(f"{file.name}.{os.getpid()}")
     # Names of files may hold bytes that are no UTF-8; the page shows a question mark for them.
-    unfinished.write_bytes(render(Run(run)).encode("utf-8", errors="replace"))
-    unfinished.replace(file)
+    write_whole(file, render(Run(run)).encode("utf-8", errors="replace"))
     return file
 
 
-def render(run: Run) -> str:
-    """Return the page of a run."""
-    environment = Environment(
-        loader=PackageLoader("covidnet.report", "."),
+def html_templates(package: str, folder: str) -> Environment:
+    """Return the templates in a folder of a package, for HTML: what they show is escaped, what they lack an error."""
+    return Environment(
+        loader=PackageLoader(package, folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def render(run: Run) -> str:
+    """Return the page of a run."""
+    environment = html_templates("covidnet.report", ".")
     data, problem = data_of(run)
     card = make_data_card(run.split, run.results.get("counts", {}), run.classes, data)
     gallery, gallery_problem = _gallery(run, data)

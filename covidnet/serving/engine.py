@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from covidnet.checkpoints import run_directory
-from covidnet.data.dataset import to_images
 from covidnet.data.image import UnreadableImageError, open_radiograph, resize
 from covidnet.data.parallel import cores
 from covidnet.errors import UserError
@@ -158,21 +157,17 @@ class Engine:
         averages, model.average_mirrored = model.average_mirrored, False  # a map is of the image itself
         try:
             return grad_cam(
-                model, self.layer, self._images(pixels), torch.tensor(targets, device=self.predictor.device)
+                model, self.layer, self.predictor.images(pixels), torch.tensor(targets, device=self.predictor.device)
             )
         finally:
             model.average_mirrored = averages
 
     def _last_feature_map(self, blank: Pixels) -> torch.nn.Module | None:
-        images = self._images([self.predictor.decode(blank)])
+        images = self.predictor.images([self.predictor.decode(blank)])
         try:
             return last_feature_map(self.predictor.model, images).layer
         except UserError:  # this model keeps no map: all but the heat can be told
             return None
-
-    def _images(self, pixels: Sequence[Pixels]) -> torch.Tensor:
-        in_colour = np.stack([np.broadcast_to(image, (3, *image.shape[1:])) for image in pixels])
-        return to_images(torch.from_numpy(in_colour).to(self.predictor.device))
 
 
 def model_warnings(predictor: Predictor) -> list[str]:

@@ -21,7 +21,7 @@ from scipy.special import softmax
 
 import covidnet
 from covidnet.checkpoints import run_directory
-from covidnet.data.folder import holds_no_images, images_below
+from covidnet.data.folder import radiographs_below
 from covidnet.data.image import UnreadableImageError, open_radiograph, read
 from covidnet.data.parallel import progress_bar
 from covidnet.data.split import TEST_PREFIX
@@ -92,11 +92,7 @@ def export(predictor: Predictor, folder: Path, examples: Iterable[Example]) -> l
     Raises:
         UserError: Where they do not, within ``TOLERANCE``, or the folder cannot be written.
     """
-    if predictor.lungs != "whole":
-        raise UserError(
-            f"{predictor.checkpoint} was trained with data.lungs={predictor.lungs}, for the lungs test alone; it has "
-            "nothing to say of whole images. Give the checkpoint of the run itself."
-        )
+    predictor.refuse_without_lungs()
     unfinished = folder / f"unfinished.{os.getpid()}"
     try:
         unfinished.mkdir(parents=True)
@@ -297,8 +293,7 @@ def files_of_test(predictor: Predictor) -> list[Path]:
     with (run / SPLIT).open(newline="", encoding="utf-8", errors="surrogatepass") as lines:  # names of any bytes
         names = [row["path"] for row in csv.DictReader(lines) if row["split"] == "test"]
     data = data_module(predictor.recipe)
-    root = data.root.absolute()
-    test_root = data.given_test_root or root.with_name(f"{root.name} Test")
+    root, test_root = data.root, data.test_root or data.root
     files = [
         test_root / name.removeprefix(TEST_PREFIX) if name.startswith(TEST_PREFIX) else root / name for name in names
     ]
@@ -312,11 +307,11 @@ def files_below(folder: Path) -> list[Path]:
     Raises:
         UserError: Where it holds none.
     """
-    found = images_below(folder, lambda name: "" if holds_no_images(name) else None)[0] if folder.is_dir() else []
+    found = radiographs_below(folder) if folder.is_dir() else []
     if not found:
         what = "holds no images" if folder.is_dir() else "is no folder"
         raise UserError(f"--check {folder} {what}. Give a folder of radiographs, or leave --check out.")
-    return sorted(found)
+    return found
 
 
 def default_folder(predictor: Predictor) -> Path:

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from covidnet import __version__
 from covidnet.checkpoints import run_directory
 from covidnet.report.card import CARD
+from covidnet.report.page import html_templates
 from covidnet.serving.engine import Engine
 from covidnet.serving.limits import NAMES
 from covidnet.serving.predictor import NOTICE, Predictor
@@ -22,15 +22,9 @@ DEEPER = 2  # levels by which a card's headings go down: they stand below those 
 
 def render(engine: Engine, limits: "Limits") -> str:
     """Return the page as HTML."""
-    environment = Environment(
-        loader=PackageLoader("covidnet.serving", "web"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     predictor = engine.predictor
-    return environment.get_template("page.html.j2").render(
+    template = html_templates("covidnet.serving", "web").get_template("page.html.j2")
+    return template.render(
         name=predictor.recipe["name"],
         classes=predictor.classes,
         drawn=predictor.notice.removesuffix(NOTICE).strip(),

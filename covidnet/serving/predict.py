@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from covidnet.checkpoints import run_directory
-from covidnet.data.folder import holds_no_images, images_below
+from covidnet.data.folder import radiographs_below
 from covidnet.data.image import UnreadableImageError
 from covidnet.data.parallel import cores, progress_bar
 from covidnet.errors import UserError
@@ -117,12 +117,12 @@ def files_in(predictor: Predictor, given: Sequence[str]) -> Work:
     for text in given:
         path = Path(text).expanduser()
         if path.is_dir():
-            found, _ = images_below(path, lambda name: "" if holds_no_images(name) else None)
+            found = radiographs_below(path)
             if not found:
                 raise UserError(
                     f"{path} holds no images. Give files, folders of images, or patterns such as 'x/*.png'."
                 )
-            paths |= dict.fromkeys(sorted(found))
+            paths |= dict.fromkeys(found)
         elif path.exists():
             paths[path] = None
         else:

@@ -111,11 +111,7 @@ class Predictor:
             UnreadableImageError: With the reason.
             UserError: Where the model saw images without lungs, or lungs only: whole ones tell it nothing.
         """
-        if self.lungs != "whole":
-            raise UserError(
-                f"{self.checkpoint} was trained with data.lungs={self.lungs}, for the lungs test alone; it has nothing "
-                "to say of whole images. Give the checkpoint of the run itself."
-            )
+        self.refuse_without_lungs()
         if isinstance(image, str | Path):
             image = read(Path(image))
         if isinstance(image, bytes):
@@ -125,6 +121,19 @@ class Predictor:
         picture.save(plain, format="png")  # whatever its mode, it is read as a file of these pixels would be
         return resize(open_radiograph(plain.getvalue()).image, self.image_size, self.interpolation)
 
+    def refuse_without_lungs(self) -> None:
+        """Raise a UserError where the model saw images without lungs, or lungs only: whole ones tell it nothing."""
+        if self.lungs != "whole":
+            raise UserError(
+                f"{self.checkpoint} was trained with data.lungs={self.lungs}, for the lungs test alone; it has nothing "
+                "to say of whole images. Give the checkpoint of the run itself."
+            )
+
+    def images(self, pixels: Sequence[Pixels]) -> torch.Tensor:
+        """Return decoded images as the model takes them, (B, 3, S, S) float32 in [0, 1], on its device."""
+        in_colour = np.stack([np.broadcast_to(image, (3, *image.shape[1:])) for image in pixels])
+        return to_images(torch.from_numpy(in_colour).to(self.device))
+
     def predict_pixels(self, pixels: Sequence[Pixels]) -> list[Prediction]:
         """Return what the model says of decoded images, all of which it sees at once."""
         return self.describe(*self.outputs(pixels)) if len(pixels) else []
@@ -132,11 +141,10 @@ class Predictor:
     @torch.inference_mode()
     def outputs(self, pixels: Sequence[Pixels]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the logits (B, C) and features (B, F) of decoded images."""
-        in_colour = np.stack([np.broadcast_to(image, (3, *image.shape[1:])) for image in pixels])
         # As Lightning's precision plugin does in training; images stay float32.
         reduced = torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
         with reduced:
-            logits, features = self.model.logits_and_features(to_images(torch.from_numpy(in_colour).to(self.device)))
+            logits, features = self.model.logits_and_features(self.images(pixels))
         return logits.float().cpu().numpy(), features.float().cpu().numpy()
 
     def describe(self, logits: NDArray[np.float32], features: NDArray[np.float32]) -> list[Prediction]:

@@ -59,6 +59,12 @@ def train(folder: Path) -> Path:
     return folder / "convnet" / "version_0"
 
 
+def fail_lungs_test(run: Path) -> None:
+    """Leave a lungs test that failed in a run's directory."""
+    sentence = "90 % of the skill above chance survives without lungs."
+    (run / "shortcuts.json").write_text(json.dumps({"verdict": "FAIL", "sentence": sentence}))
+
+
 @contextmanager
 def serving(run: Path, limits: Limits | None = None, **options: int) -> Iterator[Served]:
     """Serve a run on a free port, in a thread."""

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import CLASSES
 from PIL import Image
-from served import serving, train
+from served import fail_lungs_test, serving, train
 
 import covidnet
 from bench.hostile import (
@@ -38,8 +38,7 @@ RNG = np.random.default_rng(0)
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = train(tmp_path_factory.mktemp("served"))
-    lungs = {"verdict": "FAIL", "sentence": "90 % of the skill above chance survives without lungs."}
-    (folder / "shortcuts.json").write_text(json.dumps(lungs))
+    fail_lungs_test(folder)
     drop = {"value": 0.4, "interval": [0.3, 0.5]}
     elsewhere = {
         "checkpoint": "runs/best.ckpt",

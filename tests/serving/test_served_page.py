@@ -1,7 +1,6 @@
 """Facts about the page, driven in a real browser: mouse, keyboard, phone and desktop, and nothing from elsewhere."""
 
 import io
-import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import CLASSES
 from PIL import Image
-from served import serving, train
+from served import fail_lungs_test, serving, train
 
 from covidnet.serving.page import to_html
 
@@ -37,8 +36,7 @@ Its **limits**: <script>document.title = "hacked"</script>
 def run(tmp_path_factory):
     folder = train(tmp_path_factory.mktemp("page"))
     (folder / "model_card.md").write_text(CARD)
-    lungs = {"verdict": "FAIL", "sentence": "90 % of the skill above chance survives without lungs."}
-    (folder / "shortcuts.json").write_text(json.dumps(lungs))
+    fail_lungs_test(folder)
     return folder
 
 
