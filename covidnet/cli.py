@@ -27,7 +27,9 @@ from covidnet.memory import keep_freed_memory
 from covidnet.models.classifier import Classifier
 from covidnet.parser import CommandParser
 from covidnet.record import AppendingCSVLogger, RunRecord
+from covidnet.store import is_url
 from covidnet.trainer import Trainer
+from covidnet.write_back import RunStore, WriteBack, bring_checkpoint, local_runs, run_store, store_of, store_to_go_on
 
 ENDING = {"trainer": ("max_epochs",), "early_stopping": ("patience", "min_delta")}  # what tells when training ends
 TERMINATED = 128 + 15  # the exit code after SIGTERM, as shells count it
@@ -46,6 +48,7 @@ class CommandLineInterface(LightningCLI):
         self.resumed: Path | None = None  # the run directory that training goes on in
         self.claimed: Path | None = None  # the run directory that was made for this run
         self.name = command_line.groups["model"]  # of the run's folder
+        self.runs: RunStore | None = None  # the object store that the run is sent to
         command_parser = {
             "default_config_files": [str(path) for path in command_line.layers],
             "usage": f"{program()} {command_line.command} [group=name ...] [key=value ...]",
@@ -63,9 +66,12 @@ class CommandLineInterface(LightningCLI):
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
             )
+            self._send()
         finally:
             if self.claimed and not any(self.claimed.iterdir()):
                 self.claimed.rmdir()  # a run that failed before it wrote anything leaves nothing
+                if self.runs:
+                    self.runs.release(self.claimed)
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Build a parser that knows what was typed, for its messages."""
@@ -94,8 +100,10 @@ class CommandLineInterface(LightningCLI):
         self.config = parser.parse_args(self.command_line.argv)
         command, *typed = self.command_line.argv
         config = self.config[command]
+        self.runs = run_store(config.trainer.get("default_root_dir"))
         if config.get("ckpt_path"):
-            checkpoint = find_checkpoint(config.ckpt_path, runs_folder(config), self.name)
+            given = bring_checkpoint(config.ckpt_path, self.name, self.runs)
+            checkpoint = find_checkpoint(given, runs_folder(config), self.name)
             recipe = read_recipe(checkpoint)
             layer = recipe_layer(recipe, checkpoint, self.command_line)
             self.config = parser.parse_args([command, f"--config={json.dumps(layer)}", *typed])
@@ -104,6 +112,7 @@ class CommandLineInterface(LightningCLI):
             self.name = recipe["name"]
             if command in TRAINING:
                 self.resumed = run_directory(checkpoint)
+                self.runs = store_to_go_on(self.resumed, self.runs)
         elif command not in TRAINING:
             raise UserError(
                 f"{self.command_line.command} needs the checkpoint to use: ckpt_path=FILE, or ckpt_path=last. "
@@ -124,7 +133,10 @@ class CommandLineInterface(LightningCLI):
         loggers: list[Logger] = [logger, *others]
         if config.tensorboard:
             loggers.append(TensorBoardLogger(logger.save_dir, name=logger.name, version=logger.version))
-        self.trainer_defaults = {"callbacks": [RunRecord(self._recipe())]}
+        write_back = [WriteBack(self.runs)] if self.runs else []
+        self.trainer_defaults = {"callbacks": [RunRecord(self._recipe()), *write_back]}
+        if is_url(config.trainer.get("default_root_dir")):
+            kwargs["default_root_dir"] = str(runs_folder(config))  # Lightning would look into the store by itself
         try:
             precision = config.trainer.get("precision") or default_precision(config.trainer.accelerator)
             trainer = super().instantiate_trainer(logger=loggers, precision=precision, **kwargs)
@@ -165,6 +177,21 @@ class CommandLineInterface(LightningCLI):
         checkpoint = Path(self.config_init[self.command_line.command].ckpt_path)
         self.trainer.report_test(self.model, self.datamodule, checkpoint)
 
+    def _send(self) -> None:
+        """Send the rest of the run to its store, and a new count of tests to that of the tested run."""
+        if "trainer" not in self.__dict__ or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        folder = self.trainer.run_directory  # asked for by all processes
+        if not self.trainer.is_global_zero:
+            return
+        if self.runs:
+            self.runs.send_at_end(folder)
+        ckpt_path = self.config_init[self.command_line.command].get("ckpt_path")
+        tested = run_directory(Path(ckpt_path)) if ckpt_path and not self.resumed else None
+        home = store_of(tested) if tested else None
+        if home and tested:
+            home.send_at_end(tested)
+
     def _logger(self, root: Path) -> AppendingCSVLogger:
         if self.resumed:
             self.save_config_kwargs = {"overwrite": True}
@@ -173,6 +200,8 @@ class CommandLineInterface(LightningCLI):
             return AppendingCSVLogger(self.resumed.parent.parent, name, int(number) if number.isdecimal() else version)
         logger = AppendingCSVLogger(root, self.name)
         if getattr(rank_zero_only, "rank", 0) == 0:
+            if self.runs:
+                logger._version = self.runs.claim(self.name)
             self.claimed = _claim(logger)
         return logger
 
@@ -252,7 +281,8 @@ def default_precision(accelerator: str) -> str:
 
 def runs_folder(config: Namespace) -> Path:
     """Return the folder that holds one folder of runs a model."""
-    return Path(config.trainer.get("default_root_dir") or "runs")
+    given = config.trainer.get("default_root_dir") or "runs"
+    return local_runs(given) if is_url(given) else Path(given)
 
 
 def _quieten() -> None:
