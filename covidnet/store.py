@@ -6,6 +6,7 @@ a URL that holds any is refused, and no message tells one.
 
 import errno
 import hashlib
+import logging
 import os
 import re
 import sys
@@ -111,6 +112,7 @@ class Store:
         self.protocol = url.partition("://")[0]
         self._lock = threading.Lock()
         self._told = 0.0
+        logging.getLogger("asyncio").addFilter(_is_ours_to_tell)
         try:
             self._files = fsspec.filesystem(self.protocol, **OPTIONS.get(self.protocol, {}))
         except ImportError as error:
@@ -280,6 +282,11 @@ def plain(error: BaseException) -> str:
     return f"{text[:200]} ({name})" if text else name
 
 
+def _is_ours_to_tell(record: logging.LogRecord) -> bool:
+    """Drop the traceback of a broken connection, which also reaches the one who asked, as an error to be caught."""
+    return "never retrieved" not in record.getMessage()
+
+
 def _stored(path: str, found: dict[str, Any]) -> Stored:
     version = next((str(found[name]) for name in VERSIONS if found.get(name)), "")
     return Stored(path, int(found["size"] or 0), version)
@@ -298,10 +305,11 @@ def _lacks_credentials(error: BaseException) -> bool:
 def _refuse_escape(path: str, url: str) -> None:
     """Refuse a name that would lead out of the folder of a local copy, or that no file can have."""
     parts = path.split("/")
-    if {"", ".", ".."} & set(parts) or "\\" in path or "\0" in path or PureWindowsPath(path).anchor:
+    drives = any(PureWindowsPath(part).anchor for part in parts)
+    if {"", ".", ".."} & set(parts) or "\\" in path or "\0" in path or drives:
         raise UserError(
             f"{url} holds the name {path!r}, which could lie outside a local copy of it: nothing was fetched. Rename "
-            "it in the store: names without '..', empty parts and backslashes."
+            "it in the store: names without '..', empty parts, drives and backslashes."
         )
 
 
