@@ -14,13 +14,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path, PureWindowsPath
 from typing import Any, TypeVar
 
 import fsspec
 
 from covidnet.errors import UserError
+from covidnet.files import UNFINISHED
 
 Result = TypeVar("Result")
 
@@ -151,14 +151,10 @@ class Store:
 
         return self._tried(f"look for {self._url(path)}", asked)
 
-    def changed(self, path: str) -> float:
-        """Return when a file was last written, in seconds since 1970 by the store's clock."""
-        when: datetime = self._tried(f"look for {self._url(path)}", lambda: self._files.modified(self._at(path)))
-        return when.timestamp()
-
     def get(self, stored: Stored, target: Path) -> None:
         """Fetch a file, whole or not at all."""
-        part = target.with_name(f".{hashlib.sha256(target.name.encode(errors='surrogatepass')).hexdigest()[:16]}.part")
+        name = hashlib.sha256(target.name.encode(errors="surrogatepass")).hexdigest()[:16]  # never too long
+        part = target.with_name(f".{name}{UNFINISHED}")
         target.parent.mkdir(parents=True, exist_ok=True)
 
         def fetched() -> None:

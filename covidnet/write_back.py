@@ -6,11 +6,10 @@ machine dies at, the store holds a run that can go on. ``.store.json`` in the ru
 """
 
 import json
-import os
-import re
 import sys
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from contextlib import suppress
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 import pytorch_lightning as pl
@@ -21,6 +20,7 @@ from covidnet.data.cache import locked
 from covidnet.data.mirror import mirror_file
 from covidnet.data.parallel import progress_bar
 from covidnet.errors import UserError
+from covidnet.files import UNFINISHED
 from covidnet.results import RESULTS, write_results
 from covidnet.store import ATTEMPTS, Store, Stored, check_url, is_url, location
 
@@ -29,7 +29,6 @@ RECORD = ".store.json"
 CLAIM = "claimed"  # in the store alone: it holds a run's number from before the run has any file
 LAST, CONFIG = "checkpoints/last.ckpt", "config.yaml"
 WHILE_TRAINING = 2  # attempts: a store out of reach must not hold up each epoch for long
-UNFINISHED = re.compile(r"\.[a-z]+\.\d+$|\.lock$|^\.")  # names of half-written files, and of what is this machine's own
 
 
 class RunStore:
@@ -48,15 +47,15 @@ class RunStore:
         """Take the next number that no run of the model has, neither in the store nor here; return it."""
         taken = {PurePosixPath(one.path).parts[1] for one in self.store.files(model)}
         taken |= {path.name for path in (self.folder / model).glob("version_*")}
-        numbers = [int(name.removeprefix("version_")) for name in taken if re.fullmatch(r"version_\d+", name)]
-        number = max(numbers, default=-1) + 1
+        number = max(map(_number, taken), default=-1) + 1
         while not self.store.create(f"{model}/version_{number}/{CLAIM}", b"\n"):
             number += 1  # taken at the same moment by another machine
         return number
 
     def release(self, run: Path) -> None:
-        """Give back the number of a run that has written nothing."""
-        self.store.remove(f"{self._name(run)}/{CLAIM}")
+        """Give back the number of a run that has written nothing; out of reach, it stays taken."""
+        with suppress(UserError):
+            self.store.remove(f"{self._name(run)}/{CLAIM}")
 
     def fetch(self, name: str) -> Path:
         """Return the local directory of the run ``model/version_N``, with what it lacked of the files in the store.
@@ -75,25 +74,17 @@ class RunStore:
                 for one in sorted(lacking, key=lambda one: _turn(one.path)):
                     there = f"{name}/{one.path}"
                     self.store.get(Stored(there, one.size, one.version), run / one.path)
-                    if one.path == LAST:  # whose time tells which run is the newest
-                        when = self.store.changed(there)
-                        os.utime(run / one.path, (when, when))
                     known[one.path] = {**_state(run / one.path), "version": one.version}
                     self._write_record(run, name, known)
                     bar.update(one.size)
         return run
 
     def fetch_newest(self, model: str) -> None:
-        """Fetch what ``ckpt_path=last`` and ``auto`` choose from: the newest run, and the newest without results."""
-        files: dict[str, set[str]] = {}
-        for one in self.store.files(model):
-            _, run, *rest = PurePosixPath(one.path).parts
-            files.setdefault(run, set()).add("/".join(rest))
-        resumable = [run for run, names in files.items() if LAST in names]
-        resumable.sort(key=lambda run: self.store.changed(f"{model}/{run}/{LAST}"))
-        unfinished = [run for run in resumable if RESULTS not in files[run]]
-        for run in dict.fromkeys([*resumable[-1:], *unfinished[-1:]]):
-            self.fetch(f"{model}/{run}")
+        """Fetch the run that ``ckpt_path=last`` and ``auto`` mean: of those with a last.ckpt, the highest number."""
+        paths = [PurePosixPath(one.path) for one in self.store.files(model)]
+        newest = max((_number(path.parts[1]) for path in paths if path.match(f"{model}/version_*/{LAST}")), default=-1)
+        if newest >= 0:
+            self.fetch(f"{model}/version_{newest}")
 
     def send(self, run: Path, attempts: int = ATTEMPTS) -> str:
         """Send what has changed in a run directory since it was last sent, remove what is gone; return its URL.
@@ -132,7 +123,7 @@ class RunStore:
         return [
             Stored(path, one.size, one.version)
             for path, one in all_files
-            if path != CLAIM and not UNFINISHED.search(PurePosixPath(path).name)
+            if path != CLAIM and _belongs(PurePosixPath(path))
         ]
 
     def _name(self, run: Path) -> str:
@@ -254,7 +245,18 @@ def send_run(run: Path) -> str:
 def _files(run: Path) -> list[str]:
     """Return the finished files of a run directory, POSIX and relative."""
     found = [path.relative_to(run) for path in run.rglob("*") if path.is_file()]
-    return [path.as_posix() for path in found if not any(UNFINISHED.search(part) for part in path.parts)]
+    return [path.as_posix() for path in found if _belongs(path)]
+
+
+def _belongs(path: PurePath) -> bool:
+    """Tell the files of a run from half-written ones and from what is this machine's own."""
+    return path.suffix not in (UNFINISHED, ".lock") and not any(part.startswith(".") for part in path.parts)
+
+
+def _number(run: str) -> int:
+    """Return N of version_N; -1 where that is no run's name."""
+    text = run.removeprefix("version_")
+    return int(text) if text.isdecimal() and text != run else -1
 
 
 def _turn(path: str) -> tuple[int, str]:

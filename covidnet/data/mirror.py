@@ -18,6 +18,7 @@ from covidnet.data.metadata import NAME as METADATA
 from covidnet.data.parallel import progress_bar
 from covidnet.data.unpack import check_space, in_words
 from covidnet.errors import UserError
+from covidnet.files import write_whole
 from covidnet.store import Store, Stored, split_url
 
 JOURNAL, LOCK, FILES = "journal.jsonl", "lock", "files"
@@ -126,9 +127,7 @@ def _read_journal(place: Path) -> dict[str, Stored]:
 
 def _write_journal(place: Path, files: Iterable[Stored]) -> None:
     """Write the journal anew, each file once."""
-    unfinished = place / f"{JOURNAL}.new"
-    unfinished.write_text("".join(json.dumps(asdict(one)) + "\n" for one in files), encoding="utf-8")
-    unfinished.replace(place / JOURNAL)
+    write_whole(place / JOURNAL, "".join(json.dumps(asdict(one)) + "\n" for one in files).encode())
 
 
 def _refuse_clashes(store: Store, listed: Sequence[Stored]) -> None:
