@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch
@@ -31,6 +31,7 @@ from covidnet.memory import keep_freed_memory
 from covidnet.models.classifier import Classifier
 from covidnet.parser import CommandParser
 from covidnet.record import RunRecord, WholeCheckpoints, WholeCSVLogger, last_checkpoint
+from covidnet.signals import SignalConnector, terminated
 from covidnet.trainer import Trainer
 
 ENDING = {"trainer": ("max_epochs",), "early_stopping": ("patience", "min_delta")}  # what tells when training ends
@@ -150,6 +151,7 @@ class CommandLineInterface(LightningCLI):
             trainer = super().instantiate_trainer(logger=loggers, precision=precision, **kwargs)
         except (MisconfigurationException, ValueError) as error:
             raise UserError(f"The trainer's keys do not go together, or not with this machine: {error}") from error
+        trainer._signal_connector = SignalConnector(trainer)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = WholeCheckpoints()
         if config.get("shortcuts") and trainer.world_size > 1:  # the others would wait for rank 0 for ever
@@ -273,16 +275,17 @@ def run_command_line(command_line: CommandLine) -> CommandLineInterface:
             raise
         exit_with(mistake)
     except SIGTERMException:  # a SystemExit without a code, which would look like success
-        print(
-            "Terminated. What is finished is kept; ckpt_path=auto goes on from the last whole epoch.", file=sys.stderr
-        )
-        sys.exit(TERMINATED)
+        _end_terminated()
     except KeyboardInterrupt:  # before Lightning took over: while images were drawn or decoded
         print("Interrupted. What is finished is kept.", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except SystemExit as ended:
         if isinstance(ended.__context__, KeyboardInterrupt):  # Lightning has told of it, and ends with 1
             sys.exit(INTERRUPTED)
+        raise
+    except Exception:
+        if terminated():  # another process was told first, and is gone
+            _end_terminated()
         raise
 
 
@@ -320,6 +323,11 @@ def _claim(logger: WholeCSVLogger) -> Path:
             logger._version = int(folder.name.rpartition("_")[2]) + 1
         else:
             return folder
+
+
+def _end_terminated() -> NoReturn:
+    print("Terminated. What is finished is kept; ckpt_path=auto goes on from the last whole epoch.", file=sys.stderr)
+    sys.exit(TERMINATED)
 
 
 def _user_error(error: BaseException | None) -> UserError | None:

@@ -3,11 +3,14 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from covidnet.checkpoints import read_recipe
 from covidnet.cli import main
@@ -114,3 +117,24 @@ def test_a_failing_rank_ends_the_job(args, tmp_path):
     done = launch("run", *args, *TWO, script=script)  # which would time out if rank 0 waited for ever
     assert done.returncode != 0
     assert "rank 1 fails" in done.stderr
+
+
+def test_sigterm_to_all_processes_ends_them_together_and_the_run_goes_on(args):
+    line = [sys.executable, str(TRAIN), "run", *args, *TWO, *QUICK, "ckpt_path=auto"]
+    endless = ["trainer.max_epochs=100000", "early_stopping.patience=100000"]
+    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
+    run = Path("runs", "convnet", "version_0")
+    with subprocess.Popen(
+        [*line, *endless], env=environ, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as job:
+        until = time.monotonic() + 60
+        while not (run / "checkpoints" / "last.ckpt").is_file() and time.monotonic() < until:
+            time.sleep(0.1)
+        os.killpg(job.pid, signal.SIGTERM)
+        _, errors = job.communicate(timeout=60)
+    assert job.returncode == 143, errors
+    assert "ckpt_path=auto goes on" in errors
+    epochs = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] + 1
+    done = launch("run", *args, *TWO, "ckpt_path=auto", f"trainer.max_epochs={epochs + 1}")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((run / "results.json").read_text())["epochs"] == epochs + 1
