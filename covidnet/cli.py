@@ -30,8 +30,8 @@ from covidnet.files import remove_unfinished
 from covidnet.memory import keep_freed_memory
 from covidnet.models.classifier import Classifier
 from covidnet.parser import CommandParser
+from covidnet.processes import SignalConnector, end_with_parent, lost_another, terminated
 from covidnet.record import RunRecord, WholeCheckpoints, WholeCSVLogger, last_checkpoint
-from covidnet.signals import SignalConnector, terminated
 from covidnet.trainer import Trainer
 
 ENDING = {"trainer": ("max_epochs",), "early_stopping": ("patience", "min_delta")}  # what tells when training ends
@@ -258,6 +258,7 @@ def run_command_line(command_line: CommandLine) -> CommandLineInterface:
     """Run a sorted command line; a user's mistake ends in one message and exit code 2."""
     _quieten()
     keep_freed_memory()
+    end_with_parent()
     interface = CommandLineInterface
     if command_line.command == "repeat":
         from covidnet.repeat import Repetition  # which stands above this module
@@ -283,9 +284,17 @@ def run_command_line(command_line: CommandLine) -> CommandLineInterface:
         if isinstance(ended.__context__, KeyboardInterrupt):  # Lightning has told of it, and ends with 1
             sys.exit(INTERRUPTED)
         raise
-    except Exception:
+    except Exception as error:
         if terminated():  # another process was told first, and is gone
             _end_terminated()
+        if lost_another(error):
+            print(
+                f"error: another process of this training has ended ({os.environ.get('WORLD_SIZE')} were started): "
+                "its own message, if it left one, says why. What is finished is kept; ckpt_path=auto goes on from the "
+                "last whole epoch.",
+                file=sys.stderr,
+            )
+            sys.exit(1)
         raise
 
 

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from covidnet.cli import main
 
 TRAIN = Path(__file__).parent.parent / "train.py"
 QUICK = ["trainer.enable_progress_bar=false", "trainer.enable_model_summary=false"]
+LAST = Path("runs", "convnet", "version_0", "checkpoints", "last.ckpt")
 TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
 
 
@@ -119,22 +122,58 @@ def test_a_failing_rank_ends_the_job(args, tmp_path):
     assert "rank 1 fails" in done.stderr
 
 
-def test_sigterm_to_all_processes_ends_them_together_and_the_run_goes_on(args):
+@contextmanager
+def endless(args: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """Train with two processes in a session of their own, until the first epoch has its checkpoint and beyond."""
     line = [sys.executable, str(TRAIN), "run", *args, *TWO, *QUICK, "ckpt_path=auto"]
-    endless = ["trainer.max_epochs=100000", "early_stopping.patience=100000"]
-    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
-    run = Path("runs", "convnet", "version_0")
-    with subprocess.Popen(
-        [*line, *endless], env=environ, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as job:
-        until = time.monotonic() + 60
-        while not (run / "checkpoints" / "last.ckpt").is_file() and time.monotonic() < until:
-            time.sleep(0.1)
+    forever = ["trainer.max_epochs=100000", "early_stopping.patience=100000"]
+    options = {"env": {**os.environ, "OMP_NUM_THREADS": "1"}, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*line, *forever], **options, start_new_session=True) as job:
+        try:
+            until = time.monotonic() + 60
+            while not LAST.is_file() and time.monotonic() < until:
+                time.sleep(0.1)
+            yield job
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(job.pid, signal.SIGKILL)
+
+
+def goes_on(args: list[str]) -> bool:
+    """Tell whether the run ends well one epoch after its last checkpoint."""
+    epochs = torch.load(LAST, weights_only=True)["epoch"] + 1
+    done = launch("run", *args, *TWO, "ckpt_path=auto", f"trainer.max_epochs={epochs + 1}")
+    results = json.loads((LAST.parent.parent / "results.json").read_text())
+    return done.returncode == 0 and results["epochs"] == epochs + 1
+
+
+def test_sigterm_to_all_processes_ends_them_together_and_the_run_goes_on(args):
+    with endless(args) as job:
         os.killpg(job.pid, signal.SIGTERM)
         _, errors = job.communicate(timeout=60)
     assert job.returncode == 143, errors
     assert "ckpt_path=auto goes on" in errors
-    epochs = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] + 1
-    done = launch("run", *args, *TWO, "ckpt_path=auto", f"trainer.max_epochs={epochs + 1}")
-    assert done.returncode == 0, done.stderr
-    assert json.loads((run / "results.json").read_text())["epochs"] == epochs + 1
+    assert goes_on(args)
+
+
+def test_a_killed_rank_ends_the_job_with_a_message_and_the_run_goes_on(args):
+    with endless(args) as job:
+        [child] = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
+        os.kill(int(child), signal.SIGKILL)
+        _, errors = job.communicate(timeout=60)
+    assert job.returncode not in (0, 2)
+    assert "another process of this training has ended" in errors
+    assert "Traceback" not in errors
+    assert goes_on(args)
+
+
+def test_no_rank_outlives_a_killed_rank_0(args):
+    with endless(args) as job:
+        [child] = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
+        job.kill()
+        _, errors = job.communicate(timeout=60)  # until the child has closed its end too
+        until = time.monotonic() + 10
+        while Path(f"/proc/{child}/cmdline").exists() and time.monotonic() < until:
+            time.sleep(0.1)
+        assert not Path(f"/proc/{child}/cmdline").exists()
+    assert "another process of this training has ended" in errors or "is gone: ending too" in errors
