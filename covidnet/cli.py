@@ -289,9 +289,8 @@ def run_command_line(command_line: CommandLine) -> CommandLineInterface:
             _end_terminated()
         if lost_another(error):
             print(
-                f"error: another process of this training has ended ({os.environ.get('WORLD_SIZE')} were started): "
-                "its own message, if it left one, says why. What is finished is kept; ckpt_path=auto goes on from the "
-                "last whole epoch.",
+                "error: another process of this training has ended; its own message, if it left one, says why. What "
+                "is finished is kept; ckpt_path=auto goes on from the last whole epoch.",
                 file=sys.stderr,
             )
             sys.exit(1)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import CLASSES, paint
 
 from covidnet.checkpoints import read_recipe
 from covidnet.cli import main
@@ -94,6 +95,45 @@ def test_a_run_of_two_processes_leaves_one_record_and_stops_together(args):
     recipe = read_recipe(runs[0] / "checkpoints" / "best.ckpt")
     assert len(recipe["novelty"]["looks"]) == 18  # all training images, whichever process they trained in
     assert recipe["calibration"]["conformal"]["least"].keys() == results["best"]["per_class"].keys()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> dict[int, Path]:
+    """Runs of 1, 2 and 3 processes with the same global batch and no dropout.
+
+    19 images train: in steps of 6, the last of which holds one image, so that some processes have none.
+    """
+    folder = tmp_path_factory.mktemp("trained")
+    root = paint(folder / "xrays")
+    for name in CLASSES[1:]:
+        next((root / name).iterdir()).unlink()
+    images = [f"data.root={root}", "data.test_per_class=3", "data.val_fraction=0.25", "data.image_size=12"]
+    recipe = ["model.dropout=0", "trainer.max_epochs=5", f"data.cache_dir={folder}", "report=false"]
+    runs = {}
+    for number in (1, 2, 3):
+        several = ["trainer=ddp", "trainer.accelerator=cpu", f"trainer.devices={number}"]
+        place = [f"data.batch_size={6 // number}", f"trainer.default_root_dir={folder / str(number)}"]
+        done = launch("run", *images, *recipe, *place, *(several if number > 1 else ["trainer=cpu"]))
+        assert done.returncode == 0, done.stderr
+        runs[number] = folder / str(number) / "convnet" / "version_0"
+    return runs
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_more_processes_with_the_same_global_batch_have_the_same_loss_curve(trained, number):
+    one, more = (_rows(trained[processes] / "metrics.csv") for processes in (1, number))
+    assert len(one) == len(more) > 10
+    for name in ("train_loss", "train_loss_unweighted", "train_accuracy", "val_loss", "val_accuracy", "epoch", "step"):
+        values = [[float(row[name]) for row in rows if row[name]] for rows in (one, more)]
+        assert values[0] == pytest.approx(values[1], abs=1e-4), name
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_more_processes_with_the_same_global_batch_end_with_the_same_model(trained, number):
+    one, more = (_rows(trained[processes] / "predictions.csv") for processes in (1, number))
+    assert [row["path"] for row in one] == [row["path"] for row in more]
+    for a, b in zip(one, more, strict=True):
+        assert float(a["prob_NORMAL"]) == pytest.approx(float(b["prob_NORMAL"]), abs=1e-4)
 
 
 FAILING = """
