@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 import torch
 from conftest import CLASSES, paint
 
+from bench.two_processes import repeat
 from covidnet.checkpoints import read_recipe
 from covidnet.cli import main
 
@@ -217,3 +219,31 @@ def test_no_rank_outlives_a_killed_rank_0(args):
             time.sleep(0.1)
         assert not Path(f"/proc/{child}/cmdline").exists()
     assert "another process of this training has ended" in errors or "is gone: ending too" in errors
+
+
+def test_three_runs_of_two_processes_end_well_with_the_same_numbers(tmp_path):
+    wrong, _ = repeat(3, tmp_path)
+    assert wrong == []
+
+
+def test_two_nodes_under_torchrun_train_one_model(args, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
+    meeting = ["--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=7", "--local-addr=127.0.0.1"]
+    nodes = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=1", "trainer.num_nodes=2"]
+    line = [*torchrun, *meeting, str(TRAIN), "run", *args, *nodes, *QUICK, "trainer.max_epochs=2"]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    jobs = [subprocess.Popen(line, env={**os.environ, "OMP_NUM_THREADS": "1"}, **options) for _ in range(2)]
+    try:
+        outputs = [job.communicate(timeout=120)[0] for job in jobs]
+    finally:
+        for job in jobs:
+            job.kill()
+    assert [job.returncode for job in jobs] == [0, 0], outputs
+    [run] = Path("runs", "convnet").iterdir()
+    results = json.loads((run / "results.json").read_text())
+    assert results["epochs"] == 2
+    assert results["best"]["true_positives"] + results["best"]["false_negatives"] == 9
+    assert sum("MEMBER: 1/2" in text for text in outputs) == sum("MEMBER: 2/2" in text for text in outputs) == 1
