@@ -262,7 +262,9 @@ def _search() -> type[CommandLineInterface]:
     try:
         from covidnet.search import Search  # which stands above this module
     except ImportError as error:
-        exit_with(f"What searches is not installed ({error}): pip install 'covidnet[search]', then the same command again.")
+        exit_with(
+            f"What searches is not installed ({error}): pip install 'covidnet[search]', then the same command again."
+        )
     return Search
 
 

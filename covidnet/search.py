@@ -41,6 +41,7 @@ from covidnet.study import SharedStudy, best_value, without_password
 
 RECORD, BEST, CLAIM = "search.json", "best.yaml", ".search.lock"
 OPTIONS = ("trials", "space", "storage", "name", "prune")
+FACTS = ("ended", "epochs", "seconds")  # what is told of each trial besides
 POLL = 1.0  # seconds between two looks at what other processes do
 SHOWN = 10  # so many trials are in the table; all are in the record
 INTERRUPTED = 128 + 2  # the exit code after SIGINT, as shells count it
@@ -69,7 +70,9 @@ class Search(CommandLineInterface):
         """Add what is tried, how often and where the trials are noted."""
         super().add_arguments_to_parser(parser)
         parser.add_argument("--trials", type=int, default=20, help="How many trials there are to be, in total.")
-        text = "Keys and their ranges, or a YAML file of them: {model.dropout: [0.0, 0.6], data.augment: {choices: ...}}"
+        text = (
+            "Keys and their ranges, or a YAML file of them: {model.dropout: [0.0, 0.6], data.augment: {choices: ...}}"
+        )
         parser.add_argument("--space", type=dict[str, Any] | str | None, default=None, help=text)
         text = "URL of a database that several machines share; a file in the search's directory where left out."
         parser.add_argument("--storage", type=str | None, default=None, help=text)
@@ -84,7 +87,9 @@ class Search(CommandLineInterface):
         self.trials, self.monitor, self.mode = config.trials, str(config.checkpoint.monitor), config.checkpoint.mode
         require(self.trials > 0, "trials", self.trials, "1 or more")
         name = config.name
-        require(not name or bool(re.fullmatch(r"[A-Za-z][\w.-]*", name)), "name", name, "a letter, then letters or digits")
+        require(
+            not name or bool(re.fullmatch(r"[A-Za-z][\w.-]*", name)), "name", name, "a letter, then letters or digits"
+        )
         seed = config.seed_everything
         require(
             isinstance(seed, int) and not isinstance(seed, bool), "seed_everything", seed, "a number: trials share it"
@@ -119,10 +124,14 @@ class Search(CommandLineInterface):
         space = read_space(given, hints)
         fixed = [key for key in space if key in typed]
         if fixed:
-            raise UserError(f"{fixed[0]}={typed[fixed[0]]} is fixed, but space={{...}} tries it too: leave one of them out.")
+            raise UserError(
+                f"{fixed[0]}={typed[fixed[0]]} is fixed, but space={{...}} tries it too: leave one of them out."
+            )
         size = space_size(space)
         if size is not None and size < self.trials:
-            raise UserError(f"The space has {size} combinations, but trials={self.trials}: give trials={size} or fewer.")
+            raise UserError(
+                f"The space has {size} combinations, but trials={self.trials}: give trials={size} or fewer."
+            )
         return space
 
     def _plain_config(self) -> dict[str, Any]:
@@ -165,7 +174,7 @@ class Search(CommandLineInterface):
             study.close()
 
     def _check_corners(self) -> None:
-        """Build data and model once for each end of the ranges and each choice: a mistake shows before the first trial."""
+        """Build data and model with both ends of each range and each choice: a mistake shows before the first trial."""
         for params in corners(self.space):
             config = self.with_parameters(params)
             if "pretrained" in config["model"]["init_args"]:
@@ -197,7 +206,9 @@ class Search(CommandLineInterface):
         """Do trials until all are finished, here or in other processes."""
         finished = len(study.finished())
         if finished:
-            print(f"{min(finished, self.trials)} of {self.trials} trials are finished in {study.folder}; going on there.")
+            print(
+                f"{min(finished, self.trials)} of {self.trials} trials are finished in {study.folder}; going on there."
+            )
         waiting = False
         try:
             while True:
@@ -243,9 +254,10 @@ class Search(CommandLineInterface):
             raise
         finally:
             gc.collect()  # model and trainer hold one another, and the pixels on a GPU with them
-        facts = {"epochs": judge.epochs, "seconds": time.perf_counter() - began}
-        value = None if judge.ended else judge.best
-        study.finish(trial, value, {**facts, "ended": judge.ended} if judge.ended else facts)
+        facts: dict[str, Any] = {"epochs": judge.epochs, "seconds": time.perf_counter() - began}
+        if judge.ended:
+            facts["ended"] = judge.ended
+        study.finish(trial, None if judge.ended else judge.best, facts)
         with study.lock:
             self._record(study, self.recipe())
         best = study.finished()[0]
@@ -253,7 +265,9 @@ class Search(CommandLineInterface):
         ended = f", ended early: {judge.ended}" if judge.ended else ""
         print(f"Trial {trial.number}: {told}{ended}. Best so far: trial {best.number}.", flush=True)
 
-    def _record(self, study: SharedStudy, recipe: Mapping[str, Any], importance: Mapping[str, float] | None = None) -> None:
+    def _record(
+        self, study: SharedStudy, recipe: Mapping[str, Any], importance: Mapping[str, float] | None = None
+    ) -> None:
         """Write what is known of all trials, and the best one's whole configuration."""
         trials = study.finished()[: self.trials]
         told = [self._facts(trial) for trial in sorted(trials, key=lambda trial: trial.number)]
@@ -282,7 +296,7 @@ class Search(CommandLineInterface):
         return f"python train.py {model}--config {folder / BEST}"
 
     def _facts(self, trial: FrozenTrial) -> dict[str, Any]:
-        known = {key: trial.user_attrs[key] for key in ("ended", "epochs", "seconds") if key in trial.user_attrs}
+        known: dict[str, Any] = {key: value for key, value in trial.user_attrs.items() if key in FACTS}
         value = best_value(trial, minimize=self.mode == "min")
         return {"trial": trial.number, self.monitor: value, **known, "parameters": dict(sorted(trial.params.items()))}
 
@@ -311,7 +325,9 @@ class Search(CommandLineInterface):
         if _best(trials) is None:
             print("No trial was trained to its end, so there is no best one: give narrower ranges.")
             return
-        print("Chosen on the validation split; the test split was not evaluated. The best configuration, then its test:")
+        print(
+            "Chosen on the validation split; the test split was not evaluated. The best configuration, then its test:"
+        )
         print(f"  {self._again(study.folder)}")
         print(f"trials={2 * self.trials} adds trials to these, name=NAME begins anew.")
 

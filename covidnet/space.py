@@ -1,4 +1,4 @@
-"""The space of a search: which keys are tried and in which ranges, read from YAML and checked before anything trains."""
+"""The space of a search: which keys are tried and in which ranges, checked before anything trains."""
 
 import types
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,8 +42,8 @@ def read_space(given: Mapping[str, Any] | str, hints: Mapping[str, Any]) -> Spac
     """Return the range or the choices of each key of a space.
 
     Args:
-        given: A mapping of keys to ``[low, high]``, ``[low, high, log]``, ``[low, high, int]`` or ``{choices: [a, b]}``;
-            or the path of a YAML file that holds one. A range of a key that takes whole numbers alone is one of these.
+        given: A mapping of keys to ``[low, high]``, ``[low, high, log]``, ``[low, high, int]`` or
+            ``{choices: [a, b]}``, or a YAML file of one. A key that takes whole numbers alone is tried in these.
         hints: The type of every key of the command line.
 
     Raises:
@@ -106,7 +106,9 @@ def _read_file(name: str) -> Any:
     try:
         content = yaml.safe_load(name if name.lstrip().startswith("{") else file.read_text("utf-8"))
     except OSError as error:
-        raise UserError(f"space={name} cannot be read: {error.strerror or error}. Give {{key: range}} or a file.") from error
+        raise UserError(
+            f"space={name} cannot be read: {error.strerror or error}. Give {{key: range}} or a file."
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"space={name} is no YAML: {' '.join(str(error).split())}") from error
     if isinstance(content, dict) and set(content) == {"space"}:
@@ -120,7 +122,9 @@ def _distribution(key: str, written: Any, hints: Mapping[str, Any]) -> BaseDistr
         return _choices(key, written, hints[key])
     if isinstance(written, list):
         return _range(key, written, hints[key])
-    raise UserError(f"space: {key}: {written} is one value. To set it, type {key}={written}; to try more, give {FORMS}.")
+    raise UserError(
+        f"space: {key}: {written} is one value. To set it, type {key}={written}; to try more, give {FORMS}."
+    )
 
 
 def _check_key(key: str, hints: Mapping[str, Any]) -> None:

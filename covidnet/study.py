@@ -175,7 +175,7 @@ class SharedStudy:
         return self.study.ask(self.space)
 
     def _enqueue_another(self, taken: set[str], number: int) -> None:
-        """Have a combination done next that is not taken, of a space that has few; others propose anew by themselves."""
+        """Have a combination done next that is not taken, of a space that has few; of others, proposals soon differ."""
         size = space_size(self.space)
         if size is None:
             return
@@ -313,7 +313,9 @@ def _open_storage(url: str | None, folder: Path) -> BaseStorage:
     # Each driver raises its own for a host that does not answer, a wrong password, a missing database.
     except Exception as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise UserError(f"storage={told} cannot be used ({type(error).__name__}): {reason.replace(url, told)}") from error
+        raise UserError(
+            f"storage={told} cannot be used ({type(error).__name__}): {reason.replace(url, told)}"
+        ) from error
 
 
 def _distinct(trials: Sequence[FrozenTrial], *states: TrialState) -> set[str]:
