@@ -162,9 +162,12 @@ class Search(CommandLineInterface):
         config = self.config["fit"]
         known = json.dumps({**recipe, "storage": None}, sort_keys=True)
         name = config.name or f"{self.name}-{hashlib.sha256(known.encode()).hexdigest()[:12]}"
-        study = SharedStudy(
-            folder, config.storage, name, self.space, self.mode, seed=config.seed_everything, prune=config.prune
-        )
+        options = {"seed": config.seed_everything, "prune": config.prune}
+        try:
+            study = SharedStudy(folder, config.storage, name, self.space, self.mode, **options)
+        except BaseException:
+            _remove_empty(folder)
+            raise
         try:
             with _quiet():
                 self._do_trials(study)
@@ -223,13 +226,8 @@ class Search(CommandLineInterface):
                 if trial is None:
                     time.sleep(POLL)
         except BaseException as ended:  # a mistake, a crash, Ctrl-C: whatever it was, the user must know what is kept
-            finished = len(study.finished())
-            kept = f"{finished} of {self.trials} trials are finished and kept in {study.folder}."
-            if finished:
-                print(f"{kept} The same command goes on there.", file=sys.stderr)
-            elif not any(study.folder.glob("trial_*")):
-                study.close()
-                shutil.rmtree(study.folder)  # a search that failed before it trained leaves nothing
+            kept = f"{len(study.finished())} of {self.trials} trials are finished and kept in {study.folder}."
+            print(f"{kept} The same command goes on there.", file=sys.stderr)
             if isinstance(ended, SystemExit) and isinstance(ended.__context__, KeyboardInterrupt):
                 sys.exit(INTERRUPTED)  # Lightning ends with 1
             raise
@@ -388,6 +386,12 @@ class _Judge(Callback):
 def _best(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
     """Return the best of trials that are sorted; None where none was trained to its end."""
     return trials[0] if trials and trials[0].state == TrialState.COMPLETE else None
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove the directory of a search that could not begin."""
+    if not any(folder.glob("trial_*")):
+        shutil.rmtree(folder)
 
 
 def _recipe_in(folder: Path) -> Any:

@@ -177,7 +177,7 @@ def test_a_folder_may_have_any_name(join):
     assert (study.folder / "search.db").is_file()
 
 
-@pytest.mark.parametrize("url", ["postgresql://me:secret@127.0.0.1:1/x", "sqlite:////nowhere/at/all.db?key=secret"])
+@pytest.mark.parametrize("url", ["postgresql://me:secret@127.0.0.1:1/x", "sqlite:////nowhere/at/all.db"])
 def test_a_storage_that_cannot_be_used_is_told_without_its_password(url, join):
     with pytest.raises(UserError) as refused:
         join(url=url)
