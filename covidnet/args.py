@@ -210,7 +210,8 @@ keys that people look for:
                                 of search: keys and their ranges, or a YAML file of them
   storage=URL name=NAME         of search: a database that several machines share; the search's name there
   prune=false                   of search: train each trial to its end
-  ckpt_path=FILE                a checkpoint to test, or to go on from (or: last)
+  ckpt_path=FILE                a checkpoint to test, or to go on from (or: last, of the newest run)
+  ckpt_path=auto                go on with the newest run if it has no results yet, else begin one
   shortcuts=true                the lungs test: train twice more, lungs covered and lungs only
   report=false                  no report.html and model_card.md at the end of run
   tensorboard=true              TensorBoard files beside metrics.csv

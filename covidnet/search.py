@@ -31,11 +31,12 @@ from rich.table import Table
 
 from covidnet import __version__
 from covidnet.args import COMMANDS, GROUPS, CommandLine
-from covidnet.cli import CommandLineInterface, runs_folder
+from covidnet.cli import INTERRUPTED, CommandLineInterface, runs_folder
 from covidnet.errors import UserError, require
+from covidnet.files import write_whole
 from covidnet.parser import SUBCLASS_SECTIONS, CommandParser
-from covidnet.record import AppendingCSVLogger
-from covidnet.results import write_results, write_whole
+from covidnet.record import WholeCSVLogger
+from covidnet.results import write_results
 from covidnet.space import Space, corners, default_space, plain_space, read_space, space_size
 from covidnet.study import SharedStudy, best_value, without_password
 
@@ -44,7 +45,6 @@ OPTIONS = ("trials", "space", "storage", "name", "prune")
 FACTS = ("ended", "epochs", "seconds")  # what is told of each trial besides
 POLL = 1.0  # seconds between two looks at what other processes do
 SHOWN = 10  # so many trials are in the table; all are in the record
-INTERRUPTED = 128 + 2  # the exit code after SIGINT, as shells count it
 PRUNED, DIVERGED, MEMORY = "worse than the median", "not finite", "out of GPU memory"  # why a trial ended early
 
 
@@ -345,8 +345,8 @@ class _TrialRun(CommandLineInterface):
         trainer.callbacks.append(self.judge)  # type: ignore[attr-defined]  # Lightning sets it while it connects its parts
         return trainer
 
-    def _logger(self, root: Path) -> AppendingCSVLogger:
-        return AppendingCSVLogger(root, f"{self.name}/{self.folder.parent.name}", self.folder.name)
+    def _logger(self, root: Path) -> WholeCSVLogger:
+        return WholeCSVLogger(root, f"{self.name}/{self.folder.parent.name}", self.folder.name)
 
 
 class _Judge(Callback):
