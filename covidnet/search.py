@@ -103,8 +103,11 @@ class Search(CommandLineInterface):
                 f"checkpoint.monitor={self.monitor}: search judges trials by their validation. Give checkpoint.monitor="
                 "val_loss, or val_accuracy with checkpoint.mode=max."
             )
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise _several_processes(int(os.environ["WORLD_SIZE"]))
+        devices = config.trainer.devices
+        devices = len(devices) if isinstance(devices, list) else int(devices) if str(devices).isdecimal() else 1
+        processes = max(int(os.environ.get("WORLD_SIZE", "1")), devices * config.trainer.num_nodes)
+        if processes > 1:
+            raise _several_processes(processes)
         command_parser = self._subcommand_parsers["fit"]
         assert isinstance(command_parser, CommandParser)
         self.storage = without_password(config.storage) if config.storage else None

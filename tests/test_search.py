@@ -111,7 +111,8 @@ def test_a_search_may_have_a_name_and_a_storage_that_only_its_record_tells(args,
     assert not (ours / "search.db").exists()
     assert record(ours)["finished"] == 1
     assert record(ours)["recipe"]["storage"] == url
-    assert [file.name for file in ours.rglob("*.*") if "shared.db" in file.read_text()] == ["search.json"]
+    told = [file.name for file in ours.rglob("*.*") if file.is_file() and b"shared.db" in file.read_bytes()]
+    assert told == ["search.json"]
     another = ["search", "trials=1", *args, "name=ours", "space={model.dropout: [0.0, 0.6]}"]
     assert "holds a search of another recipe" in mistake(another, capsys)
 
