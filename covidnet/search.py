@@ -174,8 +174,9 @@ class Search(CommandLineInterface):
         try:
             with _quiet():
                 self._do_trials(study)
-            self._record(study, recipe, importance=study.importance())
-            self._show(study)
+            importance = study.importance()
+            self._record(study, recipe, importance)
+            self._show(study, importance)
         finally:
             study.close()
 
@@ -225,7 +226,9 @@ class Search(CommandLineInterface):
                     break
                 elif not waiting:
                     waiting = True
-                    print(f"The last {study.under_way()} trials are done by other processes; waiting for them.")
+                    print(
+                        f"Other processes do the rest ({study.under_way()}); waiting for them, to go on where one dies."
+                    )
                 if trial is None:
                     time.sleep(POLL)
         except BaseException as ended:  # a mistake, a crash, Ctrl-C: whatever it was, the user must know what is kept
@@ -246,7 +249,9 @@ class Search(CommandLineInterface):
         try:
             try:
                 _TrialRun(line, folder, judge)
-            except torch.OutOfMemoryError:
+            except Exception as error:
+                if not _out_of_memory(error):
+                    raise
                 judge.ended = MEMORY
             if not judge.values and not judge.ended:
                 raise UserError(f"{self.monitor} was not measured, so trials cannot be judged by it.")
@@ -270,7 +275,7 @@ class Search(CommandLineInterface):
         self, study: SharedStudy, recipe: Mapping[str, Any], importance: Mapping[str, float] | None = None
     ) -> None:
         """Write what is known of all trials, and the best one's whole configuration."""
-        trials = study.finished()[: self.trials]
+        trials = study.finished()
         told = [self._facts(trial) for trial in sorted(trials, key=lambda trial: trial.number)]
         best = _best(trials)
         summary = {
@@ -301,9 +306,9 @@ class Search(CommandLineInterface):
         value = best_value(trial, minimize=self.mode == "min")
         return {"trial": trial.number, self.monitor: value, **known, "parameters": dict(sorted(trial.params.items()))}
 
-    def _show(self, study: SharedStudy) -> None:
+    def _show(self, study: SharedStudy, importance: Mapping[str, float]) -> None:
         """Print the best trials, what matters and how to use what was found."""
-        trials = study.finished()[: self.trials]
+        trials = study.finished()
         whole = sum(trial.state == TrialState.COMPLETE for trial in trials)
         counted = f"{len(trials)} trials, {whole} whole, {len(trials) - whole} ended early"
         table = Table(title=f"{study.folder}: {counted}", title_justify="left", box=SIMPLE_HEAD, show_edge=False)
@@ -311,7 +316,7 @@ class Search(CommandLineInterface):
         table.add_column(self.monitor, justify="right")
         table.add_column("epochs", justify="right")
         for key in self.space:
-            table.add_column(escape(key.removeprefix("model.")), justify="right")
+            table.add_column(escape(key.removeprefix("model.").replace("_", " ")), justify="right")
         table.add_column("")
         for trial in trials[:SHOWN]:
             value = best_value(trial, minimize=self.mode == "min")
@@ -319,7 +324,6 @@ class Search(CommandLineInterface):
             chosen = [_number(trial.params[key]) for key in self.space]
             table.add_row(*shown, *map(escape, chosen), trial.user_attrs.get("ended", ""))
         Console().print(table)
-        importance = study.importance()
         if importance:
             shares = ", ".join(f"{key} {share:.0%}" for key, share in importance.items())
             print(f"What the differences between whole trials come from (fANOVA): {shares}.")
@@ -330,7 +334,7 @@ class Search(CommandLineInterface):
             "Chosen on the validation split; the test split was not evaluated. The best configuration, then its test:"
         )
         print(f"  {self._again(study.folder)}")
-        print(f"trials={2 * self.trials} adds trials to these, name=NAME begins anew.")
+        print(f"trials={2 * len(trials)} adds trials to these, name=NAME begins anew.")
 
 
 class _TrialRun(CommandLineInterface):
@@ -389,6 +393,13 @@ class _Judge(Callback):
 def _best(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
     """Return the best of trials that are sorted; None where none was trained to its end."""
     return trials[0] if trials and trials[0].state == TrialState.COMPLETE else None
+
+
+def _out_of_memory(error: BaseException | None) -> bool:
+    """Tell whether a GPU's memory was too small, whatever the error was turned into on its way."""
+    while error is not None and not isinstance(error, torch.OutOfMemoryError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _remove_empty(folder: Path) -> None:

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 
 from covidnet import study as shared
 from covidnet.errors import UserError
-from covidnet.study import SharedStudy, without_password
+from covidnet.study import SharedStudy, best_value, without_password
 
 SPACE = {"model.dropout": FloatDistribution(0.0, 0.6)}
 
@@ -20,9 +20,11 @@ def join(tmp_path):
     """Open the study once more, as another process does; all are closed in the end."""
     joined = []
 
-    def open_study(space=SPACE, folder: str = "search_0", url: str | None = None, prune: bool = True) -> SharedStudy:
+    def open_study(
+        space=SPACE, folder: str = "search_0", url: str | None = None, prune: bool = True, mode: str = "min"
+    ):
         (tmp_path / folder).mkdir(exist_ok=True)
-        study = SharedStudy(tmp_path / folder, url, "ours", space, "min", seed=28, prune=prune)
+        study = SharedStudy(tmp_path / folder, url, "ours", space, mode, seed=28, prune=prune)
         joined.append(study)
         return study
 
@@ -162,6 +164,28 @@ def test_only_the_best_trial_keeps_its_checkpoints(join):
         (study.directory(trial.number) / "checkpoints").mkdir()
         study.finish(trial, value, {})
     assert [folder.parent.name for folder in study.folder.rglob("checkpoints")] == ["trial_1"]
+
+
+def test_where_more_is_better_the_greatest_value_is_the_best(join):
+    study = join(mode="max")
+    for value in (0.5, 0.9, None):
+        trial = study.claim(3)
+        trial.report(value or 1.0, 0)
+        study.finish(trial, value, {})
+    assert [trial.number for trial in study.finished()] == [1, 0, 2]  # the pruned one last, whatever it had
+    assert best_value(study.finished()[-1], minimize=False) == 1.0
+
+
+def test_what_matters_is_told_of_enough_whole_trials(join):
+    space = {**SPACE, "model.weight_decay": FloatDistribution(0.0, 1.0)}
+    study = join(space)
+    for _ in range(2 * shared.STARTUP):
+        assert study.importance() == {}
+        trial = study.claim(20)
+        study.finish(trial, trial.params["model.dropout"], {})
+    importance = study.importance()
+    assert importance["model.dropout"] > importance["model.weight_decay"]
+    assert sum(importance.values()) == pytest.approx(1)
 
 
 def test_another_space_under_the_same_name_is_refused(join, tmp_path):
