@@ -103,6 +103,16 @@ def test_parameters_that_were_given_up_are_taken_once_again(join):
     assert one.claim(3).params != given_up.params
 
 
+def test_a_process_that_died_while_it_took_parameters_again_neither_loses_nor_doubles_them(join):
+    one, other = join(), join()
+    given_up = one.claim(3)
+    one.give_up(given_up)
+    one.study.enqueue_trial(given_up.params)  # killed here, before it took them
+    again = [other.claim(3) for _ in range(3)]
+    assert [trial.params == given_up.params for trial in again] == [True, False, False]
+    assert other.claim(3) is None
+
+
 def test_a_process_that_died_before_it_drew_parameters_leaves_nothing(join):
     one, other = join(), join()
     one.study.ask()  # killed here
