@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch
@@ -30,6 +30,7 @@ from covidnet.files import remove_unfinished
 from covidnet.memory import keep_freed_memory
 from covidnet.models.classifier import Classifier
 from covidnet.parser import CommandParser
+from covidnet.processes import SignalConnector, end_with_parent, lost_another, terminated
 from covidnet.record import RunRecord, WholeCheckpoints, WholeCSVLogger, last_checkpoint
 from covidnet.trainer import Trainer
 
@@ -150,6 +151,7 @@ class CommandLineInterface(LightningCLI):
             trainer = super().instantiate_trainer(logger=loggers, precision=precision, **kwargs)
         except (MisconfigurationException, ValueError) as error:
             raise UserError(f"The trainer's keys do not go together, or not with this machine: {error}") from error
+        trainer._signal_connector = SignalConnector(trainer)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = WholeCheckpoints()
         if config.get("shortcuts") and trainer.world_size > 1:  # the others would wait for rank 0 for ever
@@ -256,6 +258,7 @@ def run_command_line(command_line: CommandLine) -> CommandLineInterface:
     """Run a sorted command line; a user's mistake ends in one message and exit code 2."""
     _quieten()
     keep_freed_memory()
+    end_with_parent()
     interface = CommandLineInterface
     if command_line.command == "repeat":
         from covidnet.repeat import Repetition  # which stands above this module
@@ -275,16 +278,24 @@ def run_command_line(command_line: CommandLine) -> CommandLineInterface:
             raise
         exit_with(mistake)
     except SIGTERMException:  # a SystemExit without a code, which would look like success
-        print(
-            "Terminated. What is finished is kept; ckpt_path=auto goes on from the last whole epoch.", file=sys.stderr
-        )
-        sys.exit(TERMINATED)
+        _end_terminated()
     except KeyboardInterrupt:  # before Lightning took over: while images were drawn or decoded
         print("Interrupted. What is finished is kept.", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except SystemExit as ended:
         if isinstance(ended.__context__, KeyboardInterrupt):  # Lightning has told of it, and ends with 1
             sys.exit(INTERRUPTED)
+        raise
+    except Exception as error:
+        if terminated():  # another process was told first, and is gone
+            _end_terminated()
+        if lost_another(error):
+            print(
+                "error: another process of this training has ended; its own message, if it left one, says why. What "
+                "is finished is kept; ckpt_path=auto goes on from the last whole epoch.",
+                file=sys.stderr,
+            )
+            sys.exit(1)
         raise
 
 
@@ -333,6 +344,11 @@ def _claim(logger: WholeCSVLogger) -> Path:
             logger._version = int(folder.name.rpartition("_")[2]) + 1
         else:
             return folder
+
+
+def _end_terminated() -> NoReturn:
+    print("Terminated. What is finished is kept; ckpt_path=auto goes on from the last whole epoch.", file=sys.stderr)
+    sys.exit(TERMINATED)
 
 
 def _user_error(error: BaseException | None) -> UserError | None:

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from covidnet import __version__
 from covidnet.args import COMMANDS, CommandLine
+from covidnet.checkpoints import LAST
 from covidnet.cli import CommandLineInterface, runs_folder
 from covidnet.errors import UserError
 from covidnet.record import WholeCSVLogger
@@ -48,8 +49,7 @@ class Series(CommandLineInterface, ABC):
     """A command that parses as ``run`` does, then runs several times, each in a directory of its own.
 
     It goes on in the newest directory of the same recipe where that lacks one of the runs, and begins a new one else. A
-    run is finished when its results.json is there. An unfinished one begins again: gone on from a checkpoint, it would
-    draw other batches than the same run alone.
+    run is finished when its results.json is there; an unfinished one goes on from its last whole epoch.
     """
 
     kind: ClassVar[Kind]
@@ -157,8 +157,13 @@ class Series(CommandLineInterface, ABC):
             for number in lacking:
                 run = self._run(folder, number)
                 print(f"{member.capitalize()} {number}, {finished + 1} of {total}: {run}")
-                shutil.rmtree(run, ignore_errors=True)
-                self.run_one(line, folder, number)
+                last = run / "checkpoints" / LAST
+                if last.is_file():
+                    going_on = replace(line, settings=[*line.settings, f"--ckpt_path={last}"])
+                else:
+                    going_on = line
+                    shutil.rmtree(run, ignore_errors=True)
+                self.run_one(going_on, folder, number)
                 gc.collect()  # model and trainer hold one another, and the pixels on a GPU with them
                 finished += 1
         except BaseException:  # a mistake, a crash, Ctrl-C: whatever ended it, the user must know what is kept
@@ -200,6 +205,8 @@ class SeriesRun(CommandLineInterface):
         return trainer
 
     def _logger(self, root: Path) -> WholeCSVLogger:
+        if self.resumed:
+            return super()._logger(root)
         self.claimed = self.folder / f"{self.kind.member}_{self.number}"
         self.claimed.mkdir()
         return WholeCSVLogger(root, f"{self.name}/{self.folder.name}", self.claimed.name)

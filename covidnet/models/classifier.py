@@ -146,7 +146,7 @@ class Classifier(CapturedModule):
         """
         held = batch[1] != PADDING
         count = held.sum()
-        total = self.trainer.strategy.reduce(count, reduce_op="sum")
+        total = self.trainer.strategy.reduce(count.clone(), reduce_op="sum")  # which works in place
         if not count:  # this process must take part in the step all the same
             loss, _ = self.loss_and_logits(batch[0], batch[1].clamp(min=0))
             return loss * 0

@@ -1,0 +1,66 @@
+"""How the processes of one training end together: by SIGTERM, or when one of them is gone."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+from typing import Any
+
+import torch.distributed as dist
+from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
+
+LOOK = 2.0  # seconds between two looks at whether the parent lives
+LOST = (
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "Broken pipe",
+    "remote process exited",
+    "Socket closed",
+)
+_received: set[int] = set()  # signals that this process was told
+
+
+class SignalConnector(_SignalConnector):
+    """Lightning's, whose handler only takes note of SIGTERM and passes it on to the processes that this one started.
+
+    The training loop asks for the note after each batch, and rank 0 tells it to all before the next. Lightning's own
+    handler tells it from within the signal, between any two collective calls: where each process gets the signal, as
+    from torchrun, they then wait for one another for ever.
+    """
+
+    def _sigterm_notifier_fn(self, signum: Any, _: FrameType) -> None:
+        launcher = self.trainer.strategy.launcher
+        if launcher is not None and not self.received_sigterm:
+            launcher.kill(signum)
+        self.received_sigterm = True
+        _received.add(signum)
+
+
+def terminated() -> bool:
+    """Tell whether SIGTERM came to this process in a training or test."""
+    return signal.SIGTERM in _received
+
+
+def lost_another(error: BaseException) -> bool:
+    """Tell whether an error says that another process of this training is gone (gloo and NCCL have no class for it)."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return False
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in LOST)
+
+
+def end_with_parent() -> None:
+    """End this process when the one that launched it is gone, if it is one of several that something launched.
+
+    Where rank 0 is killed, those that it started would wait for it, on a GPU for many minutes.
+    """
+    if "LOCAL_RANK" in os.environ and os.name == "posix":
+        threading.Thread(target=_watch, args=(os.getppid(),), daemon=True, name="parent-observer").start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK)
+    print(f"The process {parent} that launched this one is gone: ending too.", file=sys.stderr, flush=True)
+    os._exit(1)
