@@ -268,6 +268,8 @@ def run_command_line(command_line: CommandLine) -> CommandLineInterface:
         from covidnet.loso import LeaveSourcesOut  # so does this
 
         interface = LeaveSourcesOut
+    elif command_line.command == "search":
+        interface = _search()
     try:
         return interface(command_line)
     except ValueError as error:
@@ -306,6 +308,17 @@ def default_precision(accelerator: str) -> str:
 def runs_folder(config: Namespace) -> Path:
     """Return the folder that holds one folder of runs a model."""
     return Path(config.trainer.get("default_root_dir") or "runs")
+
+
+def _search() -> type[CommandLineInterface]:
+    """Return the command search, which needs libraries that the others do not."""
+    try:
+        from covidnet.search import Search  # which stands above this module
+    except ImportError as error:
+        exit_with(
+            f"What searches is not installed ({error}): pip install 'covidnet[search]', then the same command again."
+        )
+    return Search
 
 
 def _quieten() -> None:
