@@ -75,6 +75,7 @@ def start(folder: Path, write: tuple[int, str] | None = None, arguments: Sequenc
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
         torch.set_num_threads(1)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its background jobs ignore it
         if write:
             die_in_write(*write)
         main(arguments)
