@@ -30,7 +30,7 @@ from covidnet.files import remove_unfinished
 from covidnet.memory import keep_freed_memory
 from covidnet.models.classifier import Classifier
 from covidnet.parser import CommandParser
-from covidnet.processes import SignalConnector, end_with_parent, lost_another, terminated
+from covidnet.processes import SignalConnector, end_with_parent, lost_another, started, terminated
 from covidnet.record import RunRecord, WholeCheckpoints, WholeCSVLogger, last_checkpoint
 from covidnet.trainer import Trainer
 
@@ -225,13 +225,13 @@ class CommandLineInterface(LightningCLI):
 
     def _check_processes(self) -> None:
         """Refuse copies that torchrun started and the trainer would not join: each would train alone."""
-        world = int(os.environ.get("WORLD_SIZE", "1"))
+        name, world = started()
         config = self.config[self.command_line.command].trainer
         if world > 1 and (config.strategy == "auto" or (str(config.devices) == "1" and config.num_nodes == 1)):
             raise UserError(
-                f"{world} processes were started (WORLD_SIZE={world}), but trainer.devices={config.devices} and "
+                f"{world} processes were started ({name}={world}), but trainer.devices={config.devices} and "
                 f"trainer.num_nodes={config.num_nodes} ask for one. Add trainer=ddp, trainer.devices=<processes a "
-                "machine> and trainer.num_nodes=<machines>, or start it without torchrun."
+                "machine> and trainer.num_nodes=<machines>, or start it without torchrun or srun."
             )
 
     def _check_monitors(self) -> None:

@@ -22,6 +22,12 @@ LOST = (
 _received: set[int] = set()  # signals that this process was told
 
 
+def started() -> tuple[str, int]:
+    """Return how many processes torchrun or srun has started for this training, and the variable that says so."""
+    name = "WORLD_SIZE" if "WORLD_SIZE" in os.environ else "SLURM_STEP_NUM_TASKS"
+    return name, int(os.environ.get(name, "1"))
+
+
 class SignalConnector(_SignalConnector):
     """Lightning's, whose handler only takes note of SIGTERM and passes it on to the processes that this one started.
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import math
-import os
 import re
 import shutil
 import sys
@@ -35,6 +34,7 @@ from covidnet.cli import INTERRUPTED, CommandLineInterface, runs_folder
 from covidnet.errors import UserError, require
 from covidnet.files import write_whole
 from covidnet.parser import SUBCLASS_SECTIONS, CommandParser
+from covidnet.processes import started
 from covidnet.record import WholeCSVLogger
 from covidnet.results import write_results
 from covidnet.space import Space, corners, default_space, plain_space, read_space, space_size
@@ -105,7 +105,7 @@ class Search(CommandLineInterface):
             )
         devices = config.trainer.devices
         devices = len(devices) if isinstance(devices, list) else int(devices) if str(devices).isdecimal() else 1
-        processes = max(int(os.environ.get("WORLD_SIZE", "1")), devices * config.trainer.num_nodes)
+        processes = max(started()[1], devices * config.trainer.num_nodes)
         if processes > 1:
             raise _several_processes(processes)
         command_parser = self._subcommand_parsers["fit"]

@@ -2,7 +2,6 @@
 
 import gc
 import json
-import os
 import shutil
 import sys
 from abc import ABC, abstractmethod
@@ -19,6 +18,7 @@ from covidnet.args import COMMANDS, CommandLine
 from covidnet.checkpoints import LAST
 from covidnet.cli import CommandLineInterface, runs_folder
 from covidnet.errors import UserError
+from covidnet.processes import started
 from covidnet.record import WholeCSVLogger
 from covidnet.results import RESULTS, write_results
 
@@ -87,8 +87,9 @@ class Series(CommandLineInterface, ABC):
             raise UserError(f"{command} trains each {member} from the beginning: leave ckpt_path out, or use run.")
         if config.trainer.fast_dev_run:
             raise UserError(f"{command} needs whole runs: leave trainer.fast_dev_run out, or use run.")
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise _several_processes(command, int(os.environ["WORLD_SIZE"]))
+        _, world = started()
+        if world > 1:
+            raise _several_processes(command, world)
 
     def instantiate_classes(self) -> None:
         """Leave data, model and trainer to each run."""
