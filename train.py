@@ -5,5 +5,6 @@ from covidnet.args import expand_or_exit
 if __name__ == "__main__":
     command_line = expand_or_exit()  # help and typos answer here, before torch is imported
     from covidnet.cli import run_command_line
+    from covidnet.processes import run_to_the_end
 
-    run_command_line(command_line)
+    run_to_the_end(lambda: run_command_line(command_line))

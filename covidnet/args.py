@@ -13,6 +13,7 @@ COMMANDS = {
     "run": "train, then test the final and the best model (the default)",
     "repeat": "run with several seeds, then show mean, standard deviation and range of each metric",
     "loso": "run with sources left out (hospitals, data bases), then show how well each is recognised unseen",
+    "search": "try other keys, in parallel if you like, and write the best configuration; the test split stays unseen",
     "fit": "train only",
     "validate": "measure a checkpoint on the validation split (needs ckpt_path)",
     "test": "measure a checkpoint on the test split (needs ckpt_path)",
@@ -30,6 +31,11 @@ TOP_KEYS = (
     "seeds",
     "folds",
     "together",
+    "trials",
+    "space",
+    "storage",
+    "name",
+    "prune",
     "ckpt_path",
     "weights_only",
     "tensorboard",
@@ -199,6 +205,11 @@ keys that people look for:
   seeds=5                       of repeat: 0 to 4; or which ones, seeds='[3,5,8]'
   folds='[1,3]'                 of loso: only these of its folds; it needs data.metadata with a column source
   together=false                of loso: leave out one source alone in each fold, not one of every class
+  trials=20                     of search: how many in total; the same command goes on, also from several processes
+  space='{{model.dropout: [0.0, 0.6], data.batch_size: [16, 256, log], data.augment: {{choices: [none, mild]}}}}'
+                                of search: keys and their ranges, or a YAML file of them
+  storage=URL name=NAME         of search: a database that several machines share; the search's name there
+  prune=false                   of search: train each trial to its end
   ckpt_path=FILE                a checkpoint to test, or to go on from (or: last, of the newest run)
   ckpt_path=auto                go on with the newest run if it has no results yet, else begin one
   shortcuts=true                the lungs test: train twice more, lungs covered and lungs only
@@ -213,6 +224,7 @@ examples:
   python train.py data=phantom
   python train.py model=inception data.root="data/COVID-19 Radiography Database"
   python train.py model=inception recipe=robust
+  python train.py search trials=50
   python train.py test ckpt_path=runs/convnet/version_0/checkpoints/best.ckpt
   python train.py run --help    every key of the chosen model, data and trainer
 """

@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch
@@ -30,6 +30,7 @@ from covidnet.files import remove_unfinished
 from covidnet.memory import keep_freed_memory
 from covidnet.models.classifier import Classifier
 from covidnet.parser import CommandParser
+from covidnet.processes import SignalConnector, end_with_parent, lost_another, started, terminated
 from covidnet.record import RunRecord, WholeCheckpoints, WholeCSVLogger, last_checkpoint
 from covidnet.store import is_url
 from covidnet.trainer import Trainer
@@ -162,6 +163,7 @@ class CommandLineInterface(LightningCLI):
             trainer = super().instantiate_trainer(logger=loggers, precision=precision, **kwargs)
         except (MisconfigurationException, ValueError) as error:
             raise UserError(f"The trainer's keys do not go together, or not with this machine: {error}") from error
+        trainer._signal_connector = SignalConnector(trainer)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = WholeCheckpoints()
         if config.get("shortcuts") and trainer.world_size > 1:  # the others would wait for rank 0 for ever
@@ -252,13 +254,13 @@ class CommandLineInterface(LightningCLI):
 
     def _check_processes(self) -> None:
         """Refuse copies that torchrun started and the trainer would not join: each would train alone."""
-        world = int(os.environ.get("WORLD_SIZE", "1"))
+        name, world = started()
         config = self.config[self.command_line.command].trainer
         if world > 1 and (config.strategy == "auto" or (str(config.devices) == "1" and config.num_nodes == 1)):
             raise UserError(
-                f"{world} processes were started (WORLD_SIZE={world}), but trainer.devices={config.devices} and "
+                f"{world} processes were started ({name}={world}), but trainer.devices={config.devices} and "
                 f"trainer.num_nodes={config.num_nodes} ask for one. Add trainer=ddp, trainer.devices=<processes a "
-                "machine> and trainer.num_nodes=<machines>, or start it without torchrun."
+                "machine> and trainer.num_nodes=<machines>, or start it without torchrun or srun."
             )
 
     def _check_monitors(self) -> None:
@@ -285,6 +287,7 @@ def run_command_line(command_line: CommandLine) -> CommandLineInterface:
     """Run a sorted command line; a user's mistake ends in one message and exit code 2."""
     _quieten()
     keep_freed_memory()
+    end_with_parent()
     interface = CommandLineInterface
     if command_line.command == "repeat":
         from covidnet.repeat import Repetition  # which stands above this module
@@ -294,6 +297,8 @@ def run_command_line(command_line: CommandLine) -> CommandLineInterface:
         from covidnet.loso import LeaveSourcesOut  # so does this
 
         interface = LeaveSourcesOut
+    elif command_line.command == "search":
+        interface = _search()
     try:
         return interface(command_line)
     except ValueError as error:
@@ -302,16 +307,24 @@ def run_command_line(command_line: CommandLine) -> CommandLineInterface:
             raise
         exit_with(mistake)
     except SIGTERMException:  # a SystemExit without a code, which would look like success
-        print(
-            "Terminated. What is finished is kept; ckpt_path=auto goes on from the last whole epoch.", file=sys.stderr
-        )
-        sys.exit(TERMINATED)
+        _end_terminated()
     except KeyboardInterrupt:  # before Lightning took over: while images were drawn or decoded
         print("Interrupted. What is finished is kept.", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except SystemExit as ended:
         if isinstance(ended.__context__, KeyboardInterrupt):  # Lightning has told of it, and ends with 1
             sys.exit(INTERRUPTED)
+        raise
+    except Exception as error:
+        if terminated():  # another process was told first, and is gone
+            _end_terminated()
+        if lost_another(error):
+            print(
+                "error: another process of this training has ended; its own message, if it left one, says why. What "
+                "is finished is kept; ckpt_path=auto goes on from the last whole epoch.",
+                file=sys.stderr,
+            )
+            sys.exit(1)
         raise
 
 
@@ -325,6 +338,17 @@ def runs_folder(config: Namespace) -> Path:
     """Return the folder that holds one folder of runs a model."""
     given = config.trainer.get("default_root_dir") or "runs"
     return local_runs(given) if is_url(given) else Path(given)
+
+
+def _search() -> type[CommandLineInterface]:
+    """Return the command search, which needs libraries that the others do not."""
+    try:
+        from covidnet.search import Search  # which stands above this module
+    except ImportError as error:
+        exit_with(
+            f"What searches is not installed ({error}): pip install 'covidnet[search]', then the same command again."
+        )
+    return Search
 
 
 def _quieten() -> None:
@@ -350,6 +374,11 @@ def _claim(logger: WholeCSVLogger) -> Path:
             logger._version = int(folder.name.rpartition("_")[2]) + 1
         else:
             return folder
+
+
+def _end_terminated() -> NoReturn:
+    print("Terminated. What is finished is kept; ckpt_path=auto goes on from the last whole epoch.", file=sys.stderr)
+    sys.exit(TERMINATED)
 
 
 def _user_error(error: BaseException | None) -> UserError | None:

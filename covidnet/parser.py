@@ -42,16 +42,18 @@ class CommandParser(LightningArgumentParser):
         parser.set_defaults({f"{section}.{key}": value for key, value in chosen.init_args.items()})
         return parser
 
-    def _keys(self) -> list[str]:
+    def hints(self) -> dict[str, Any]:
+        """Return the type of every key of this command, of the chosen model and data."""
         sections = [self._section_parser(section) for section in SUBCLASS_SECTIONS]
-        return [action.dest for parser in (self, *sections) for action in parser._actions]
+        actions = (action for parser in (self, *sections) for action in parser._actions)
+        return {action.dest: getattr(action, "_typehint", action.type) for action in actions}
 
     def _readable(self, message: str) -> str:
         """Shorten jsonargparse's message to the user's key, what it expects and what was given."""
         unknown = re.search(r"nrecognized arguments: --([^\s=]+)|Option '([^']+)' is not accepted", message)
         if unknown:
             key = self._full(unknown[1] or unknown[2])
-            return f"Unknown key '{key}'.{did_you_mean(key, self._keys())}"
+            return f"Unknown key '{key}'.{did_you_mean(key, self.hints())}"
         types = re.findall(r"Expected (?:a )?(.+?)(?:\. Got value.*)?$", message, re.MULTILINE)
         expected = [text for text in dict.fromkeys(map(_plain_type, types)) if text != "NoneType"]
         named = re.findall(r'Parser key "([^"]+)"', message)

@@ -9,7 +9,7 @@ from lightning_fabric.loggers.logger import rank_zero_experiment
 from lightning_fabric.plugins.io import TorchCheckpointIO
 from lightning_utilities.core.rank_zero import rank_zero_info
 from pytorch_lightning import Callback, LightningModule
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
@@ -94,11 +94,17 @@ class RunRecord(Callback):
     def on_load_checkpoint(  # type: ignore[override]
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Tell ModelCheckpoint where its files lie now: under another name of the folder it forgets the best score."""
-        for callback in trainer.checkpoint_callbacks:
-            state = checkpoint.get("callbacks", {}).get(getattr(callback, "state_key", ""))
-            if isinstance(callback, ModelCheckpoint) and callback.dirpath and state:
+        """Keep Lightning's callbacks from two mistakes.
+
+        ModelCheckpoint forgets the best score where its folder has another name now, and EarlyStopping takes the
+        patience of the checkpoint over the one that was typed.
+        """
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            state = checkpoint.get("callbacks", {}).get(callback.state_key)
+            if state and isinstance(callback, ModelCheckpoint) and callback.dirpath:
                 _follow(state, Path(callback.dirpath))
+            if state and isinstance(callback, EarlyStopping):
+                state["patience"] = callback.patience
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # type: ignore[override]
         """Say on Ctrl-C what is kept and how to go on."""

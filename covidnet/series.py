@@ -2,7 +2,6 @@
 
 import gc
 import json
-import os
 import shutil
 import sys
 from abc import ABC, abstractmethod
@@ -16,8 +15,10 @@ from filelock import FileLock, Timeout
 
 from covidnet import __version__
 from covidnet.args import COMMANDS, CommandLine
+from covidnet.checkpoints import LAST
 from covidnet.cli import CommandLineInterface, runs_folder
 from covidnet.errors import UserError
+from covidnet.processes import started
 from covidnet.record import WholeCSVLogger
 from covidnet.results import RESULTS, write_results
 
@@ -48,8 +49,7 @@ class Series(CommandLineInterface, ABC):
     """A command that parses as ``run`` does, then runs several times, each in a directory of its own.
 
     It goes on in the newest directory of the same recipe where that lacks one of the runs, and begins a new one else. A
-    run is finished when its results.json is there. An unfinished one begins again: gone on from a checkpoint, it would
-    draw other batches than the same run alone.
+    run is finished when its results.json is there; an unfinished one goes on from its last whole epoch.
     """
 
     kind: ClassVar[Kind]
@@ -92,8 +92,9 @@ class Series(CommandLineInterface, ABC):
             )
         if config.trainer.fast_dev_run:
             raise UserError(f"{command} needs whole runs: leave trainer.fast_dev_run out, or use run.")
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise _several_processes(command, int(os.environ["WORLD_SIZE"]))
+        _, world = started()
+        if world > 1:
+            raise _several_processes(command, world)
 
     def instantiate_classes(self) -> None:
         """Leave data, model and trainer to each run."""
@@ -162,8 +163,13 @@ class Series(CommandLineInterface, ABC):
             for number in lacking:
                 run = self._run(folder, number)
                 print(f"{member.capitalize()} {number}, {finished + 1} of {total}: {run}")
-                shutil.rmtree(run, ignore_errors=True)
-                self.run_one(line, folder, number)
+                last = run / "checkpoints" / LAST
+                if last.is_file():
+                    going_on = replace(line, settings=[*line.settings, f"--ckpt_path={last}"])
+                else:
+                    going_on = line
+                    shutil.rmtree(run, ignore_errors=True)
+                self.run_one(going_on, folder, number)
                 gc.collect()  # model and trainer hold one another, and the pixels on a GPU with them
                 finished += 1
         except BaseException:  # a mistake, a crash, Ctrl-C: whatever ended it, the user must know what is kept
@@ -205,6 +211,8 @@ class SeriesRun(CommandLineInterface):
         return trainer
 
     def _logger(self, root: Path) -> WholeCSVLogger:
+        if self.resumed:
+            return super()._logger(root)
         self.claimed = self.folder / f"{self.kind.member}_{self.number}"
         self.claimed.mkdir()
         return WholeCSVLogger(root, f"{self.name}/{self.folder.name}", self.claimed.name)

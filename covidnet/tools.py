@@ -41,8 +41,9 @@ def _train(words: Sequence[str]) -> int:
     except UserError as error:
         exit_with(error)
     from covidnet.cli import run_command_line
+    from covidnet.processes import run_to_the_end
 
-    run_command_line(command_line)
+    run_to_the_end(lambda: run_command_line(command_line))
     return 0
 
 

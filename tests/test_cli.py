@@ -375,9 +375,12 @@ def test_what_a_checkpoint_fixes_cannot_be_changed_in_silence(change, args, caps
     assert key in mistake(["fit", *args, f"ckpt_path={checkpoint}", change], capsys)
 
 
-def test_torchrun_without_ddp_is_refused(args, capsys, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    assert "trainer=ddp" in mistake(args, capsys)
+@pytest.mark.parametrize("variable", ["WORLD_SIZE", "SLURM_STEP_NUM_TASKS"])
+def test_copies_that_torchrun_or_srun_started_are_refused_without_ddp(variable, args, capsys, monkeypatch):
+    monkeypatch.setenv(variable, "4")
+    message = mistake(args, capsys)
+    assert f"{variable}=4" in message
+    assert "trainer=ddp" in message
 
 
 def test_unreadable_images_are_all_listed_before_training(args, xray_root, capsys):

@@ -124,6 +124,28 @@ def test_an_interrupted_repeat_goes_on_with_the_seed_that_was_not_finished(failu
     assert not (RUNS / "repeat_0" / "seed_1" / "config.yaml").exists()
 
 
+def test_a_seed_that_was_interrupted_goes_on_from_its_last_whole_epoch(args, monkeypatch):
+    args = [*args, "trainer.max_epochs=3"]
+    trained = []
+
+    def fail(self: Classifier) -> None:
+        trained.append(self.trainer.current_epoch)
+        if len(trained) == 5:
+            raise RuntimeError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Classifier, "on_train_epoch_start", fail)
+        with pytest.raises(RuntimeError):
+            main(["repeat", "seeds=2", *args])
+        main(["repeat", "seeds=2", *args])
+    assert trained == [0, 1, 2, 0, 1, 1, 2]
+    main(["run", *args, "seed_everything=1"])
+    again, alone = RUNS / "repeat_0" / "seed_1", RUNS / "version_0"
+    assert (again / "predictions.csv").read_bytes() == (alone / "predictions.csv").read_bytes()
+    assert (again / "metrics.csv").read_bytes() == (alone / "metrics.csv").read_bytes()
+    assert {path.name for path in RUNS.iterdir()} == {"repeat_0", "version_0"}
+
+
 @pytest.mark.parametrize(
     ("wrong", "expected"),
     [

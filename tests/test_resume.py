@@ -3,12 +3,16 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from pytorch_lightning import Callback
 
+from bench.soak import differences, record
 from covidnet.cli import main
 
 TRAIN = Path(__file__).parent.parent / "train.py"
@@ -48,52 +52,12 @@ def end(number: int, epoch: int) -> str:
     return f"trainer.callbacks={json.dumps([{'class_path': 'test_resume.Ended', 'init_args': arguments}])}"
 
 
-def record(run: Path) -> dict:
-    """Return all that must be the same, times and counts of tests left out."""
-    results = json.loads((run / "results.json").read_text())
-    kept = {key: value for key, value in results.items() if key not in ("seconds", "test_evaluations")}
-    checkpoints = {
-        name: torch.load(run / "checkpoints" / name, weights_only=True) for name in ("best.ckpt", "last.ckpt")
-    }
-    return {
-        "results": kept,
-        "metrics": (run / "metrics.csv").read_text(),
-        "predictions": (run / "predictions.csv").read_bytes(),
-        "split": (run / "split.csv").read_bytes(),
-        **{
-            name: {
-                key: value
-                for key, value in checkpoint.items()
-                if key in ("state_dict", "optimizer_states", "lr_schedulers", "callbacks", "epoch", "global_step")
-            }
-            for name, checkpoint in checkpoints.items()
-        },
-    }
-
-
-def differences(one, two, where: str = "") -> list[str]:
-    """Name each place in which two records are not equal to the last bit."""
-    if isinstance(one, str) and isinstance(two, str):  # a run directory may be told from here or in full
-        one, two = Path(one).name, Path(two).name
-    if isinstance(one, dict) and isinstance(two, dict):
-        one, two = ({Path(str(key)).name: value for key, value in record.items()} for record in (one, two))
-        keys = sorted(one.keys() | two.keys(), key=str)
-        return [found for key in keys for found in differences(one.get(key), two.get(key), f"{where}/{key}")]
-    if isinstance(one, list) and isinstance(two, list) and len(one) == len(two):
-        return [
-            found for i, pair in enumerate(zip(one, two, strict=True)) for found in differences(*pair, f"{where}/{i}")
-        ]
-    if isinstance(one, torch.Tensor) and isinstance(two, torch.Tensor):
-        return [] if torch.equal(one, two) else [where]
-    return [] if one == two else [where]
-
-
 @pytest.mark.parametrize("epochs", [[0], [1, 3], [4, 4]])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_was_ended_and_goes_on_has_the_bits_of_one_that_was_not(args, epochs, number, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     main(args)
-    expected = record(RUN)
+    expected = record(tmp_path)
     RUN.parent.parent.rename("uninterrupted")
     for epoch in epochs:
         handler = signal.getsignal(signal.SIGINT)
@@ -102,10 +66,78 @@ def test_a_run_that_was_ended_and_goes_on_has_the_bits_of_one_that_was_not(args,
         signal.signal(signal.SIGINT, handler)  # Lightning ignores it from then on
         assert ended.value.code == 128 + number
     main([*args, "ckpt_path=auto"])
-    [*_, run] = sorted(RUN.parent.iterdir())
     assert expected["results"]["epochs"] == 5
-    if run == RUN:
-        assert differences(expected, record(run)) == []
-    else:  # ended before the first checkpoint: begun anew
-        assert epochs == [0]
-        assert differences(expected["results"], record(run)["results"]) == []
+    assert differences(expected, record(tmp_path)) == []
+    # What was ended before its first checkpoint is begun anew, in another directory.
+    assert len(list(RUN.parent.iterdir())) == (2 if epochs == [0] else 1)
+
+
+def test_runs_that_are_killed_at_random_moments_end_with_the_same_bits():
+    """Five kills, in a process of its own: pytest's has threads, which a fork does not survive."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.soak", "--kills", "5", "--seed", "28"],
+        cwd=TRAIN.parent,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "5 kills with seed 28" in done.stdout
+
+
+def test_two_processes_do_not_train_in_one_directory(args, capsys):
+    main(args)
+    with FileLock(RUN / ".lock"), pytest.raises(SystemExit) as ended:
+        main([*args, "ckpt_path=last"])
+    assert ended.value.code == 2
+    assert "Another process is training in" in capsys.readouterr().err
+    main([*args, "ckpt_path=last"])
+
+
+def test_auto_begins_a_run_goes_on_with_an_unfinished_one_and_leaves_a_finished_one_alone(args):
+    for number in range(2):
+        main([*args, "ckpt_path=auto"])
+        assert len(list(RUN.parent.iterdir())) == number + 1
+    newest = RUN.with_name("version_1")
+    (newest / "results.json").unlink()
+    main([*args, "ckpt_path=auto"])
+    assert (newest / "results.json").is_file()
+    assert len(list(RUN.parent.iterdir())) == 2
+
+
+def test_auto_is_for_training(args, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["test", *args, "ckpt_path=auto"])
+    assert ended.value.code == 2
+    assert "ckpt_path=auto is for run and fit" in capsys.readouterr().err
+
+
+def test_last_is_the_last_whole_epoch_though_it_was_not_the_best(args):
+    cli = main([*args, "checkpoint.mode=max"])  # the first epoch has the greatest loss
+    epochs = [torch.load(RUN / "checkpoints" / name, weights_only=True)["epoch"] for name in ("best.ckpt", "last.ckpt")]
+    assert epochs == [0, 4]
+    assert cli.trainer.current_epoch == 5
+
+
+def test_a_damaged_checkpoint_is_told_and_not_used(args, capsys):
+    main(args)
+    last = RUN / "checkpoints" / "last.ckpt"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1  # one bit of a weight
+    last.write_bytes(content)
+    with pytest.raises(SystemExit) as ended:
+        main([*args, "ckpt_path=last"])
+    assert ended.value.code == 2
+    assert "cannot be read as a checkpoint: its part" in capsys.readouterr().err
+
+
+def test_the_best_score_is_kept_where_the_folder_has_another_name_now(args, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    first = main(args)
+    Path("runs").rename("moved")
+    again = main([*args, "trainer.default_root_dir=moved", "ckpt_path=last", "early_stopping.patience=5"])
+    assert again.trainer.current_epoch == 6
+    callbacks = [cli.trainer.checkpoint_callback for cli in (first, again)]
+    assert callbacks[1].best_model_score <= callbacks[0].best_model_score
+    assert Path(callbacks[1].best_model_path).is_relative_to(tmp_path / "moved")

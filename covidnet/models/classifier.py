@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
@@ -40,6 +41,8 @@ class Classifier(CapturedModule):
             apart; 0 is Adam.
         schedule: "constant", or "cosine": from the learning rate down to 0 over trainer.max_epochs.
         warmup_epochs: Epochs, also parts of one, over which the learning rate rises from 0.
+        linear_scaling: Multiply the learning rate by the number of processes and of accumulated batches, as the images
+            of a step are (Goyal et al. 2017, arXiv:1706.02677); needs a warm-up.
         label_smoothing: Share of each label that training spreads evenly over all classes, in [0, 1).
         equalize: Spread the grey values of each image evenly, as the model's first layer.
         average_mirrored: Average, outside training, the logits of each image and its mirror image.
@@ -54,6 +57,7 @@ class Classifier(CapturedModule):
         weight_decay: float = 0.0,
         schedule: Schedule = "constant",
         warmup_epochs: float = 0.0,
+        linear_scaling: bool = False,
         label_smoothing: float = 0.0,
         equalize: bool = False,
         average_mirrored: bool = False,
@@ -69,7 +73,13 @@ class Classifier(CapturedModule):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.schedule: Schedule = schedule
+        if linear_scaling and not warmup_epochs:
+            raise UserError(
+                "model.linear_scaling=true begins with a learning rate that is too large for untrained weights: give "
+                "model.warmup_epochs too; 5 is what its authors took."
+            )
         self.warmup_epochs = warmup_epochs
+        self.linear_scaling = linear_scaling
         self.label_smoothing = label_smoothing
         self.average_mirrored = average_mirrored
         # Ones until ``setup("fit")``: weighted and plain runs have one checkpoint layout.
@@ -146,7 +156,7 @@ class Classifier(CapturedModule):
         """
         held = batch[1] != PADDING
         count = held.sum()
-        total = self.trainer.strategy.reduce(count, reduce_op="sum")
+        total = self.trainer.strategy.reduce(count.clone(), reduce_op="sum")  # which works in place
         if not count:  # this process must take part in the step all the same
             loss, _ = self.loss_and_logits(batch[0], batch[1].clamp(min=0))
             return loss * 0
@@ -194,7 +204,14 @@ class Classifier(CapturedModule):
 
     def configure_optimizers(self) -> Any:
         """Return Adam or AdamW over the parameters that train, with its schedule where there is one."""
-        optimizer = self._optimizer()
+        factor = self.trainer.world_size * self.trainer.accumulate_grad_batches if self.linear_scaling else 1
+        rate = factor * self.learning_rate
+        if factor > 1:
+            rank_zero_info(
+                f"Linear scaling: the learning rate {self.learning_rate:g} becomes {rate:g} for {factor} batches a "
+                f"step, after {self.warmup_epochs:g} epochs of warm-up."
+            )
+        optimizer = self._optimizer(rate)
         if self.schedule == "constant" and not self.warmup_epochs:
             return optimizer
         steps = self.trainer.estimated_stepping_batches
@@ -208,17 +225,17 @@ class Classifier(CapturedModule):
         by_step = scheduler(optimizer, self.schedule, warmup=warmup, total=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": by_step, "interval": "step"}}
 
-    def _optimizer(self) -> torch.optim.Optimizer:
+    def _optimizer(self, rate: float) -> torch.optim.Optimizer:
         trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
         # Fused: one pass over the weights instead of a dozen.
         if not self.weight_decay:
-            return torch.optim.Adam(trainable, lr=self.learning_rate, eps=EPSILON, fused=True)
+            return torch.optim.Adam(trainable, lr=rate, eps=EPSILON, fused=True)
         # Biases and the scales of a normalisation have one dimension; shrinking them gains nothing.
         groups: list[dict[str, Any]] = [
             {"params": [parameter for parameter in trainable if parameter.dim() > 1]},
             {"params": [parameter for parameter in trainable if parameter.dim() <= 1], "weight_decay": 0.0},
         ]
-        return torch.optim.AdamW(groups, lr=self.learning_rate, eps=EPSILON, weight_decay=self.weight_decay, fused=True)
+        return torch.optim.AdamW(groups, lr=rate, eps=EPSILON, weight_decay=self.weight_decay, fused=True)
 
     def _update(self, metrics: MetricCollection, logits: Tensor, labels: Tensor) -> None:
         """Add a batch to ``metrics`` and have Lightning log them at the epoch's end."""

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -62,6 +64,21 @@ def test_the_optimizer_is_keras_adam():
     optimizer = ConvNet(3, image_size=8).configure_optimizers()
     assert isinstance(optimizer, torch.optim.Adam)
     assert (optimizer.defaults["lr"], optimizer.defaults["eps"]) == (1e-3, 1e-7)
+
+
+def test_linear_scaling_multiplies_the_rate_by_the_batches_of_a_step():
+    model = ConvNet(3, image_size=8, learning_rate=1e-3, linear_scaling=True, warmup_epochs=5)
+    model._trainer = SimpleNamespace(
+        world_size=8, accumulate_grad_batches=2, estimated_stepping_batches=90, max_epochs=10, barebones=False
+    )
+    optimizer = model.configure_optimizers()["optimizer"]
+    assert optimizer.param_groups[0]["initial_lr"] == pytest.approx(16e-3)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(16e-3 / 46)  # the first of 45 steps of warm-up
+
+
+def test_linear_scaling_needs_a_warm_up():
+    with pytest.raises(UserError, match=r"give model\.warmup_epochs too"):
+        ConvNet(3, linear_scaling=True)
 
 
 def test_learning_rate_must_be_positive():
