@@ -39,6 +39,7 @@ from covidnet.record import WholeCSVLogger
 from covidnet.results import write_results
 from covidnet.space import Space, corners, default_space, plain_space, read_space, space_size
 from covidnet.study import SharedStudy, best_value, without_password
+from covidnet.write_back import refuse_store
 
 RECORD, BEST, CLAIM = "search.json", "best.yaml", ".search.lock"
 OPTIONS = ("trials", "space", "storage", "name", "prune")
@@ -96,6 +97,7 @@ class Search(CommandLineInterface):
         )
         if config.get("ckpt_path"):
             raise UserError("search trains each trial from the beginning: leave ckpt_path out.")
+        refuse_store(self.runs, "search")
         if config.trainer.fast_dev_run:
             raise UserError("search needs whole trainings: leave trainer.fast_dev_run out.")
         if not self.monitor.startswith("val_"):

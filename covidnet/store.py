@@ -133,7 +133,9 @@ class Store:
             return found
 
         found = self._tried(f"list {self._url(below)}", listed)
-        paths = {name: str(name).removeprefix(f"{self._root}/") for name in found if not str(name).endswith("/")}
+        # A store may list an empty object as a folder's mark, or the folder itself where its first file has just come.
+        names = [name for name, one in found.items() if one["type"] == "file" and not str(name).endswith("/")]
+        paths = {name: str(name).removeprefix(f"{self._root}/") for name in names}
         for path in paths.values():
             _refuse_escape(path, self.url)
         return sorted((_stored(path, found[name]) for name, path in paths.items()), key=lambda one: one.path)

@@ -191,6 +191,18 @@ def run_store(given: str | None) -> RunStore | None:
     return runs
 
 
+def refuse_store(runs: RunStore | None, command: str) -> None:
+    """Refuse a store for the runs of a command that makes many.
+
+    Raises:
+        UserError: Where one was asked for.
+    """
+    if runs:
+        raise UserError(
+            f"{command} keeps its runs on this machine: give {KEY}=FOLDER. Only run and fit write to a store."
+        )
+
+
 def store_of(run: Path) -> RunStore | None:
     """Return the store that a run directory came from or was sent to, if any."""
     url = _read_record(run)["runs"]

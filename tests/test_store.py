@@ -20,9 +20,10 @@ from conftest import paint
 from moto.server import ThreadedMotoServer
 from pytorch_lightning import Callback
 from s3fs import S3FileSystem
-from test_resume import differences, end, record
+from test_resume import end
 
 import covidnet.store as module
+from bench.soak import differences, record
 from covidnet.cli import main
 from covidnet.data.mirror import mirror_file, mirror_folder
 from covidnet.errors import UserError
@@ -192,7 +193,7 @@ def test_a_fresh_machine_goes_on_in_the_store_and_ends_with_the_bits_of_an_unint
 ):
     settings = [*SMALL, *QUICK, "trainer.max_epochs=3", "data.batch_size=4", "data.augment=strong"]
     main([f"data.root={tmp_path / 'painted'}", *settings])
-    expected = record(Path("runs", "convnet", "version_0"))
+    expected = record(Path())
     args = [*ARGS, *settings, "ckpt_path=auto"]
     with pytest.raises(SystemExit) as ended:
         main([*args, end(signal.SIGTERM, epoch=2)])
@@ -200,8 +201,7 @@ def test_a_fresh_machine_goes_on_in_the_store_and_ends_with_the_bits_of_an_unint
     with fresh_machine(monkeypatch, tmp_path / "fresh"):
         main(args)
         assert [path.name for path in RUN.parent.iterdir() if path.is_dir()] == ["version_0"]
-        places = differences(expected, record(RUN))
-        assert [place for place in places if not place.endswith("current_score")] == []  # Lightning does not restore it
+        assert differences(expected, record(Path("runs", "s3", "bucket"))) == []
         assert images.cat_file("bucket/runs/convnet/version_0/metrics.csv") == (RUN / "metrics.csv").read_bytes()
 
 
@@ -327,8 +327,9 @@ def test_a_missing_library_is_told_with_the_command_that_brings_it(monkeypatch):
         Store("s3://bucket/data", "data.root")
 
 
-def test_a_series_is_refused(images, capsys):
-    assert "Only run and fit" in mistake(["repeat", *ARGS], capsys)
+@pytest.mark.parametrize("command", ["repeat", "search"])
+def test_many_runs_are_refused(command, bucket, capsys):
+    assert "Only run and fit" in mistake([command, *ARGS], capsys)
 
 
 def test_a_local_run_does_not_go_on_in_a_store_in_silence(images, capsys):
