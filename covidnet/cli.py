@@ -32,7 +32,9 @@ from covidnet.models.classifier import Classifier
 from covidnet.parser import CommandParser
 from covidnet.processes import SignalConnector, end_with_parent, lost_another, started, terminated
 from covidnet.record import RunRecord, WholeCheckpoints, WholeCSVLogger, last_checkpoint
+from covidnet.store import is_url
 from covidnet.trainer import Trainer
+from covidnet.write_back import RunStore, WriteBack, bring_checkpoint, local_runs, run_store, store_of, store_to_go_on
 
 ENDING = {"trainer": ("max_epochs",), "early_stopping": ("patience", "min_delta")}  # what tells when training ends
 INTERRUPTED, TERMINATED = 128 + 2, 128 + 15  # the exit codes after SIGINT and SIGTERM, as shells count them
@@ -53,6 +55,7 @@ class CommandLineInterface(LightningCLI):
         self.claimed: Path | None = None  # the run directory that was made for this run
         self.lock: FileLock | None = None  # of the run directory
         self.name = command_line.groups["model"]  # of the run's folder
+        self.runs: RunStore | None = None  # the object store that the run is sent to
         command_parser = {
             "default_config_files": [str(path) for path in command_line.layers],
             "usage": f"{program()} {command_line.command} [group=name ...] [key=value ...]",
@@ -70,11 +73,14 @@ class CommandLineInterface(LightningCLI):
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
             )
+            self._send()
         finally:
             if self.lock:
                 self.lock.release()
             if self.claimed and {path.name for path in self.claimed.iterdir()} <= {LOCK}:
                 shutil.rmtree(self.claimed)  # a run that failed before it wrote anything leaves nothing
+                if self.runs:
+                    self.runs.release(self.claimed)
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Build a parser that knows what was typed, for its messages."""
@@ -103,6 +109,7 @@ class CommandLineInterface(LightningCLI):
         self.config = parser.parse_args(self.command_line.argv)
         command, *typed = self.command_line.argv
         config = self.config[command]
+        self.runs = run_store(config.trainer.get("default_root_dir"))
         checkpoint = self._checkpoint(config)
         if checkpoint:
             recipe = read_recipe(checkpoint)
@@ -113,6 +120,7 @@ class CommandLineInterface(LightningCLI):
             self.name = recipe["name"]
             if command in TRAINING:
                 self.resumed = run_directory(checkpoint)
+                self.runs = store_to_go_on(self.resumed, self.runs)
         elif command not in TRAINING:
             raise UserError(
                 f"{self.command_line.command} needs the checkpoint to use: ckpt_path=FILE, or ckpt_path=last. "
@@ -128,6 +136,7 @@ class CommandLineInterface(LightningCLI):
             return None
         if given == "auto" and command not in TRAINING:
             raise UserError(f"ckpt_path=auto is for run and fit; {command} needs ckpt_path=FILE, or ckpt_path=last.")
+        given = bring_checkpoint(given, self.name, self.runs)
         checkpoint = find_checkpoint(given, runs_folder(config), self.name)
         if checkpoint is None:
             config.ckpt_path = None  # auto, and no run to go on with
@@ -145,7 +154,10 @@ class CommandLineInterface(LightningCLI):
         loggers: list[Logger] = [logger, *others]
         if config.tensorboard:
             loggers.append(TensorBoardLogger(logger.save_dir, name=logger.name, version=logger.version))
-        self.trainer_defaults = {"callbacks": [RunRecord(self._recipe(), logger), last_checkpoint()]}
+        write_back = [WriteBack(self.runs)] if self.runs else []  # before an epoch is seeded
+        self.trainer_defaults = {"callbacks": [*write_back, RunRecord(self._recipe(), logger), last_checkpoint()]}
+        if is_url(config.trainer.get("default_root_dir")):
+            kwargs["default_root_dir"] = str(runs_folder(config))  # Lightning would look into the store by itself
         try:
             precision = config.trainer.get("precision") or default_precision(config.trainer.accelerator)
             trainer = super().instantiate_trainer(logger=loggers, precision=precision, **kwargs)
@@ -189,6 +201,21 @@ class CommandLineInterface(LightningCLI):
         checkpoint = Path(self.config_init[self.command_line.command].ckpt_path)
         self.trainer.report_test(self.model, self.datamodule, checkpoint)
 
+    def _send(self) -> None:
+        """Send the rest of the run to its store, and a new count of tests to that of the tested run."""
+        if "trainer" not in self.__dict__ or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        folder = self.trainer.run_directory  # asked for by all processes
+        if not self.trainer.is_global_zero:
+            return
+        if self.runs:
+            self.runs.send_at_end(folder)
+        ckpt_path = self.config_init[self.command_line.command].get("ckpt_path")
+        tested = run_directory(Path(ckpt_path)) if ckpt_path and not self.resumed else None
+        home = store_of(tested) if tested else None
+        if home and tested:
+            home.send_at_end(tested)
+
     def _logger(self, root: Path) -> WholeCSVLogger:
         if self.resumed:
             self.save_config_kwargs = {"overwrite": True}
@@ -198,6 +225,8 @@ class CommandLineInterface(LightningCLI):
             return WholeCSVLogger(self.resumed.parent.parent, name, int(number) if number.isdecimal() else version)
         logger = WholeCSVLogger(root, self.name)
         if getattr(rank_zero_only, "rank", 0) == 0:
+            if self.runs:
+                logger._version = self.runs.claim(self.name)
             self.claimed = _claim(logger)
             self._hold(self.claimed)
         return logger
@@ -307,7 +336,8 @@ def default_precision(accelerator: str) -> str:
 
 def runs_folder(config: Namespace) -> Path:
     """Return the folder that holds one folder of runs a model."""
-    return Path(config.trainer.get("default_root_dir") or "runs")
+    given = config.trainer.get("default_root_dir") or "runs"
+    return local_runs(given) if is_url(given) else Path(given)
 
 
 def _search() -> type[CommandLineInterface]:

@@ -85,6 +85,11 @@ class Series(CommandLineInterface, ABC):
         command, member = self.kind
         if config.get("ckpt_path"):
             raise UserError(f"{command} trains each {member} from the beginning: leave ckpt_path out, or use run.")
+        if self.runs:
+            raise UserError(
+                f"{command} keeps its runs on this machine: give trainer.default_root_dir=FOLDER. Only run and fit "
+                "write to a store."
+            )
         if config.trainer.fast_dev_run:
             raise UserError(f"{command} needs whole runs: leave trainer.fast_dev_run out, or use run.")
         _, world = started()

@@ -70,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
         _serve,
         _export,
         _publish,
+        _send,
     ):
         add(commands)
     return parser
@@ -200,6 +201,18 @@ def _run_publish(options: argparse.Namespace) -> None:
         folder=options.folder,
         yes=options.yes,
     )
+
+
+def _send(commands: Any) -> None:
+    """Send what is not yet in its object store of a run of trainer.default_root_dir=s3://BUCKET/FOLDER."""
+    parser = _command(commands, "send", _send.__doc__, _run_send)
+    _add_run(parser)
+
+
+def _run_send(options: argparse.Namespace) -> None:
+    from covidnet.write_back import send_run
+
+    print(send_run(options.run))
 
 
 def _predict(commands: Any) -> None:

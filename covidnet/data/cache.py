@@ -163,7 +163,7 @@ def open_cache(
     folder = (cache_dir or default_cache_dir()) / decoding.name
     with _explain_disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder / LOCK):
+        with locked(folder / LOCK):
             entries = _usable_entries(folder, decoding, root, paths, verify=verify)
             missing = [path for path in paths if path not in entries]
             unreadable = _add(folder, decoding, root, missing, entries)
@@ -402,7 +402,8 @@ def _size(count: float) -> str:
 
 
 @contextmanager
-def _locked(file: Path) -> Iterator[None]:
+def locked(file: Path) -> Iterator[None]:
+    """Hold a lock file; say so while another run holds it."""
     lock = FileLock(file)
     try:
         lock.acquire(timeout=0.5)

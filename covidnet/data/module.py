@@ -24,12 +24,14 @@ from covidnet.data.folder import RadiographFolder
 from covidnet.data.image import Interpolation
 from covidnet.data.lungs import Gather, Lungs, LungView, mask_paths
 from covidnet.data.metadata import Metadata, find_metadata, linked_groups, read_metadata
+from covidnet.data.mirror import mirror_file, mirror_folder
 from covidnet.data.parallel import progress_bar
 from covidnet.data.restyle import STYLES, Style
 from covidnet.data.sampler import EpochSampler
 from covidnet.data.sources import UNKNOWN, balanced_weights, sources_of
 from covidnet.data.split import TEST_PREFIX, Split, read_split, seeded_split, write_split
 from covidnet.errors import UserError, require
+from covidnet.store import check_url, is_url
 from covidnet.types import Batch, TrainingBatch
 
 EVALUATION_BATCH = 128  # on a GPU, which smaller batches leave idle; the scores do not depend on it
@@ -42,6 +44,7 @@ class RadiographyDataModule(LightningDataModule):
     A seeded holdout is read by ``trainer.test`` alone; the rest is split into training and validation images,
     stratified by class, linked images kept together. Labels index ``classes``. After ``setup``, ``class_counts`` (C,)
     holds the training images per class. Pixels stay in [0, 1]: each model normalises for its own weights.
+    Folders and files may be URLs of an object store (s3://bucket/folder): they are copied to this machine first.
 
     Args:
         root: Folder that holds one folder of radiographs a class; "data/COVID-19 Radiography Database" where left out.
@@ -67,7 +70,7 @@ class RadiographyDataModule(LightningDataModule):
         balance: What weighs alike in the loss: each "class", or within it each "source" of the table too.
         num_workers: Processes that load batches; where left out, none with a cache and one a core without.
         cache: Keep decoded images on disk; "verify" compares the bytes of every file first; false decodes anew.
-        cache_dir: Where decoded images are kept; the user's cache folder where left out.
+        cache_dir: Where decoded images and copies out of a store are kept; the user's cache folder where left out.
         on_error: "raise" lists all unreadable images and stops; "skip" lists them and goes on without them.
     """
 
@@ -104,15 +107,19 @@ class RadiographyDataModule(LightningDataModule):
         require(batch_size > 0, "data.batch_size", batch_size, "1 image or more")
         require(test_per_class >= 0, "data.test_per_class", test_per_class, "0 or more images")
         require(num_workers is None or num_workers >= 0, "data.num_workers", num_workers, "0 or more processes")
-        self.root = _path(root) or self.default_root
+        places = {"root": root, "test_root": test_root, "split_file": split_file, "metadata": metadata}
+        for name, given in places.items():
+            if given and is_url(given):
+                check_url(given, f"data.{name}")  # now: a password must not come into config.yaml
+        self.given_root = root
         self.image_size = image_size
         self.batch_size = batch_size
         self.wanted_classes = classes
         self.seed = seed
         self.val_fraction = val_fraction
         self.test_per_class = test_per_class
-        self.given_test_root = _path(test_root)
-        self.split_file = _path(split_file)
+        self.given_test_root = test_root
+        self.given_split_file = split_file
         self.given_metadata = metadata
         self.group_duplicates = duplicates
         self.interpolation: Interpolation = interpolation
@@ -130,16 +137,27 @@ class RadiographyDataModule(LightningDataModule):
         self.resident: Tensor | None = None  # the pixels of all images on the GPU, where they fit
 
     @cached_property
+    def root(self) -> Path:
+        """The folder of the images; its local copy where it is in a store."""
+        return self._local_folder(self.given_root, "data.root") or self.default_root
+
+    @cached_property
+    def split_file(self) -> Path | None:
+        """The split to use, if one was given."""
+        return self._local_file(self.given_split_file, "data.split_file")
+
+    @cached_property
     def folder(self) -> RadiographFolder:
         """The images and classes of the root, listed once."""
         return RadiographFolder(self.root, self.wanted_classes)
 
-    @property
+    @cached_property
     def test_root(self) -> Path | None:
         """The separate folder of test images, if there is one."""
+        given = self._local_folder(self.given_test_root, "data.test_root")
         here = self.root.absolute()
         sibling = here.with_name(f"{here.name} Test") if here.name else here
-        return self.given_test_root or (sibling if sibling.is_dir() and sibling != here else None)
+        return given or (sibling if sibling.is_dir() and sibling != here else None)
 
     @cached_property
     def test_folder(self) -> RadiographFolder | None:
@@ -170,7 +188,7 @@ class RadiographyDataModule(LightningDataModule):
         """The table of patients, groups and sources, if there is one."""
         if self.given_metadata == "none":
             return None
-        file = _path(self.given_metadata) or find_metadata(self.root)
+        file = self._local_file(self.given_metadata, "data.metadata") or find_metadata(self.root)
         if file is None:
             return None
         metadata = read_metadata(file, self.root, self.folder.paths)
@@ -327,6 +345,12 @@ class RadiographyDataModule(LightningDataModule):
             pin_memory=on_gpu and not dataset.resident,  # so that the copy does not hold up the CPU
             collate_fn=_already_a_batch,
         )
+
+    def _local_folder(self, given: str | None, key: str) -> Path | None:
+        return mirror_folder(given, self.cache_dir, key) if given and is_url(given) else _path(given)
+
+    def _local_file(self, given: str | None, key: str) -> Path | None:
+        return mirror_file(given, self.cache_dir, key) if given and is_url(given) else _path(given)
 
     def _serve_on(self, device: torch.device) -> None:
         """Have batches finished on a GPU, from pixels that lie there if they fit."""

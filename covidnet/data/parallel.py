@@ -40,9 +40,20 @@ def parallel_map(work: Callable[[Item], Result], items: Sequence[Item], processe
 
 
 def progress_bar(total: int, title: str, *, unit: str = "image", hidden: bool = False) -> "tqdm[Any]":
-    """Return a bar on stderr; in a log file it moves every ten seconds, not ten times a second."""
+    """Return a bar on stderr; in a log file it moves every ten seconds, not ten times a second.
+
+    Bytes, the unit "B", are shown as kB, MB and so on.
+    """
     interval = 0.1 if sys.stderr.isatty() else 10.0
-    return tqdm(total=total, desc=title, unit=unit, mininterval=interval, disable=hidden, file=sys.stderr)
+    return tqdm(
+        total=total,
+        desc=title,
+        unit=unit,
+        unit_scale=unit == "B",
+        mininterval=interval,
+        disable=hidden,
+        file=sys.stderr,
+    )
 
 
 def refuse_in_unguarded_worker() -> None:

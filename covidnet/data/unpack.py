@@ -60,8 +60,8 @@ def unpack(archive: Path, target: Path) -> None:
         raise _damaged(archive, error) from error
 
 
-def check_space(folder: Path, needed: int, what: str) -> None:
-    """Refuse to begin what does not fit.
+def check_space(folder: Path, needed: int, what: str, option: str = "--to FOLDER") -> None:
+    """Refuse to begin what does not fit; ``option`` names another folder.
 
     Raises:
         UserError: Where the disk of ``folder``, or of the nearest folder above that is there, has fewer bytes free.
@@ -71,7 +71,7 @@ def check_space(folder: Path, needed: int, what: str) -> None:
     if needed > free:
         raise UserError(
             f"To {what} takes {in_words(needed)}, but the disk of {folder} has {in_words(max(free, 0))} to spare. "
-            "Make room, or give a folder on another disk: --to FOLDER."
+            f"Make room, or give a folder on another disk: {option}."
         )
 
 
