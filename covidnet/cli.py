@@ -20,7 +20,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from covidnet.args import TRAINING, CommandLine, exit_with, expand, program
-from covidnet.checkpoints import find_checkpoint, read_recipe, recipe_layer, refuse_changes, run_directory
+from covidnet.checkpoints import ENDING, find_checkpoint, read_recipe, recipe_layer, refuse_changes, run_directory
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
 from covidnet.memory import keep_freed_memory
@@ -28,8 +28,8 @@ from covidnet.models.classifier import Classifier
 from covidnet.parser import CommandParser
 from covidnet.record import AppendingCSVLogger, RunRecord
 from covidnet.trainer import Trainer
+from covidnet.trust import limit_names
 
-ENDING = {"trainer": ("max_epochs",), "early_stopping": ("patience", "min_delta")}  # what tells when training ends
 TERMINATED = 128 + 15  # the exit code after SIGTERM, as shells count it
 SKIPPED = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
 
@@ -46,6 +46,7 @@ class CommandLineInterface(LightningCLI):
         self.resumed: Path | None = None  # the run directory that training goes on in
         self.claimed: Path | None = None  # the run directory that was made for this run
         self.name = command_line.groups["model"]  # of the run's folder
+        limit_names(command_line.typed_keys().values())
         command_parser = {
             "default_config_files": [str(path) for path in command_line.layers],
             "usage": f"{program()} {command_line.command} [group=name ...] [key=value ...]",
@@ -140,6 +141,7 @@ class CommandLineInterface(LightningCLI):
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         """Leave out Lightning's own table of a test: ours says more."""
         arguments = super()._prepare_subcommand_kwargs(subcommand)
+        arguments["weights_only"] = True  # whatever a configuration asks for: no checkpoint runs code
         if subcommand == "test" and "verbose" not in self.command_line.typed_keys():
             arguments["verbose"] = False
         return arguments
