@@ -13,6 +13,7 @@ from covidnet.args import CONFIGS, TRAINING, CommandLine
 from covidnet.errors import UserError
 from covidnet.models.classifier import Classifier
 from covidnet.results import SPLIT
+from covidnet.tensors import read_tensors
 from covidnet.trust import find_class
 
 # Where training began from, how fast it goes, and what is done outside it: all that may change.
@@ -57,7 +58,7 @@ def read_recipe(checkpoint: Path) -> dict[str, Any]:
         UserError: Where the file is no checkpoint, would run code when loaded, or is not one of ours.
     """
     try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+        content = read_tensors(checkpoint, mmap=True)
     # A file that is no checkpoint fails in many ways, as zip, as pickle, or by naming code to run.
     except Exception as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
@@ -88,7 +89,7 @@ def load_model(checkpoint: Path) -> Classifier:
 
 def add_to_recipe(checkpoint: Path, **plain: Any) -> None:
     """Write what was fitted after training into a checkpoint of ours, plain types only, whole or not at all."""
-    content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    content = read_tensors(checkpoint)
     content[KEY].update(plain)
     unfinished = checkpoint.with_name(f"{checkpoint.name}.{os.getpid()}")
     torch.save(content, unfinished)
@@ -145,7 +146,11 @@ def refuse_changes(config: Mapping[str, Any], recipe: Mapping[str, Any], typed: 
 def _ending(recipe: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return where training ends: those keys alone, for a recipe may be a stranger's."""
     held = recipe.get("training", {})
-    return {name: {key: held[name][key] for key in keys if key in held[name]} for name, keys in ENDING.items() if name in held}
+    return {
+        name: {key: held[name][key] for key in keys if key in held[name]}
+        for name, keys in ENDING.items()
+        if name in held
+    }
 
 
 def _check_recipe(recipe: Mapping[str, Any], checkpoint: Path) -> None:

@@ -28,7 +28,7 @@ from covidnet.models.classifier import Classifier
 from covidnet.parser import CommandParser
 from covidnet.record import AppendingCSVLogger, RunRecord
 from covidnet.trainer import Trainer
-from covidnet.trust import limit_names
+from covidnet.trust import limit_names, refuse_bomb
 
 TERMINATED = 128 + 15  # the exit code after SIGTERM, as shells count it
 SKIPPED = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
@@ -47,6 +47,8 @@ class CommandLineInterface(LightningCLI):
         self.claimed: Path | None = None  # the run directory that was made for this run
         self.name = command_line.groups["model"]  # of the run's folder
         limit_names(command_line.typed_keys().values())
+        for file in command_line.configs:
+            refuse_bomb(Path(file))
         command_parser = {
             "default_config_files": [str(path) for path in command_line.layers],
             "usage": f"{program()} {command_line.command} [group=name ...] [key=value ...]",

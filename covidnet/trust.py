@@ -8,13 +8,18 @@ import os
 import re
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import TypeVar
+
+import yaml
 
 from covidnet.errors import UserError
 
 PACKAGES = ("covidnet", "pytorch_lightning", "lightning_fabric", "torch", "torchmetrics")
 VARIABLE = "COVIDNET_TRUST"  # in the environment: more packages, with commas between them
+MOST_VALUES = 100_000  # of a configuration, counted as often as an alias repeats them
+NEVER = sys.stdlib_module_names | {"jsonargparse"}  # not even then: they start programs and remove files
 _NAME = re.compile(r"(?<![\w./\\-])([A-Za-z_]\w*)\.[A-Za-z_]")  # the first part of a dotted name
 
 Kind = TypeVar("Kind")
@@ -22,8 +27,8 @@ Kind = TypeVar("Kind")
 
 def trusted_packages() -> list[str]:
     """Return the packages whose classes a file may name."""
-    named = os.environ.get(VARIABLE, "").split(",")
-    return [*PACKAGES, *(name.strip() for name in named if name.strip().isidentifier())]
+    named = {name.strip() for name in os.environ.get(VARIABLE, "").split(",")}
+    return [*PACKAGES, *sorted(name for name in named - NEVER if name.isidentifier())]
 
 
 def limit_names(typed: Iterable[str]) -> None:
@@ -34,7 +39,7 @@ def limit_names(typed: Iterable[str]) -> None:
     """
     from jsonargparse import set_parsing_settings  # a program that loads a model goes without it
 
-    own = {name for text in typed for name in _NAME.findall(text)} - sys.stdlib_module_names - {"jsonargparse"}
+    own = {name for text in typed for name in _NAME.findall(text)} - NEVER
     allowed = sorted({*trusted_packages(), *own})
     # A dictionary that names a class stays a dictionary where a key may hold anything.
     set_parsing_settings(
@@ -62,7 +67,31 @@ def find_class(path: object, kind: type[Kind], where: object) -> type[Kind]:
 def how_to_trust(path: str) -> str:
     """Return what a file may name, and how to let it name more."""
     package = path.partition(".")[0]
-    return (
-        f"A file may name classes of {', '.join(PACKAGES)} alone, because to name a class is to run code. If "
-        f"you know that code and trust it, set {VARIABLE}={package} in the environment, or type the name."
-    )
+    only = f"A file may name classes of {', '.join(PACKAGES)} alone, because to name a class is to run code."
+    if package in NEVER or not package.isidentifier():
+        return only
+    return f"{only} If you know that code and trust it, set {VARIABLE}={package} in the environment, or type the name."
+
+
+def refuse_bomb(file: Path) -> None:
+    """Refuse a YAML file of a few bytes that stands for millions of values.
+
+    Raises:
+        UserError: Where it does. What else is wrong with a file is told by who reads it.
+    """
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node) -> int:
+        if id(node) not in sizes:
+            sizes[id(node)] = 1  # what holds itself is refused where it is built
+            inner = node.value if isinstance(node, yaml.CollectionNode) else []
+            pairs = [part for pair in inner for part in (pair if isinstance(pair, tuple) else (pair,))]
+            sizes[id(node)] = 1 + sum(size(part) for part in pairs)
+        return sizes[id(node)]
+
+    try:
+        node = yaml.compose(file.read_text(encoding="utf-8"), yaml.SafeLoader)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        return
+    if node is not None and size(node) > MOST_VALUES:
+        raise UserError(f"{file} stands for more than {MOST_VALUES:,} values: no configuration does.")
