@@ -399,12 +399,12 @@ def _good_root(here: Path) -> Path:
 
 Target = tuple[st.SearchStrategy[Any], Callable[[Any], None], float]
 TARGETS: Mapping[str, Target] = {  # what is drawn, what is done with it, the share of all cases
-    "folders": (folders, look_at_folder, 0.2),
-    "split files": (split_files, read_split_file, 0.2),
-    "metadata tables": (metadata_tables, read_metadata_table, 0.2),
-    "images": (images(), decode_image, 0.2),
-    "configurations": (configurations(), run_command_line, 0.15),
-    "folders and tables, whole command": (st.tuples(folders, split_files, metadata_tables), train_on_folder, 0.05),
+    "folders": (folders, look_at_folder, 0.12),
+    "split files": (split_files, read_split_file, 0.25),
+    "metadata tables": (metadata_tables, read_metadata_table, 0.25),
+    "images": (images(), decode_image, 0.28),
+    "configurations": (configurations(), run_command_line, 0.08),
+    "folders and tables, whole command": (st.tuples(folders, split_files, metadata_tables), train_on_folder, 0.02),
 }
 
 
