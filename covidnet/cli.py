@@ -22,15 +22,16 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from covidnet.args import TRAINING, CommandLine, exit_with, expand, program
 from covidnet.checkpoints import ENDING, find_checkpoint, read_recipe, recipe_layer, refuse_changes, run_directory
 from covidnet.data.module import RadiographyDataModule
-from covidnet.errors import UserError
+from covidnet.errors import UserError, did_you_mean
 from covidnet.memory import keep_freed_memory
-from covidnet.models.classifier import Classifier
+from covidnet.models.classifier import METRICS, Classifier
 from covidnet.parser import CommandParser
 from covidnet.record import AppendingCSVLogger, RunRecord
 from covidnet.trainer import Trainer
 from covidnet.trust import limit_names, refuse_bomb
 
 TERMINATED = 128 + 15  # the exit code after SIGTERM, as shells count it
+WRONG_VALUES = (MisconfigurationException, ValueError, TypeError, ArithmeticError, ImportError)  # of constructors
 SKIPPED = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
 
 
@@ -97,6 +98,7 @@ class CommandLineInterface(LightningCLI):
         self.config = parser.parse_args(self.command_line.argv)
         command, *typed = self.command_line.argv
         config = self.config[command]
+        self._check_sections()
         if config.get("ckpt_path"):
             checkpoint = find_checkpoint(config.ckpt_path, runs_folder(config), self.name)
             recipe = read_recipe(checkpoint)
@@ -118,6 +120,14 @@ class CommandLineInterface(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         """Leave out Lightning's own restoring of the model's configuration, which overrides what was typed."""
 
+    def instantiate_classes(self) -> None:
+        """Build data, model and trainer; what their constructors refuse is the user's to mend."""
+        try:
+            super().instantiate_classes()
+        except WRONG_VALUES as error:
+            reason = str(_user_error(error) or error)
+            raise UserError(reason if _user_error(error) else f"A key has a value that cannot be: {reason}") from error
+
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build the trainer with our run directory, whatever loggers the user adds to it."""
         config = self.config_init[self.command_line.command]
@@ -131,7 +141,7 @@ class CommandLineInterface(LightningCLI):
         try:
             precision = config.trainer.get("precision") or default_precision(config.trainer.accelerator)
             trainer = super().instantiate_trainer(logger=loggers, precision=precision, **kwargs)
-        except (MisconfigurationException, ValueError) as error:
+        except WRONG_VALUES as error:
             raise UserError(f"The trainer's keys do not go together, or not with this machine: {error}") from error
         if config.get("shortcuts") and trainer.world_size > 1:  # the others would wait for rank 0 for ever
             raise UserError(
@@ -187,6 +197,13 @@ class CommandLineInterface(LightningCLI):
         training = {section: {key: config[section][key] for key in keys} for section, keys in ENDING.items()}
         return {"name": self.name, "model": config["model"], "data": config["data"], "training": training}
 
+    def _check_sections(self) -> None:
+        """Refuse a file that puts something else in the place of keys, which the parser lets through."""
+        for section in ("trainer", "early_stopping", "checkpoint"):
+            value = self.config[self.command_line.command][section]
+            if not isinstance(value, Namespace):
+                raise UserError(f"{section}={value!r} must be keys with values, such as {section}.KEY=VALUE.")
+
     def _check_processes(self) -> None:
         """Refuse copies that torchrun started and the trainer would not join: each would train alone."""
         world = int(os.environ.get("WORLD_SIZE", "1"))
@@ -200,7 +217,15 @@ class CommandLineInterface(LightningCLI):
 
     def _check_monitors(self) -> None:
         config = self.config[self.command_line.command]
+        known = [f"{stage}_{metric}" for stage in ("val", "train") for metric in METRICS]
+        own = str(config.model.get("class_path")).startswith("covidnet.")  # another may log more
         for key in ("early_stopping", "checkpoint"):
+            monitor = config[key].monitor
+            if own and monitor is not None and monitor not in known:
+                raise UserError(
+                    f"{key}.monitor={monitor} is not measured: give one of {', '.join(known)}."
+                    f"{did_you_mean(str(monitor), known)}"
+                )
             if "accuracy" in str(config[key].monitor) and config[key].mode == "min":
                 raise UserError(f"{key}.monitor={config[key].monitor} is better when higher: add {key}.mode=max.")
 
@@ -233,6 +258,8 @@ def run_command_line(command_line: CommandLine) -> CommandLineInterface:
         interface = LeaveSourcesOut
     try:
         return interface(command_line)
+    except MisconfigurationException as error:  # in the middle of training, too
+        exit_with(f"The keys do not go together: {error}")
     except ValueError as error:
         mistake = _user_error(error)
         if mistake is None:

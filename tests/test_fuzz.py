@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.fuzz import PNGS, TARGETS, Folder, fuzz, holds, look_at_folder
+from bench.fuzz import TARGETS, Configuration, Folder, fuzz, holds, look_at_folder, run_command_line
 
 CASES = 200
 
@@ -18,12 +18,22 @@ def test_no_traceback_reaches_the_user(name):
 # What was found so, each once
 
 
+def test_a_class_without_a_readable_image_is_audited():
+    holds(look_at_folder, Folder(True, [(["C"], "unreadable.png", b"text")]))
+
+
 @pytest.mark.parametrize(
-    "folder",
+    "configuration",
     [
-        Folder(True, [(["C"], "unreadable.png", b"text")]),  # audit: a class without a readable image
-        Folder(False, [([name], f"{n}.png", PNGS[n]) for name in "AB" for n in range(2)]),
+        Configuration(["trainer.max_time={'false': 1}"], None),
+        Configuration(["checkpoint.mode=[A]"], None),
+        Configuration(["early_stopping.mode=os.system"], None),
+        Configuration(["model.warmup_epochs=&a"], None),
+        Configuration(["early_stopping.monitor=2"], None),
+        Configuration(["checkpoint.monitor=val_los"], None),
+        Configuration([], "checkpoint: [1, {}]"),
+        Configuration([], "trainer: [1]"),
     ],
 )
-def test_a_folder_that_was_a_traceback_is_none(folder):
-    holds(look_at_folder, folder)
+def test_a_configuration_that_was_a_traceback_is_none(configuration):
+    holds(run_command_line, configuration)
