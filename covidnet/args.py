@@ -199,7 +199,8 @@ keys that people look for:
   seeds=5                       of repeat: 0 to 4; or which ones, seeds='[3,5,8]'
   folds='[1,3]'                 of loso: only these of its folds; it needs data.metadata with a column source
   together=false                of loso: leave out one source alone in each fold, not one of every class
-  ckpt_path=FILE                a checkpoint to test, or to go on from (or: last)
+  ckpt_path=FILE                a checkpoint to test, or to go on from (or: last, of the newest run)
+  ckpt_path=auto                go on with the newest run if it has no results yet, else begin one
   shortcuts=true                the lungs test: train twice more, lungs covered and lungs only
   report=false                  no report.html and model_card.md at the end of run
   tensorboard=true              TensorBoard files beside metrics.csv

@@ -1,48 +1,61 @@
 """What a checkpoint brings to a command line, and what it forbids."""
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 import yaml
 
 from covidnet.args import CONFIGS, TRAINING, CommandLine
 from covidnet.errors import UserError
+from covidnet.files import whole
 from covidnet.models.classifier import Classifier
-from covidnet.results import SPLIT
+from covidnet.results import RESULTS, SPLIT
 from covidnet.tensors import read_tensors
 from covidnet.trust import find_class
 
 # Where training began from, how fast it goes, and what is done outside it: all that may change.
 FREE = ("pretrained", "weights", "capture", "average_mirrored")
 ENDING = {"trainer": ("max_epochs",), "early_stopping": ("patience", "min_delta")}  # what tells when training ends
+LAST = "last.ckpt"  # of the last whole epoch
 KEY = "covidnet"  # the one key under which a checkpoint holds what is ours, plain types only
 PREPROCESSING = ("image_size", "interpolation", "classes")  # the weights know no other
 _NAME = re.compile(r"\w[\w.-]*")  # of a run's folder: no way out of the one that it is laid in
 DIVISION = ("seed", "val_fraction", "test_per_class", "test_root")  # changed in mid-training, they would leak
 
 
-def find_checkpoint(given: str, runs: Path, name: str) -> Path:
-    """Return the file that ``ckpt_path=given`` means; ``last`` is the newest last.ckpt of the model ``name``.
+def find_checkpoint(given: str, runs: Path, name: str) -> Path | None:
+    """Return the file that ``ckpt_path=given`` means.
+
+    ``last`` is the last.ckpt of the newest run of the model ``name``, ``auto`` the same where that run has no results
+    yet, else None. The newest has the highest number: clocks may be wrong.
 
     Raises:
         UserError: Where there is none.
     """
-    if given == "last":
-        found = sorted(runs.glob(f"{name}/*/checkpoints/last.ckpt"), key=lambda file: file.stat().st_mtime)
-        if not found:
+    if given in ("last", "auto"):
+        found = list(runs.glob(f"{name}/version_*/checkpoints/{LAST}"))
+        newest = max(found, key=lambda file: _number(file.parent.parent), default=None)
+        if given == "auto":
+            return newest if newest and not (newest.parent.parent / RESULTS).is_file() else None
+        if newest is None:
             raise UserError(
-                f"ckpt_path=last: there is no {runs / name}/version_*/checkpoints/last.ckpt. Give the path of a "
+                f"ckpt_path=last: there is no {runs / name}/version_*/checkpoints/{LAST}. Give the path of a "
                 "checkpoint, another model=, or the trainer.default_root_dir that the runs are in."
             )
-        return found[-1]
+        return newest
     checkpoint = Path(given).expanduser()
     if not checkpoint.is_file():
-        raise UserError(f"ckpt_path={given} does not exist; give the path of a checkpoint, or ckpt_path=last.")
+        raise UserError(f"ckpt_path={given} does not exist; give the path of a checkpoint, or last, or auto.")
     return checkpoint
+
+
+def _number(run: Path) -> int:
+    text = run.name.removeprefix("version_")
+    return int(text) if text.isdecimal() else -1
 
 
 def run_directory(checkpoint: Path) -> Path | None:
@@ -59,6 +72,9 @@ def read_recipe(checkpoint: Path) -> dict[str, Any]:
     """
     try:
         content = read_tensors(checkpoint, mmap=True)
+        damaged = ZipFile(checkpoint).testzip()  # torch compares no checksums
+        if damaged:
+            raise BadZipFile(f"its part {damaged} is damaged")
     # A file that is no checkpoint fails in many ways, as zip, as pickle, or by naming code to run.
     except Exception as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
@@ -91,9 +107,8 @@ def add_to_recipe(checkpoint: Path, **plain: Any) -> None:
     """Write what was fitted after training into a checkpoint of ours, plain types only, whole or not at all."""
     content = read_tensors(checkpoint)
     content[KEY].update(plain)
-    unfinished = checkpoint.with_name(f"{checkpoint.name}.{os.getpid()}")
-    torch.save(content, unfinished)
-    unfinished.replace(checkpoint)
+    with whole(checkpoint, "wb") as file:
+        torch.save(content, file)
 
 
 def recipe_layer(recipe: Mapping[str, Any], checkpoint: Path, typed: CommandLine) -> dict[str, Any]:

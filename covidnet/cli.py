@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Sequence
@@ -11,7 +12,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from filelock import FileLock, Timeout
 from jsonargparse import Namespace
+from lightning_fabric.plugins.io import TorchCheckpointIO
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
@@ -23,14 +26,16 @@ from covidnet.args import TRAINING, CommandLine, exit_with, expand, program
 from covidnet.checkpoints import ENDING, find_checkpoint, read_recipe, recipe_layer, refuse_changes, run_directory
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError, did_you_mean
+from covidnet.files import remove_unfinished
 from covidnet.memory import keep_freed_memory
 from covidnet.models.classifier import METRICS, Classifier
 from covidnet.parser import CommandParser
-from covidnet.record import AppendingCSVLogger, RunRecord
+from covidnet.record import RunRecord, WholeCheckpoints, WholeCSVLogger, last_checkpoint
 from covidnet.trainer import Trainer
 from covidnet.trust import limit_names, refuse_bomb
 
-TERMINATED = 128 + 15  # the exit code after SIGTERM, as shells count it
+INTERRUPTED, TERMINATED = 128 + 2, 128 + 15  # the exit codes after SIGINT and SIGTERM, as shells count them
+LOCK = ".lock"  # is held in a run directory while a run writes there
 WRONG_VALUES = (MisconfigurationException, ValueError, TypeError, ArithmeticError, ImportError)  # of constructors
 SKIPPED = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
 
@@ -46,6 +51,7 @@ class CommandLineInterface(LightningCLI):
         self.command_line = command_line
         self.resumed: Path | None = None  # the run directory that training goes on in
         self.claimed: Path | None = None  # the run directory that was made for this run
+        self.lock: FileLock | None = None  # of the run directory
         self.name = command_line.groups["model"]  # of the run's folder
         limit_names(command_line.typed_keys().values())
         for file in command_line.configs:
@@ -68,8 +74,10 @@ class CommandLineInterface(LightningCLI):
                 load_from_checkpoint_support=False,
             )
         finally:
-            if self.claimed and not any(self.claimed.iterdir()):
-                self.claimed.rmdir()  # a run that failed before it wrote anything leaves nothing
+            if self.lock:
+                self.lock.release()
+            if self.claimed and {path.name for path in self.claimed.iterdir()} <= {LOCK}:
+                shutil.rmtree(self.claimed)  # a run that failed before it wrote anything leaves nothing
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Build a parser that knows what was typed, for its messages."""
@@ -99,8 +107,8 @@ class CommandLineInterface(LightningCLI):
         command, *typed = self.command_line.argv
         config = self.config[command]
         self._check_sections()
-        if config.get("ckpt_path"):
-            checkpoint = find_checkpoint(config.ckpt_path, runs_folder(config), self.name)
+        checkpoint = self._checkpoint(config)
+        if checkpoint:
             recipe = read_recipe(checkpoint)
             layer = recipe_layer(recipe, checkpoint, self.command_line)
             self.config = parser.parse_args([command, f"--config={json.dumps(layer)}", *typed])
@@ -116,6 +124,18 @@ class CommandLineInterface(LightningCLI):
             )
         self._check_processes()
         self._check_monitors()
+
+    def _checkpoint(self, config: Namespace) -> Path | None:
+        """Return the checkpoint to begin with, if there is one."""
+        given, command = config.get("ckpt_path"), self.command_line.command
+        if not given:
+            return None
+        if given == "auto" and command not in TRAINING:
+            raise UserError(f"ckpt_path=auto is for run and fit; {command} needs ckpt_path=FILE, or ckpt_path=last.")
+        checkpoint = find_checkpoint(given, runs_folder(config), self.name)
+        if checkpoint is None:
+            config.ckpt_path = None  # auto, and no run to go on with
+        return checkpoint
 
     def _parse_ckpt_path(self) -> None:
         """Leave out Lightning's own restoring of the model's configuration, which overrides what was typed."""
@@ -137,12 +157,14 @@ class CommandLineInterface(LightningCLI):
         loggers: list[Logger] = [logger, *others]
         if config.tensorboard:
             loggers.append(TensorBoardLogger(logger.save_dir, name=logger.name, version=logger.version))
-        self.trainer_defaults = {"callbacks": [RunRecord(self._recipe())]}
+        self.trainer_defaults = {"callbacks": [RunRecord(self._recipe(), logger), last_checkpoint()]}
         try:
             precision = config.trainer.get("precision") or default_precision(config.trainer.accelerator)
             trainer = super().instantiate_trainer(logger=loggers, precision=precision, **kwargs)
         except WRONG_VALUES as error:
             raise UserError(f"The trainer's keys do not go together, or not with this machine: {error}") from error
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = WholeCheckpoints()
         if config.get("shortcuts") and trainer.world_size > 1:  # the others would wait for rank 0 for ever
             raise UserError(
                 f"shortcuts=true trains in one process, but this run takes {trainer.world_size}. Leave it out, and do "
@@ -179,16 +201,32 @@ class CommandLineInterface(LightningCLI):
         checkpoint = Path(self.config_init[self.command_line.command].ckpt_path)
         self.trainer.report_test(self.model, self.datamodule, checkpoint)
 
-    def _logger(self, root: Path) -> AppendingCSVLogger:
+    def _logger(self, root: Path) -> WholeCSVLogger:
         if self.resumed:
             self.save_config_kwargs = {"overwrite": True}
+            self._hold(self.resumed)
             name, version = self.resumed.parent.name, self.resumed.name
             number = version.removeprefix("version_")
-            return AppendingCSVLogger(self.resumed.parent.parent, name, int(number) if number.isdecimal() else version)
-        logger = AppendingCSVLogger(root, self.name)
+            return WholeCSVLogger(self.resumed.parent.parent, name, int(number) if number.isdecimal() else version)
+        logger = WholeCSVLogger(root, self.name)
         if getattr(rank_zero_only, "rank", 0) == 0:
             self.claimed = _claim(logger)
+            self._hold(self.claimed)
         return logger
+
+    def _hold(self, run: Path) -> None:
+        """Lock the run directory while this process lives: two that write there would destroy each other's work."""
+        if getattr(rank_zero_only, "rank", 0) != 0:
+            return
+        lock = FileLock(run / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(
+                f"Another process is training in {run}. Wait for it or stop it; or train anew, without ckpt_path."
+            ) from None
+        self.lock = lock
+        remove_unfinished(run)
 
     def _recipe(self) -> dict[str, Any]:
         """Return the model and data sections and where training ends, as plain types, for the checkpoints."""
@@ -267,12 +305,16 @@ def run_command_line(command_line: CommandLine) -> CommandLineInterface:
         exit_with(mistake)
     except SIGTERMException:  # a SystemExit without a code, which would look like success
         print(
-            "Terminated. What is finished is kept; ckpt_path=last goes on from the last whole epoch.", file=sys.stderr
+            "Terminated. What is finished is kept; ckpt_path=auto goes on from the last whole epoch.", file=sys.stderr
         )
         sys.exit(TERMINATED)
     except KeyboardInterrupt:  # before Lightning took over: while images were drawn or decoded
         print("Interrupted. What is finished is kept.", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+    except SystemExit as ended:
+        if isinstance(ended.__context__, KeyboardInterrupt):  # Lightning has told of it, and ends with 1
+            sys.exit(INTERRUPTED)
+        raise
 
 
 def default_precision(accelerator: str) -> str:
@@ -299,7 +341,7 @@ def _is_no_advertisement(record: logging.LogRecord) -> bool:
     return "litlogger" not in record.getMessage()
 
 
-def _claim(logger: AppendingCSVLogger) -> Path:
+def _claim(logger: WholeCSVLogger) -> Path:
     """Make the run's directory now, so that a run started at the same moment takes the next number."""
     while True:
         folder = Path(logger.log_dir)

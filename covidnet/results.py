@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from scipy.special import softmax
+
+from covidnet.files import whole, write_whole
 
 RESULTS, PREDICTIONS, SPLIT, TESTS = "results.json", "predictions.csv", "split.csv", "test_evaluations.csv"
 PROBABILITY = "prob_"  # begins the columns of predictions.csv that hold one, and a class's name ends them
@@ -53,13 +54,6 @@ def write_results(file: Path, results: Mapping[str, Any]) -> None:
     write_whole(file, (json.dumps(results, indent=2, allow_nan=False) + "\n").encode())
 
 
-def write_whole(file: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    unfinished = file.with_name(f"{file.name}.{os.getpid()}")
-    unfinished.write_bytes(content)
-    unfinished.replace(file)
-
-
 def write_predictions(
     file: Path,
     paths: Sequence[str],
@@ -83,13 +77,11 @@ def write_predictions(
     probabilities = softmax(np.asarray(logits, dtype=np.float64), axis=1)
     more = more or {}
     rest = zip(*more.values(), strict=True) if more else [()] * len(paths)
-    unfinished = file.with_name(f"{file.name}.{os.getpid()}")
-    with unfinished.open("w", newline="", encoding="utf-8", errors="surrogatepass") as lines:
+    with whole(file, newline="", encoding="utf-8", errors="surrogatepass") as lines:
         writer = csv.writer(lines)
         writer.writerow(["path", "label", "predicted", *(f"{PROBABILITY}{name}" for name in classes), *more])
         for path, label, row, known in zip(paths, labels, probabilities, rest, strict=True):
             writer.writerow([path, classes[label], classes[row.argmax()], *(f"{p:.9g}" for p in row), *known])
-    unfinished.replace(file)
 
 
 def count_test(folder: Path, what: str) -> int:
@@ -98,13 +90,14 @@ def count_test(folder: Path, what: str) -> int:
     Each look at a test split lets it choose a little: its numbers can be believed while the count is low.
     """
     file = folder / TESTS
-    rows = file.read_text(encoding="utf-8").splitlines()[1:] if file.is_file() else []
-    with file.open("a", newline="", encoding="utf-8") as lines:
-        writer = csv.writer(lines)
-        if not rows:
-            writer.writerow(["time", "what"])
-        writer.writerow([datetime.now(UTC).isoformat(timespec="seconds"), what])
-    return len(rows) + 1
+    rows = []
+    if file.is_file():
+        with file.open(newline="", encoding="utf-8") as lines:
+            rows = list(csv.reader(lines))[1:]
+    rows.append([datetime.now(UTC).isoformat(timespec="seconds"), what])
+    with whole(file, newline="", encoding="utf-8") as lines:
+        csv.writer(lines).writerows([["time", "what"], *rows])
+    return len(rows)
 
 
 def print_scores(models: Mapping[str, Mapping[str, Any]], title: str, caption: str = "") -> None:

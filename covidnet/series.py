@@ -18,7 +18,7 @@ from covidnet import __version__
 from covidnet.args import COMMANDS, CommandLine
 from covidnet.cli import CommandLineInterface, runs_folder
 from covidnet.errors import UserError
-from covidnet.record import AppendingCSVLogger
+from covidnet.record import WholeCSVLogger
 from covidnet.results import RESULTS, write_results
 
 
@@ -199,10 +199,10 @@ class SeriesRun(CommandLineInterface):
             raise _several_processes(self.kind.command, trainer.world_size)
         return trainer
 
-    def _logger(self, root: Path) -> AppendingCSVLogger:
+    def _logger(self, root: Path) -> WholeCSVLogger:
         self.claimed = self.folder / f"{self.kind.member}_{self.number}"
         self.claimed.mkdir()
-        return AppendingCSVLogger(root, f"{self.name}/{self.folder.name}", self.claimed.name)
+        return WholeCSVLogger(root, f"{self.name}/{self.folder.name}", self.claimed.name)
 
 
 def _several_processes(command: str, number: int) -> UserError:

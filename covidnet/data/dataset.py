@@ -14,7 +14,7 @@ from covidnet.data.cache import decode_file
 from covidnet.data.image import Interpolation
 from covidnet.data.split import TEST_PREFIX
 from covidnet.errors import UserError
-from covidnet.types import Batch, TrainingBatch
+from covidnet.types import PADDING, Batch, TrainingBatch
 
 Numbers = NDArray[np.int64]
 RESIDENT_SHARE = 0.3  # of a GPU's free memory that pixels may take; the rest is for the network
@@ -59,8 +59,10 @@ class RadiographDataset(Dataset[TrainingBatch]):
         return images[0], labels[0]
 
     def __getitems__(self, indices: list[int]) -> TrainingBatch:
-        """Return a batch; the loader calls this once for all of its images."""
+        """Return a batch; the loader calls this once for all of its images. The label of ``PADDING`` is itself."""
         images, labels = self._images(indices), self.labels[indices]
+        if PADDING in indices:  # some image stands there
+            labels = labels.masked_fill(torch.tensor(indices) == PADDING, PADDING)
         return (images, labels) if self.weights is None else (images, labels, self.weights[indices])
 
     def _images(self, indices: list[int]) -> Tensor:

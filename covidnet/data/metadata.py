@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covidnet.errors import UserError
+from covidnet.files import whole
 
 NAME = "metadata.csv"
 COLUMNS = ("path", "patient", "group", "source")
@@ -67,16 +68,11 @@ def read_metadata(file: Path, root: Path, paths: Sequence[str], key: str = "data
 
 
 def write_metadata(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    """Write the table at once, so that no reader finds half of it."""
-    unfinished = file.with_name(f".{file.name}.new")
-    try:
-        with unfinished.open("w", newline="", encoding="utf-8", errors="surrogatepass") as lines:
-            writer = csv.DictWriter(lines, COLUMNS)
-            writer.writeheader()
-            writer.writerows(rows)
-        unfinished.replace(file)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    """Write the table, whole or not at all."""
+    with whole(file, newline="", encoding="utf-8", errors="surrogatepass") as lines:
+        writer = csv.DictWriter(lines, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def linked_groups(

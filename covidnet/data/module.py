@@ -26,6 +26,7 @@ from covidnet.data.lungs import Gather, Lungs, LungView, mask_paths
 from covidnet.data.metadata import Metadata, find_metadata, linked_groups, read_metadata
 from covidnet.data.parallel import progress_bar
 from covidnet.data.restyle import STYLES, Style
+from covidnet.data.sampler import EpochSampler
 from covidnet.data.sources import UNKNOWN, balanced_weights, sources_of
 from covidnet.data.split import TEST_PREFIX, Split, read_split, seeded_split, write_split
 from covidnet.errors import UserError, require
@@ -309,17 +310,20 @@ class RadiographyDataModule(LightningDataModule):
             )
         # Lightning's own sampler for evaluation repeats images to even out the processes, which changes the numbers.
         sampler: Sampler[int] | None = None
-        if world_size > 1 and not shuffle:
+        if shuffle:
+            sampler = EpochSampler(dataset, world_size, rank)
+        elif world_size > 1:
             sampler = UnrepeatedDistributedSampler(dataset, num_replicas=world_size, rank=rank, shuffle=False)
         on_gpu = not dataset.finish
         workers = self.num_workers if self.num_workers is not None else (0 if self.cache else os.cpu_count() or 1)
         return DataLoader(
             dataset,
             batch_size=max(self.batch_size, EVALUATION_BATCH) if on_gpu and name != "train" else self.batch_size,
-            shuffle=shuffle,
             sampler=sampler,
+            generator=sampler.generator if isinstance(sampler, EpochSampler) else None,
             num_workers=workers,
-            persistent_workers=workers > 0,
+            # Workers that augment begin anew with each epoch's seed; what others load depends on no random number.
+            persistent_workers=workers > 0 and not (dataset.augment and dataset.finish),
             pin_memory=on_gpu and not dataset.resident,  # so that the copy does not hold up the CPU
             collate_fn=_already_a_batch,
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from covidnet.errors import UserError
+from covidnet.files import whole
 
 TEST_PREFIX = "test:"  # marks the images of a separate test root
 SPLITS = ("train", "val", "test")
@@ -65,9 +66,12 @@ def seeded_split(
 
 
 def write_split(file: Path, split: Split, paths: Sequence[str], labels: Sequence[int], classes: Sequence[str]) -> None:
-    """Write ``path, label, split``, one row an image, sorted by path; the label is the class's name."""
+    """Write ``path, label, split``, one row an image, sorted by path; the label is the class's name.
+
+    The file is written whole or not at all.
+    """
     rows = sorted((paths[i], classes[labels[i]], name) for name, indices in split.items() for i in indices)
-    with file.open("w", newline="", encoding="utf-8", errors="surrogatepass") as lines:  # names of any bytes
+    with whole(file, newline="", encoding="utf-8", errors="surrogatepass") as lines:  # names of any bytes
         writer = csv.writer(lines)
         writer.writerow(["path", "label", "split"])
         writer.writerows(rows)

@@ -17,7 +17,7 @@ from covidnet.models.appearance import appearance
 from covidnet.models.capture import CapturedModule
 from covidnet.models.equalize import Equalize
 from covidnet.models.schedule import Schedule, scheduler
-from covidnet.types import Batch, TrainingBatch
+from covidnet.types import PADDING, Batch, TrainingBatch
 
 METRICS = ("loss", "loss_unweighted", "accuracy")  # of every stage
 EPSILON = 1e-7  # Adam's, as Keras has it; PyTorch's own is 1e-8
@@ -132,9 +132,28 @@ class Classifier(CapturedModule):
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Return the mean weighted loss of a batch."""
+        if _several_processes() and self.trainer.is_last_batch:
+            return self._shared_step(batch)
         loss, logits = self.captured_or_eager(batch)
         self._update(self.train_metrics, logits, batch[1])
         return loss
+
+    def _shared_step(self, batch: TrainingBatch) -> Tensor:
+        """Return this process's share of the mean weighted loss of an epoch's last batch.
+
+        There the processes may hold different numbers of images, but the mean of their gradients weighs each process
+        alike. ``PADDING`` counts for nothing.
+        """
+        held = batch[1] != PADDING
+        count = held.sum()
+        total = self.trainer.strategy.reduce(count, reduce_op="sum")
+        if not count:  # this process must take part in the step all the same
+            loss, _ = self.loss_and_logits(batch[0], batch[1].clamp(min=0))
+            return loss * 0
+        images, labels, *weights = (part[held] for part in batch)
+        loss, logits = self.loss_and_logits(images, labels, *weights)
+        self._update(self.train_metrics, logits, labels)
+        return loss * (count * dist.get_world_size() / total)
 
     def loss_and_logits(self, images: Tensor, labels: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the mean weighted loss () of a batch and its logits (B, C); by class where no weights are given."""
@@ -277,11 +296,15 @@ def glorot(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
+def _several_processes() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
 def _gather(parts: list[Batch]) -> tuple[np.ndarray, np.ndarray]:
     """Return all processes' outputs in the order of the data: process r of W holds the images r, r + W, r + 2W, ..."""
     own = tuple(torch.cat(tensors).numpy() for tensors in zip(*parts, strict=True))
     parts.clear()
-    if not (dist.is_available() and dist.is_initialized()):
+    if not _several_processes():
         return own[0], own[1]
     world: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(world, own)

@@ -9,6 +9,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from covidnet import __version__
+from covidnet.files import write_whole
 from covidnet.private import without_places
 from covidnet.report import verdicts
 from covidnet.report.datacard import make_data_card
@@ -24,7 +25,6 @@ from covidnet.report.page import (
     settings_of,
     versions_of,
 )
-from covidnet.results import write_whole
 from covidnet.runs import AUDIT, CHECKPOINT, EXTERNAL, SHORTCUTS, Run
 
 CARD = "model_card.md"

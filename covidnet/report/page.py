@@ -15,11 +15,12 @@ from covidnet import __version__
 from covidnet.data.image import UnreadableImageError
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
+from covidnet.files import write_whole
 from covidnet.report import against, figures, verdicts
 from covidnet.report.checklist import answer, fill
 from covidnet.report.datacard import DataCard, make_data_card
 from covidnet.report.gallery import Gallery, make_gallery
-from covidnet.results import POOLED, write_whole
+from covidnet.results import POOLED
 from covidnet.runs import AUDIT, EXTERNAL, SHORTCUTS, Run
 
 REPORT = "report.html"

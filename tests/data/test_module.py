@@ -119,8 +119,12 @@ def test_each_training_image_comes_once_an_epoch_in_a_new_order(xray_root):
     module = serve(xray_root, batch_size=4)
     labels = torch.cat([labels for _, labels in module.train_dataloader()])
     assert torch.bincount(labels).tolist() == [7, 7, 7]
-    epochs = [torch.cat([images for images, _ in module.train_dataloader()]) for _ in range(2)]
-    assert not torch.equal(*epochs)
+    loader, epochs = module.train_dataloader(), []
+    for epoch in (0, 1, 0):  # told by Lightning
+        loader.sampler.set_epoch(epoch)
+        epochs.append(torch.cat([images for images, _ in loader]))
+    assert not torch.equal(epochs[0], epochs[1])
+    assert torch.equal(epochs[0], epochs[2])
 
 
 @pytest.mark.parametrize("name", ["val", "test"])

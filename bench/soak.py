@@ -1,0 +1,249 @@
+"""Kill training runs at random moments and compare what the resumed ones end with, bit by bit.
+
+python -m bench.soak --kills 200 --seed 1
+
+Each run is `run data=phantom ckpt_path=auto` in a folder of its own. It is ended once or several times: by SIGKILL,
+SIGTERM or SIGINT at a random moment, or by SIGKILL inside the writing of a file (half of its bytes there, all of them
+but not its name, or just its name). Then it is left to end, and weights, optimizer, counters, metrics, predictions,
+split and stopping epoch are compared with those of a run that nothing had ended. The processes are forked from one that
+has imported torch, which saves the seconds of an import a life; each runs the command line as train.py does.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import covidnet.files
+import covidnet.record
+from covidnet.cli import main
+
+RUN = Path("runs", "convnet")
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+WRITES = ("half-written", "written, not named", "named")
+MOST = 4  # times that one run is ended
+ARGUMENTS = (
+    "run",
+    "data=phantom",
+    "data.image_size=24",
+    "data.batch_size=64",
+    "data.augment=mild",
+    "trainer=cpu",
+    "trainer.max_epochs=30",
+    "early_stopping.patience=3",
+    "early_stopping.min_delta=0.02",
+    "trainer.enable_progress_bar=false",
+    "trainer.enable_model_summary=false",
+    "report=false",
+    "ckpt_path=auto",
+)
+STATE = ("state_dict", "optimizer_states", "lr_schedulers", "callbacks", "epoch", "global_step")
+FORGOTTEN = {"current_score"}  # ModelCheckpoint writes it, loads it never and uses it nowhere
+UNEQUAL = ("seconds", "test_evaluations")  # what a run that was killed in its test has more of
+
+
+def start(folder: Path, write: tuple[int, str] | None = None, arguments: Sequence[str] = ARGUMENTS) -> int:
+    """Start a run in ``folder`` in a process of its own; return its number.
+
+    Args:
+        folder: Its current folder; its cache lies beside it.
+        write: Which writing of a file kills it, from 0, and at which moment of it.
+        arguments: Its command line.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        os.setsid()
+        os.chdir(folder)
+        os.environ["XDG_CACHE_HOME"] = str(folder.parent / "cache")
+        with Path("log").open("a") as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+        torch.set_num_threads(1)
+        if write:
+            die_in_write(*write)
+        main(arguments)
+        code = 0
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def die_in_write(number: int, moment: str) -> None:
+    """Have this process kill itself at a moment of the writing of its file ``number``, from 0."""
+    whole, count = covidnet.files.whole, iter(range(1_000_000))
+
+    def killing(file: Path, mode: str = "w", **options: Any) -> Any:
+        if next(count) != number:
+            return whole(file, mode, **options)
+        return Dying(whole(file, mode, **options), moment)
+
+    for module in list(sys.modules.values()):
+        if getattr(module, "__name__", "").startswith("covidnet") and getattr(module, "whole", None) is whole:
+            module.whole = killing  # type: ignore[attr-defined]
+
+
+class Dying:
+    """A file that is opened whole, and the end of its process."""
+
+    def __init__(self, opened: Any, moment: str) -> None:
+        self.opened, self.moment = opened, moment
+
+    def __enter__(self) -> Any:
+        self.file = self.opened.__enter__()
+        if self.moment == WRITES[1]:
+            os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+        return self.file
+
+    def __exit__(self, *error: Any) -> Any:
+        if self.moment == WRITES[0]:
+            self.file.flush()
+            os.ftruncate(self.file.fileno(), self.file.tell() // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+        done = self.opened.__exit__(*error)
+        os.kill(os.getpid(), signal.SIGKILL)
+        return done
+
+
+def wait(child: int, seconds: float | None = None) -> int | None:
+    """Return the exit code of a process, a signal's as a negative number; None where it still lives after that time."""
+    until = None if seconds is None else time.monotonic() + seconds
+    while True:
+        done, status = os.waitpid(child, 0 if until is None else os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        if until is not None and time.monotonic() > until:
+            return None
+        time.sleep(0.01)
+
+
+def finished(folder: Path) -> list[Path]:
+    """Return the run directories that have results."""
+    return [path.parent for path in (folder / RUN).glob("version_*/results.json")]
+
+
+def record(folder: Path) -> dict[str, Any]:
+    """Return all that must be the same of the run in ``folder`` that has results."""
+    [run] = finished(folder)
+    results = json.loads((run / "results.json").read_text())
+    files = {name: (run / name).read_bytes() for name in ("metrics.csv", "predictions.csv", "split.csv")}
+    checkpoints = {
+        name: torch.load(run / "checkpoints" / name, weights_only=True) for name in ("best.ckpt", "last.ckpt")
+    }
+    kept = {name: {key: checkpoint[key] for key in STATE} for name, checkpoint in checkpoints.items()}
+    return {**files, **kept, "results": {key: value for key, value in results.items() if key not in UNEQUAL}}
+
+
+def differences(one: Any, two: Any, where: str = "") -> list[str]:
+    """Name each place in which two records are not equal to the last bit; of a path, its last name counts."""
+    if isinstance(one, str) and isinstance(two, str):
+        one, two = Path(one).name, Path(two).name
+    if isinstance(one, dict) and isinstance(two, dict):
+        one, two = ({Path(str(key)).name: value for key, value in record.items()} for record in (one, two))
+        keys = sorted((one.keys() | two.keys()) - FORGOTTEN)
+        return [found for key in keys for found in differences(one.get(key), two.get(key), f"{where}/{key}")]
+    if isinstance(one, list) and isinstance(two, list) and len(one) == len(two):
+        pairs = enumerate(zip(one, two, strict=True))
+        return [found for number, pair in pairs for found in differences(*pair, f"{where}/{number}")]
+    if isinstance(one, torch.Tensor) and isinstance(two, torch.Tensor):
+        return [] if torch.equal(one, two) else [where]
+    return [] if one == two else [where]
+
+
+def soak(
+    kills: int, seed: int, tell: Callable[[str], None] = print, arguments: Sequence[str] = ARGUMENTS
+) -> tuple[list[str], Counter[str]]:
+    """End runs ``kills`` times; return what was not equal in the end, and the kills by kind.
+
+    Args:
+        kills: How often a run is ended, in all.
+        seed: Of the moments and kinds.
+        tell: Is told of each run.
+        arguments: The command line of the runs.
+    """
+    draw, wrong, kinds = random.Random(seed), list[str](), Counter[str]()
+    base = Path(tempfile.mkdtemp(prefix="soak"))
+    try:
+        wait(start(base / "first", arguments=arguments))  # draws the images, for all
+        shutil.rmtree(base / "first" / "runs")
+        began = time.monotonic()
+        if wait(start(base / "first", arguments=arguments)):
+            raise RuntimeError((base / "first" / "log").read_text()[-2000:])
+        seconds = time.monotonic() - began
+        expected, number = record(base / "first"), 0
+        tell(f"a run takes {seconds:.1f} s and {expected['results']['epochs']} epochs; seed {seed}")
+        while kinds.total() < kills:
+            folder, number = base / f"run_{number}", number + 1
+            # In some runs the cache of decoded images is new, and may be what is killed.
+            line = [*arguments, "data.cache_dir=decoded"] if draw.random() < 0.3 else arguments
+            ended = []
+            for _ in range(min(draw.randint(1, MOST), kills - kinds.total())):
+                kind = end_once(folder, draw, seconds, line)
+                if kind is None:
+                    break  # it was faster
+                ended.append(kind)
+                kinds[kind.split(":")[0]] += 1
+                if finished(folder):
+                    break  # it was ended after its last file: nothing is left to do
+            code = 0 if finished(folder) else wait(start(folder, arguments=line), 20 * seconds + 60)
+            found = differences(expected, record(folder)) if code == 0 else [f"exit code {code}"]
+            tell(f"{kinds.total():4} kills; run {number} ended by {', '.join(ended) or 'nothing'}: {found or 'equal'}")
+            wrong += [f"run {number} ({', '.join(ended)}): {place}" for place in found]
+            if found:
+                print((folder / "log").read_text()[-3000:], file=sys.stderr)
+            shutil.rmtree(folder)
+    finally:
+        shutil.rmtree(base)
+    return wrong, kinds
+
+
+def end_once(folder: Path, draw: random.Random, seconds: float, arguments: Sequence[str]) -> str | None:
+    """Go on with a run and end it; return how, None where it ended by itself first."""
+    if draw.random() < 0.4:
+        write = (draw.randint(0, 40), draw.choice(WRITES))
+        code = wait(start(folder, write, arguments))
+        return f"SIGKILL in a write:{write[0]} {write[1]}" if code == -signal.SIGKILL else None
+    number, moment = draw.choice(SIGNALS), draw.uniform(0, seconds)
+    child = start(folder, arguments=arguments)
+    if wait(child, moment) is not None:
+        return None
+    os.kill(child, number)
+    code = wait(child, 60)
+    if code is None:
+        os.kill(child, signal.SIGKILL)
+        wait(child)
+        raise RuntimeError(f"{number.name} after {moment:.1f} s did not end the run: {(folder / 'log').read_text()}")
+    return f"{number.name}:{moment:.1f} s" if code in (-number, 128 + number) else None
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    wrong, kinds = soak(options.kills, options.seed, lambda text: print(text, flush=True))
+    print(f"{kinds.total()} kills with seed {options.seed}: {dict(kinds)}; {len(wrong)} differences")
+    print("\n".join(wrong))
+    sys.exit(bool(wrong))
