@@ -40,9 +40,9 @@ ARGUMENTS = (
     "data.batch_size=64",
     "data.augment=mild",
     "trainer=cpu",
-    "trainer.max_epochs=30",
-    "early_stopping.patience=3",
-    "early_stopping.min_delta=0.02",
+    "trainer.max_epochs=20",
+    "early_stopping.patience=2",
+    "early_stopping.min_delta=0.1",
     "trainer.enable_progress_bar=false",
     "trainer.enable_model_summary=false",
     "report=false",
@@ -145,9 +145,8 @@ def finished(folder: Path) -> list[Path]:
     return [path.parent for path in (folder / RUN).glob("version_*/results.json")]
 
 
-def record(folder: Path) -> dict[str, Any]:
-    """Return all that must be the same of the run in ``folder`` that has results."""
-    [run] = finished(folder)
+def record(run: Path) -> dict[str, Any]:
+    """Return all that must be the same of a run that has results."""
     results = json.loads((run / "results.json").read_text())
     files = {name: (run / name).read_bytes() for name in ("metrics.csv", "predictions.csv", "split.csv")}
     checkpoints = {
@@ -193,7 +192,7 @@ def soak(
         if wait(start(base / "first", arguments=arguments)):
             raise RuntimeError((base / "first" / "log").read_text()[-2000:])
         seconds = time.monotonic() - began
-        expected, number = record(base / "first"), 0
+        expected, number = record(*finished(base / "first")), 0
         tell(f"a run takes {seconds:.1f} s and {expected['results']['epochs']} epochs; seed {seed}")
         while kinds.total() < kills:
             folder, number = base / f"run_{number}", number + 1
@@ -209,7 +208,7 @@ def soak(
                 if finished(folder):
                     break  # it was ended after its last file: nothing is left to do
             code = 0 if finished(folder) else wait(start(folder, arguments=line), 20 * seconds + 60)
-            found = differences(expected, record(folder)) if code == 0 else [f"exit code {code}"]
+            found = differences(expected, record(*finished(folder))) if code == 0 else [f"exit code {code}"]
             tell(f"{kinds.total():4} kills; run {number} ended by {', '.join(ended) or 'nothing'}: {found or 'equal'}")
             wrong += [f"run {number} ({', '.join(ended)}): {place}" for place in found]
             if found:

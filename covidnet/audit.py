@@ -368,7 +368,8 @@ def _check_probes(contents: Contents) -> Iterable[Check]:
             WARN: "Part of a model's score may come from there.",
             PASS: "That is about chance.",
         }[verdict]
-        by_class = dict(zip(contents.classes, result["classes"], strict=True))
+        present = [contents.classes[label] for label in np.unique(contents.labels)]  # with an image that can be read
+        by_class = dict(zip(present, result["classes"], strict=True))
         yield Check(
             name,
             verdict,

@@ -1,8 +1,8 @@
 """What a checkpoint brings to a command line, and what it forbids."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
@@ -14,12 +14,16 @@ from covidnet.errors import UserError
 from covidnet.files import whole
 from covidnet.models.classifier import Classifier
 from covidnet.results import RESULTS, SPLIT
+from covidnet.tensors import read_tensors
+from covidnet.trust import find_class
 
 # Where training began from, how fast it goes, and what is done outside it: all that may change.
 FREE = ("pretrained", "weights", "capture", "average_mirrored")
+ENDING = {"trainer": ("max_epochs",), "early_stopping": ("patience", "min_delta")}  # what tells when training ends
 LAST = "last.ckpt"  # of the last whole epoch
 KEY = "covidnet"  # the one key under which a checkpoint holds what is ours, plain types only
 PREPROCESSING = ("image_size", "interpolation", "classes")  # the weights know no other
+_NAME = re.compile(r"\w[\w.-]*")  # of a run's folder: no way out of the one that it is laid in
 DIVISION = ("seed", "val_fraction", "test_per_class", "test_root")  # changed in mid-training, they would leak
 
 
@@ -67,10 +71,10 @@ def read_recipe(checkpoint: Path) -> dict[str, Any]:
         UserError: Where the file is no checkpoint, would run code when loaded, or is not one of ours.
     """
     try:
+        content = read_tensors(checkpoint, mmap=True)
         damaged = ZipFile(checkpoint).testzip()  # torch compares no checksums
         if damaged:
             raise BadZipFile(f"its part {damaged} is damaged")
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
     # A file that is no checkpoint fails in many ways, as zip, as pickle, or by naming code to run.
     except Exception as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
@@ -78,6 +82,7 @@ def read_recipe(checkpoint: Path) -> dict[str, Any]:
     recipe = content.get(KEY) if isinstance(content, dict) else None
     if not isinstance(recipe, dict) or not {"name", "model", "data", "classes"} <= set(recipe):
         raise UserError(f"ckpt_path={checkpoint} is a checkpoint of another program: it holds no '{KEY}' recipe.")
+    _check_recipe(recipe, checkpoint)
     return recipe
 
 
@@ -87,14 +92,20 @@ def load_model(checkpoint: Path) -> Classifier:
     Raises:
         UserError: As ``read_recipe``.
     """
-    path = read_recipe(checkpoint)["model"]["class_path"]
-    kind: type[Classifier] = resolve_name(path)
-    return kind.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True).eval()
+    kind = find_class(read_recipe(checkpoint)["model"]["class_path"], Classifier, checkpoint)
+    try:
+        return kind.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True).eval()
+    except UserError:
+        raise
+    # A recipe and weights that do not go together fail in many ways, as arguments, as shapes, or for want of memory.
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"{checkpoint} holds no model that {kind.__name__} can be: {reason}") from error
 
 
 def add_to_recipe(checkpoint: Path, **plain: Any) -> None:
     """Write what was fitted after training into a checkpoint of ours, plain types only, whole or not at all."""
-    content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    content = read_tensors(checkpoint)
     content[KEY].update(plain)
     with whole(checkpoint, "wb") as file:
         torch.save(content, file)
@@ -108,7 +119,7 @@ def recipe_layer(recipe: Mapping[str, Any], checkpoint: Path, typed: CommandLine
     images into the test. Training goes on to the end that it had: a schedule depends on it.
     """
     data = {**recipe["data"]["init_args"], "classes": recipe["classes"]}
-    training = recipe.get("training", {}) if typed.command in TRAINING else {}
+    training = _ending(recipe) if typed.command in TRAINING else {}
     if "data" in typed.typed_groups:
         kept = {key: data[key] for key in PREPROCESSING if key in data}
         return {"model": recipe["model"], "data": kept, **training}
@@ -147,12 +158,36 @@ def refuse_changes(config: Mapping[str, Any], recipe: Mapping[str, Any], typed: 
                 )
 
 
+def _ending(recipe: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return where training ends: those keys alone, for a recipe may be a stranger's."""
+    held = recipe.get("training", {})
+    return {
+        name: {key: held[name][key] for key in keys if key in held[name]}
+        for name, keys in ENDING.items()
+        if name in held
+    }
+
+
+def _check_recipe(recipe: Mapping[str, Any], checkpoint: Path) -> None:
+    """Refuse a recipe whose parts are not of the types that we write, or whose name leads out of the runs' folder."""
+    sections = [recipe["model"], recipe["data"]]
+    whole = all(isinstance(section, dict) and isinstance(section.get("init_args"), dict) for section in sections)
+    named = whole and all(isinstance(section.get("class_path"), str) for section in sections)
+    classes = recipe["classes"]
+    listed = isinstance(classes, list) and len(classes) > 1 and all(isinstance(name, str) for name in classes)
+    training = recipe.get("training", {})
+    ending = isinstance(training, dict) and all(isinstance(keys, dict) for keys in training.values())
+    name = recipe["name"]
+    if not (named and listed and ending and isinstance(name, str) and _NAME.fullmatch(name)):
+        raise UserError(f"ckpt_path={checkpoint} holds a damaged recipe, or one that this program did not write.")
+
+
 def _refuse_another_recipe(recipe: Mapping[str, Any], typed: CommandLine) -> None:
     """Refuse a recipe= whose keys are not the checkpoint's: those of the checkpoint would silently win."""
     if "recipe" not in typed.typed_groups:
         return
     name = typed.groups["recipe"]
-    held = {section: recipe[section]["init_args"] for section in ("model", "data")} | recipe.get("training", {})
+    held = {section: recipe[section]["init_args"] for section in ("model", "data")} | _ending(recipe)
     chosen = yaml.safe_load((CONFIGS / "recipe" / f"{name}.yaml").read_text(encoding="utf-8"))
     for section, values in chosen.items():
         for key, value in values.items():

@@ -23,22 +23,23 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from covidnet.args import TRAINING, CommandLine, exit_with, expand, program
-from covidnet.checkpoints import find_checkpoint, read_recipe, recipe_layer, refuse_changes, run_directory
+from covidnet.checkpoints import ENDING, find_checkpoint, read_recipe, recipe_layer, refuse_changes, run_directory
 from covidnet.data.module import RadiographyDataModule
-from covidnet.errors import UserError
+from covidnet.errors import UserError, did_you_mean
 from covidnet.files import remove_unfinished
 from covidnet.memory import keep_freed_memory
-from covidnet.models.classifier import Classifier
+from covidnet.models.classifier import METRICS, Classifier
 from covidnet.parser import CommandParser
 from covidnet.processes import SignalConnector, end_with_parent, lost_another, started, terminated
 from covidnet.record import RunRecord, WholeCheckpoints, WholeCSVLogger, last_checkpoint
 from covidnet.store import is_url
 from covidnet.trainer import Trainer
+from covidnet.trust import limit_names, refuse_bomb
 from covidnet.write_back import RunStore, WriteBack, bring_checkpoint, local_runs, run_store, store_of, store_to_go_on
 
-ENDING = {"trainer": ("max_epochs",), "early_stopping": ("patience", "min_delta")}  # what tells when training ends
 INTERRUPTED, TERMINATED = 128 + 2, 128 + 15  # the exit codes after SIGINT and SIGTERM, as shells count them
 LOCK = ".lock"  # is held in a run directory while a run writes there
+WRONG_VALUES = (MisconfigurationException, ValueError, TypeError, ArithmeticError, ImportError)  # of constructors
 SKIPPED = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
 
 
@@ -56,6 +57,9 @@ class CommandLineInterface(LightningCLI):
         self.lock: FileLock | None = None  # of the run directory
         self.name = command_line.groups["model"]  # of the run's folder
         self.runs: RunStore | None = None  # the object store that the run is sent to
+        limit_names(command_line.typed_keys().values())
+        for file in command_line.configs:
+            refuse_bomb(Path(file))
         command_parser = {
             "default_config_files": [str(path) for path in command_line.layers],
             "usage": f"{program()} {command_line.command} [group=name ...] [key=value ...]",
@@ -109,6 +113,7 @@ class CommandLineInterface(LightningCLI):
         self.config = parser.parse_args(self.command_line.argv)
         command, *typed = self.command_line.argv
         config = self.config[command]
+        self._check_sections()
         self.runs = run_store(config.trainer.get("default_root_dir"))
         checkpoint = self._checkpoint(config)
         if checkpoint:
@@ -145,6 +150,14 @@ class CommandLineInterface(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         """Leave out Lightning's own restoring of the model's configuration, which overrides what was typed."""
 
+    def instantiate_classes(self) -> None:
+        """Build data, model and trainer; what their constructors refuse is the user's to mend."""
+        try:
+            super().instantiate_classes()
+        except WRONG_VALUES as error:
+            reason = str(_user_error(error) or error)
+            raise UserError(reason if _user_error(error) else f"A key has a value that cannot be: {reason}") from error
+
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build the trainer with our run directory, whatever loggers the user adds to it."""
         config = self.config_init[self.command_line.command]
@@ -161,7 +174,7 @@ class CommandLineInterface(LightningCLI):
         try:
             precision = config.trainer.get("precision") or default_precision(config.trainer.accelerator)
             trainer = super().instantiate_trainer(logger=loggers, precision=precision, **kwargs)
-        except (MisconfigurationException, ValueError) as error:
+        except WRONG_VALUES as error:
             raise UserError(f"The trainer's keys do not go together, or not with this machine: {error}") from error
         trainer._signal_connector = SignalConnector(trainer)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
@@ -176,6 +189,7 @@ class CommandLineInterface(LightningCLI):
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         """Leave out Lightning's own table of a test: ours says more."""
         arguments = super()._prepare_subcommand_kwargs(subcommand)
+        arguments["weights_only"] = True  # whatever a configuration asks for: no checkpoint runs code
         if subcommand == "test" and "verbose" not in self.command_line.typed_keys():
             arguments["verbose"] = False
         return arguments
@@ -252,6 +266,13 @@ class CommandLineInterface(LightningCLI):
         training = {section: {key: config[section][key] for key in keys} for section, keys in ENDING.items()}
         return {"name": self.name, "model": config["model"], "data": config["data"], "training": training}
 
+    def _check_sections(self) -> None:
+        """Refuse a file that puts something else in the place of keys, which the parser lets through."""
+        for section in ("trainer", "early_stopping", "checkpoint"):
+            value = self.config[self.command_line.command][section]
+            if not isinstance(value, Namespace):
+                raise UserError(f"{section}={value!r} must be keys with values, such as {section}.KEY=VALUE.")
+
     def _check_processes(self) -> None:
         """Refuse copies that torchrun started and the trainer would not join: each would train alone."""
         name, world = started()
@@ -265,7 +286,15 @@ class CommandLineInterface(LightningCLI):
 
     def _check_monitors(self) -> None:
         config = self.config[self.command_line.command]
+        known = [f"{stage}_{metric}" for stage in ("val", "train") for metric in METRICS]
+        own = str(config.model.get("class_path")).startswith("covidnet.")  # another may log more
         for key in ("early_stopping", "checkpoint"):
+            monitor = config[key].monitor
+            if own and monitor is not None and monitor not in known:
+                raise UserError(
+                    f"{key}.monitor={monitor} is not measured: give one of {', '.join(known)}."
+                    f"{did_you_mean(str(monitor), known)}"
+                )
             if "accuracy" in str(config[key].monitor) and config[key].mode == "min":
                 raise UserError(f"{key}.monitor={config[key].monitor} is better when higher: add {key}.mode=max.")
 
@@ -301,6 +330,8 @@ def run_command_line(command_line: CommandLine) -> CommandLineInterface:
         interface = _search()
     try:
         return interface(command_line)
+    except MisconfigurationException as error:  # in the middle of training, too
+        exit_with(f"The keys do not go together: {error}")
     except ValueError as error:
         mistake = _user_error(error)
         if mistake is None:

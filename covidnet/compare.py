@@ -6,7 +6,6 @@ A and B are each a run, or a repeat, which stands for the mean of its seeds.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from covidnet.compare_table import PARTS, print_comparison, sentence
 from covidnet.data.metadata import find_metadata, linked_groups, read_metadata
+from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError, did_you_mean
 from covidnet.evaluation.comparison import compare_outputs, compare_recalls, compare_sides
 from covidnet.evaluation.shortcuts import compare_survival
@@ -32,6 +32,7 @@ from covidnet.runs import (
     read_json,
     read_predictions,
 )
+from covidnet.trust import find_class
 
 Groups = NDArray[np.int64] | None  # (N,) a number for each image's patient or group; None where each stands for itself
 
@@ -296,7 +297,8 @@ def _images_of(run: Path) -> ImageFolder | None:
     """Return where a run's images and their table are; None where that is not known or the folder is gone."""
     try:
         section = yaml.safe_load((run / CONFIG).read_text("utf-8"))["data"]
-        module = resolve_name(section["class_path"])(**section["init_args"])  # knows the default root
+        kind = find_class(section["class_path"], RadiographyDataModule, run / CONFIG)
+        module = kind(**section["init_args"])  # knows the default root
         folder = ImageFolder(module.root, module.given_metadata)
     # A run of another version, or of a class that is not here.
     except (OSError, yaml.YAMLError, KeyError, TypeError, ImportError, AttributeError, ValueError):

@@ -10,6 +10,7 @@ from pytorch_lightning.cli import LightningArgumentParser
 
 from covidnet.args import exit_with
 from covidnet.errors import did_you_mean
+from covidnet.trust import how_to_trust
 
 SUBCLASS_SECTIONS = ("model", "data")  # whose keys depend on the class that is chosen
 
@@ -50,6 +51,9 @@ class CommandParser(LightningArgumentParser):
 
     def _readable(self, message: str) -> str:
         """Shorten jsonargparse's message to the user's key, what it expects and what was given."""
+        denied = re.search(r"Importing '([^']+)' is not allowed", message)
+        if denied:
+            return f"{denied[1]} is named in a file. {how_to_trust(denied[1])}"
         unknown = re.search(r"nrecognized arguments: --([^\s=]+)|Option '([^']+)' is not accepted", message)
         if unknown:
             key = self._full(unknown[1] or unknown[2])

@@ -22,6 +22,7 @@ from covidnet.private import places_in, without_places
 from covidnet.report.card import UNKNOWN_LICENSE, render
 from covidnet.results import RESULTS, write_results
 from covidnet.runs import CHECKPOINT, CONFIG, Run
+from covidnet.tensors import read_tensors
 
 README = "README.md"  # under this name a hub shows the card
 EXPORT, EXPORTED = "export", (".onnx", ".data", ".pt2")  # the folder of a run, and which of its files are models
@@ -112,7 +113,7 @@ def gather(run: Run, folder: Path, license: str | None = None) -> list[str]:
 
 def _without_training(checkpoint: Path) -> dict[str, Any]:
     """Return what a checkpoint holds of its model, without places on this machine."""
-    content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    content = read_tensors(checkpoint)
     return {
         key: content[key] if key == "state_dict" else without_places(content[key]) for key in KEPT if key in content
     }

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
 from covidnet.models.classifier import Classifier
 from covidnet.results import PREDICTIONS, PROBABILITY, RESULTS, SPLIT
+from covidnet.trust import find_class
 
 CHECKPOINT = Path("checkpoints", "best.ckpt")
 METRICS, CONFIG = "metrics.csv", "config.yaml"
@@ -121,10 +121,17 @@ def find_best(given: Path) -> Path:
 
 
 def data_module(recipe: Mapping[str, Any], run: Path | None = None) -> RadiographyDataModule:
-    """Return the data module that a recipe names, with the split of ``run``; it has not looked at its images yet."""
+    """Return the data module that a recipe names, with the split of ``run``; it has not looked at its images yet.
+
+    Raises:
+        UserError: Where the recipe names another class, or keys that the class does not take.
+    """
     split = {"split_file": str(run / SPLIT)} if run and (run / SPLIT).is_file() else {}
-    kind: type[RadiographyDataModule] = resolve_name(recipe["data"]["class_path"])
-    return kind(**{**recipe["data"]["init_args"], "classes": recipe["classes"], **split})
+    kind = find_class(recipe["data"]["class_path"], RadiographyDataModule, "The recipe in the checkpoint")
+    try:
+        return kind(**{**recipe["data"]["init_args"], "classes": recipe["classes"], **split})
+    except TypeError as error:
+        raise UserError(f"The recipe in the checkpoint does not fit {kind.__name__}: {error}.") from error
 
 
 def newest_run(folder: Path) -> Path | None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 
 from covidnet import __version__
@@ -20,6 +19,7 @@ from covidnet.evaluation.scores import fitted_scores, score_outputs
 from covidnet.fitted import fit_calibration, fit_looks
 from covidnet.models.classifier import Classifier
 from covidnet.results import PREDICTIONS, RESULTS, count_test, print_scores, write_predictions, write_results
+from covidnet.tensors import read_tensors
 
 
 class Trainer(pl.Trainer):
@@ -162,7 +162,7 @@ def _tell_too_few(calibration: Mapping[str, Any] | None) -> None:
 
 def _epoch_of(checkpoint: str) -> int:
     """Return how many epochs a checkpoint's weights have seen: 1 after the first."""
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["epoch"]) + 1
+    return int(read_tensors(Path(checkpoint), mmap=True)["epoch"]) + 1
 
 
 def _versions() -> dict[str, str]:

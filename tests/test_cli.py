@@ -356,17 +356,6 @@ def test_a_checkpoint_of_another_program_is_refused(args, capsys):
     assert "of another program" in mistake(["test", "ckpt_path=other.ckpt"], capsys)
 
 
-class Payload:
-    def __reduce__(self):
-        return (os.mkdir, ("executed",))
-
-
-def test_a_checkpoint_runs_no_code(capsys):
-    torch.save({"covidnet": Payload()}, "bad.ckpt")
-    assert "cannot be read" in mistake(["test", "ckpt_path=bad.ckpt"], capsys)
-    assert not Path("executed").exists()
-
-
 @pytest.mark.parametrize("change", ["model.learning_rate=0.5", "data.image_size=20", "data.seed=1", "model=inception"])
 def test_what_a_checkpoint_fixes_cannot_be_changed_in_silence(change, args, capsys):
     main(["fit", *args])

@@ -94,6 +94,9 @@ def test_a_run_of_two_processes_leaves_one_record_and_stops_together(args):
     assert results["epochs"] == 3
     assert results["best"]["true_positives"] + results["best"]["false_negatives"] == 9
     assert done.stdout.count("weighted loss") == 1  # one table
+    [journal] = Path(os.environ["XDG_CACHE_HOME"]).rglob("journal.jsonl")
+    decoded = [line for line in journal.read_text().splitlines()[1:] if line]
+    assert len(decoded) == 36  # each image once on this machine, not once a process
     recipe = read_recipe(runs[0] / "checkpoints" / "best.ckpt")
     assert len(recipe["novelty"]["looks"]) == 18  # all training images, whichever process they trained in
     assert recipe["calibration"]["conformal"]["least"].keys() == results["best"]["per_class"].keys()

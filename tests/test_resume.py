@@ -12,7 +12,7 @@ import torch
 from filelock import FileLock
 from pytorch_lightning import Callback
 
-from bench.soak import differences, record
+from bench.soak import differences, finished, record
 from covidnet.cli import main
 
 TRAIN = Path(__file__).parent.parent / "train.py"
@@ -57,7 +57,7 @@ def end(number: int, epoch: int) -> str:
 def test_a_run_that_was_ended_and_goes_on_has_the_bits_of_one_that_was_not(args, epochs, number, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     main(args)
-    expected = record(tmp_path)
+    expected = record(RUN)
     RUN.parent.parent.rename("uninterrupted")
     for epoch in epochs:
         handler = signal.getsignal(signal.SIGINT)
@@ -67,7 +67,7 @@ def test_a_run_that_was_ended_and_goes_on_has_the_bits_of_one_that_was_not(args,
         assert ended.value.code == 128 + number
     main([*args, "ckpt_path=auto"])
     assert expected["results"]["epochs"] == 5
-    assert differences(expected, record(tmp_path)) == []
+    assert differences(expected, record(*finished(tmp_path))) == []
     # What was ended before its first checkpoint is begun anew, in another directory.
     assert len(list(RUN.parent.iterdir())) == (2 if epochs == [0] else 1)
 

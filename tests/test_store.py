@@ -193,7 +193,7 @@ def test_a_fresh_machine_goes_on_in_the_store_and_ends_with_the_bits_of_an_unint
 ):
     settings = [*SMALL, *QUICK, "trainer.max_epochs=3", "data.batch_size=4", "data.augment=strong"]
     main([f"data.root={tmp_path / 'painted'}", *settings])
-    expected = record(Path())
+    expected = record(Path("runs", "convnet", "version_0"))
     args = [*ARGS, *settings, "ckpt_path=auto"]
     with pytest.raises(SystemExit) as ended:
         main([*args, end(signal.SIGTERM, epoch=2)])
@@ -201,7 +201,7 @@ def test_a_fresh_machine_goes_on_in_the_store_and_ends_with_the_bits_of_an_unint
     with fresh_machine(monkeypatch, tmp_path / "fresh"):
         main(args)
         assert [path.name for path in RUN.parent.iterdir() if path.is_dir()] == ["version_0"]
-        assert differences(expected, record(Path("runs", "s3", "bucket"))) == []
+        assert differences(expected, record(RUN)) == []
         assert images.cat_file("bucket/runs/convnet/version_0/metrics.csv") == (RUN / "metrics.csv").read_bytes()
 
 

@@ -1,6 +1,7 @@
 """One image file -> its pixels: the single decoding path of training, testing and prediction."""
 
 import io
+import stat
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 Interpolation = Literal["bilinear", "nearest"]
+# What Pillow decodes by itself: for others it would start programs such as Ghostscript on a stranger's file.
+FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "DIB", "PPM", "GIF", "JPEG2000")
+LARGEST = 2**30  # bytes of a file that is read: no radiograph has as many
 DECODER = 1  # raise when the pixels that this file makes change: caches of another number are not read
 RESIZER = f"Pillow {PIL.__version__.partition('.')[0]}"  # a series of another number may round otherwise: 13 did
 THUMBNAIL = 48  # side of the small grey copy by which images are compared, in pixels
@@ -91,9 +95,14 @@ def read(path: Path) -> bytes:
     """Return the bytes of ``path``.
 
     Raises:
-        UnreadableImageError: Where the system refuses.
+        UnreadableImageError: Where the system refuses, or it is no plain file: a pipe would never end.
     """
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableImageError("is no plain file")
+        if status.st_size > LARGEST:
+            raise UnreadableImageError(f"is refused as too large: it has {status.st_size:,} bytes")
         return path.read_bytes()
     except OSError as error:
         raise UnreadableImageError(f"cannot be opened: {error.strerror or error}") from error
@@ -107,7 +116,7 @@ def _open(content: bytes) -> Image.Image:
         # Pillow keeps the upper byte of each channel alone: a 12-bit radiograph would turn black.
         raise UnreadableImageError("has 16 bits in each of several channels; save it as 16-bit grey or with 8 bits")
     try:
-        image = Image.open(io.BytesIO(content))
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
         image.load()
     except UnidentifiedImageError:
         unknown = f"is not an image that Pillow knows: it begins with {content[:8]!r}"

@@ -19,6 +19,8 @@ from covidnet.errors import UserError
 MOST_GROWTH = 20  # radiographs are compressed already and hardly grow: what grows so much is a bomb
 FREE_GROWTH = 2**20  # bytes that any archive may hold: a few small texts shrink well
 MOST_FILES = 500_000  # some ten times as many as the largest release has
+LONGEST_HEAD = 2**20  # bytes of a name or a list of attributes in a TAR, which are read at once
+_HEADS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 KEPT_FREE = 2**28  # bytes that stay free on the disk
 
 
@@ -83,14 +85,26 @@ def in_words(size: int) -> str:
 @contextmanager
 def _opened(archive: Path) -> Iterator[Callable[[], Iterator[Member]]]:
     """Open an archive; give what lists its members."""
-    if tarfile.is_tarfile(archive):
-        with tarfile.open(archive) as tar:
-            yield lambda: _tar_members(archive, tar)
-    elif zipfile.is_zipfile(archive):
+    try:
+        tar = tarfile.open(archive, tarinfo=_Head)  # noqa: SIM115  # what fails here is no TAR; closed below
+    except tarfile.ReadError:
+        if not zipfile.is_zipfile(archive):
+            what = f"{archive} is neither a ZIP nor a TAR file, or only a part of one. Download it anew."
+            raise UserError(what) from None
         with zipfile.ZipFile(archive) as packed:
             yield lambda: _zip_members(archive, packed)
     else:
-        raise UserError(f"{archive} is neither a ZIP nor a TAR file, or only a part of one. Download it anew.")
+        with tar:
+            yield lambda: _tar_members(archive, tar)
+
+
+class _Head(tarfile.TarInfo):
+    """A member's head; it refuses to read another one of many megabytes, such as a name that is a bomb."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.size > LONGEST_HEAD and self.type in _HEADS:
+            raise UserError(f"An archive holds a head of {in_words(self.size)}: it is not unpacked.")
+        return super()._proc_member(tar)  # type: ignore[misc,no-any-return]  # not in typeshed
 
 
 def _zip_members(archive: Path, packed: zipfile.ZipFile) -> Iterator[Member]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from covidnet.errors import UserError, did_you_mean
 from covidnet.models.classifier import Classifier, glorot
 from covidnet.models.dropout import Dropout, check_dropout
+from covidnet.tensors import read_tensors
 
 WIDTHS = (200, 100, 50)
 
@@ -173,7 +174,7 @@ def _read_weights(file: Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file
 
         return load_file(file)
-    state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    state: dict[str, Any] = read_tensors(file)
     inner: dict[str, Tensor] = state.get("state_dict", state)
     return inner
 

@@ -1,0 +1,39 @@
+"""Facts about odd input: each case ends in success or a message. 200 cases here; `python -m bench.fuzz` runs more."""
+
+import pytest
+
+from bench.fuzz import TARGETS, Configuration, Folder, fuzz, holds, look_at_folder, run_command_line
+
+CASES = 200
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_no_traceback_reaches_the_user(name):
+    cases = round(CASES * TARGETS[name][2])
+    found = fuzz(name, cases, 0)
+    assert found.cases == cases
+    assert not found.failures, "\n".join(found.examples.values())
+
+
+# What was found so, each once
+
+
+def test_a_class_without_a_readable_image_is_audited():
+    holds(look_at_folder, Folder(True, [(["C"], "unreadable.png", b"text")]))
+
+
+@pytest.mark.parametrize(
+    "configuration",
+    [
+        Configuration(["trainer.max_time={'false': 1}"], None),
+        Configuration(["checkpoint.mode=[A]"], None),
+        Configuration(["early_stopping.mode=os.system"], None),
+        Configuration(["model.warmup_epochs=&a"], None),
+        Configuration(["early_stopping.monitor=2"], None),
+        Configuration(["checkpoint.monitor=val_los"], None),
+        Configuration([], "checkpoint: [1, {}]"),
+        Configuration([], "trainer: [1]"),
+    ],
+)
+def test_a_configuration_that_was_a_traceback_is_none(configuration):
+    holds(run_command_line, configuration)
