@@ -1,6 +1,7 @@
 """One image file -> its pixels: the single decoding path of training, testing and prediction."""
 
 import io
+import stat
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -94,6 +95,8 @@ def read(path: Path) -> bytes:
         UnreadableImageError: Where the system refuses.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe gives nothing and a device no end
+            raise UnreadableImageError("is no file but a folder, a pipe, a socket or a device")
         return path.read_bytes()
     except OSError as error:
         raise UnreadableImageError(f"cannot be opened: {error.strerror or error}") from error

@@ -24,7 +24,7 @@ from covidnet.data.folder import RadiographFolder
 from covidnet.data.image import Interpolation
 from covidnet.data.lungs import Gather, Lungs, LungView, mask_paths
 from covidnet.data.metadata import Metadata, find_metadata, linked_groups, read_metadata
-from covidnet.data.parallel import progress_bar
+from covidnet.data.parallel import STALLED, progress_bar
 from covidnet.data.restyle import STYLES, Style
 from covidnet.data.sources import UNKNOWN, balanced_weights, sources_of
 from covidnet.data.split import TEST_PREFIX, Split, read_split, seeded_split, write_split
@@ -201,6 +201,11 @@ class RadiographyDataModule(LightningDataModule):
                     f"{self.split_file} has no training images of {names}. "
                     "Change data.split_file, or leave these classes out of data.classes."
                 )
+            if not split.val:
+                raise UserError(
+                    f"{self.split_file} has no validation images, by which the best model is chosen. "
+                    "Change data.split_file, or leave it out to draw the split anew."
+                )
             return split
         return self._draw_split(self.duplicates)
 
@@ -319,6 +324,7 @@ class RadiographyDataModule(LightningDataModule):
             shuffle=shuffle,
             sampler=sampler,
             num_workers=workers,
+            timeout=STALLED if workers else 0,
             persistent_workers=workers > 0,
             pin_memory=on_gpu and not dataset.resident,  # so that the copy does not hold up the CPU
             collate_fn=_already_a_batch,
