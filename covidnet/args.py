@@ -147,9 +147,9 @@ def expand_or_exit() -> CommandLine:
 
 
 def exit_with(error: object) -> NoReturn:
-    """Print ``error`` on stderr and exit with code 2, the code of a user's mistake."""
+    """Print ``error`` on stderr and exit with its code; 2, a user's mistake, where it has none."""
     print(f"error: {error}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(getattr(error, "exit_code", 2))
 
 
 def program() -> str:

@@ -1,5 +1,6 @@
 """Joins data, model and trainer: the one place where they meet."""
 
+import faulthandler
 import json
 import logging
 import os
@@ -26,10 +27,11 @@ from covidnet.args import TRAINING, CommandLine, exit_with, expand, program
 from covidnet.checkpoints import ENDING, find_checkpoint, read_recipe, recipe_layer, refuse_changes, run_directory
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError, did_you_mean
+from covidnet.faults import explain
 from covidnet.files import remove_unfinished
 from covidnet.memory import keep_freed_memory
 from covidnet.models.classifier import METRICS, Classifier
-from covidnet.parser import CommandParser
+from covidnet.parser import CommandParser, check_config
 from covidnet.processes import SignalConnector, end_with_parent, lost_another, started, terminated
 from covidnet.record import RunRecord, WholeCheckpoints, WholeCSVLogger, last_checkpoint
 from covidnet.store import is_url
@@ -78,6 +80,11 @@ class CommandLineInterface(LightningCLI):
                 load_from_checkpoint_support=False,
             )
             self._send()
+        except Exception as error:
+            mistake = explain(_user_error(error) or error, self._batch_size(), self._how_to_go_on())
+            if mistake is None:
+                raise
+            raise mistake from error
         finally:
             if self.lock:
                 self.lock.release()
@@ -110,6 +117,8 @@ class CommandLineInterface(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what was typed, over the recipe of a checkpoint where one is given."""
+        for file in self.command_line.configs:
+            check_config(Path(file))
         self.config = parser.parse_args(self.command_line.argv)
         command, *typed = self.command_line.argv
         config = self.config[command]
@@ -146,6 +155,17 @@ class CommandLineInterface(LightningCLI):
         if checkpoint is None:
             config.ckpt_path = None  # auto, and no run to go on with
         return checkpoint
+
+    def _batch_size(self) -> int | None:
+        """Return ``data.batch_size``, where the command line has been read that far."""
+        config = getattr(self, "config", {}).get(self.command_line.command)
+        size = config.get("data.init_args.batch_size") if config else None
+        return size if isinstance(size, int) else None
+
+    def _how_to_go_on(self) -> str:
+        """Return what ends the message of a fault that a training may outlive."""
+        trains = self.command_line.command in TRAINING
+        return " Then the same command with ckpt_path=auto goes on from the last whole epoch." if trains else ""
 
     def _parse_ckpt_path(self) -> None:
         """Leave out Lightning's own restoring of the model's configuration, which overrides what was typed."""
@@ -313,7 +333,8 @@ def main(args: Sequence[str] | None = None) -> CommandLineInterface:
 
 
 def run_command_line(command_line: CommandLine) -> CommandLineInterface:
-    """Run a sorted command line; a user's mistake ends in one message and exit code 2."""
+    """Run a sorted command line; what is known to go wrong ends in one message and its own exit code."""
+    faulthandler.enable()  # a disk that goes while its files are mapped ends a process without a word
     _quieten()
     keep_freed_memory()
     end_with_parent()

@@ -3,19 +3,35 @@
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 300  # characters of a path that a message shows
+
 
 class UserError(ValueError):
     """A user's mistake: what was found, where, what was expected and which key to change.
 
-    The command line prints it as one short message and ends with exit code 2; anything else is our bug and keeps its
+    The command line prints it as one short message and ends with its exit code; anything else is our bug and keeps its
     traceback.
     """
+
+    exit_code = 2
+
+
+class MachineError(UserError):
+    """What the machine lacks: room on a disk, memory, a worker that answers. The same command may work elsewhere."""
+
+    exit_code = 4
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the candidate nearest to ``word``, or nothing."""
     near = difflib.get_close_matches(word, list(candidates), n=1)
     return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def short(path: object) -> str:
+    """Return a path for a message; of one that fills a screen, its beginning."""
+    text = str(path)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} characters)"
 
 
 def require(holds: bool, key: str, value: object, expected: str) -> None:

@@ -3,15 +3,18 @@
 import importlib
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NoReturn
 
+import yaml
 from jsonargparse import ArgumentParser
 from pytorch_lightning.cli import LightningArgumentParser
 
 from covidnet.args import exit_with
-from covidnet.errors import did_you_mean
+from covidnet.errors import UserError, did_you_mean
 from covidnet.trust import how_to_trust
 
+CONFIG_HOLDS = "It must be YAML of keys and values, such as a run's config.yaml, or 'data: {batch_size: 32}'."
 SUBCLASS_SECTIONS = ("model", "data")  # whose keys depend on the class that is chosen
 
 
@@ -71,6 +74,28 @@ class CommandParser(LightningArgumentParser):
     def _full(self, key: str) -> str:
         """Return the typed key that ``key``, perhaps only its last part, stands for."""
         return next((typed for typed in self.typed if typed == key or typed.endswith(f".{key}")), key)
+
+
+def check_config(file: Path) -> None:
+    """Refuse a ``--config`` file that holds no keys: jsonargparse's own messages do not name it.
+
+    Raises:
+        UserError: Where it is no UTF-8, no YAML, or something other than keys and values.
+    """
+    if not file.is_file():  # told by the parser; or a pipe, which can be read but once
+        return
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise UserError(f"--config={file} is no text: {error}. {CONFIG_HOLDS}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise UserError(f"--config={file}{where}: {problem}. {CONFIG_HOLDS}") from error
+    if not isinstance(content, dict):
+        found = "is empty" if content is None else f"holds a {type(content).__name__}"
+        raise UserError(f"--config={file} {found}. {CONFIG_HOLDS}")
 
 
 def _plain_type(text: str) -> str:

@@ -102,6 +102,9 @@ class Series(CommandLineInterface, ABC):
         settings = {key: value for key, value in self.config_dump.items() if key != self.kind.option}
         return {"version": __version__, **settings}
 
+    def _how_to_go_on(self) -> str:
+        return ""  # told for all runs together
+
     def _set_seed(self) -> None:
         """Leave the seed to each run."""
 
@@ -206,6 +209,9 @@ class SeriesRun(CommandLineInterface):
         if trainer.world_size > 1:
             raise _several_processes(self.kind.command, trainer.world_size)
         return trainer
+
+    def _how_to_go_on(self) -> str:
+        return ""  # the series tells
 
     def _logger(self, root: Path) -> WholeCSVLogger:
         if self.resumed:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from covidnet.args import COMMANDS, exit_with, expand
 from covidnet.errors import UserError
+from covidnet.faults import explain
 
 Command: TypeAlias = Callable[[argparse.Namespace], int | None]  # its exit code, 0 where it says nothing
 
@@ -17,8 +18,9 @@ Command: TypeAlias = Callable[[argparse.Namespace], int | None]  # its exit code
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code.
 
-    0 where the command did its work, whatever it found: a verdict is a finding, not an error. 2 for a user's mistake,
-    after one message on stderr; 3 where files could not be read and the others were; 130 for Ctrl-C.
+    0 where the command did its work, whatever it found: a verdict is a finding, not an error. 2 for a user's mistake
+    and 4 for what the machine lacks, after one message on stderr; 3 where files could not be read and the others were;
+    130 for Ctrl-C.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if words and words[0] in COMMANDS:
@@ -31,6 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
+    except Exception as error:
+        mistake = explain(error)
+        if mistake is None:
+            raise
+        exit_with(mistake)
     return code or 0
 
 

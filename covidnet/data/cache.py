@@ -40,7 +40,7 @@ from covidnet.data.image import (
     thumbnail,
 )
 from covidnet.data.parallel import cores, parallel_map, progress_bar, refuse_in_unguarded_worker
-from covidnet.errors import UserError
+from covidnet.errors import MachineError, UserError
 
 FORMAT = 2  # raise when the files of a cache change their meaning
 PLANES, JOURNAL, LOCK = "planes.u8", "journal.jsonl", "lock"
@@ -48,6 +48,7 @@ CHUNK = 16  # images a worker decodes before it reports: what a kill can lose
 DISK_ERRORS = (
     errno.ENOSPC,
     errno.EDQUOT,
+    errno.EFBIG,
     errno.EACCES,
     errno.EROFS,
     errno.EPERM,
@@ -282,7 +283,7 @@ def _add(
     needed = len(missing) * decoding.plane_bytes
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise UserError(
+        raise MachineError(
             f"The decoded images need at least {_size(needed)} in {folder}, but only {_size(free)} are free there. "
             "Give data.cache_dir=FOLDER on a larger disk, a smaller data.image_size, or data.cache=false."
         )
@@ -423,7 +424,8 @@ def _explain_disk_errors(folder: Path) -> Iterator[Any]:
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
-        raise UserError(
+        kind = MachineError if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else UserError
+        raise kind(
             f"The cache of decoded images cannot be written to {folder}: {error.strerror}. What is finished is kept. "
             "Give data.cache_dir=FOLDER on another disk, or data.cache=false."
         ) from error

@@ -9,12 +9,12 @@ from pathlib import Path
 from torchvision.datasets import ImageFolder
 
 from covidnet.data.image import EXTENSIONS
-from covidnet.errors import UserError
+from covidnet.errors import UserError, short
 
 IMAGES = "images"  # the later release keeps a class's radiographs here, beside "masks"
 MASKS = ("masks", "mask", "lung_masks")
 SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
-JUNK_FOLDERS = ("__macosx", "__pycache__")
+JUNK_FOLDERS = ("__macosx", "__pycache__", "lost+found")
 JUNK_FILES = ("thumbs.db", "desktop.ini")
 
 
@@ -34,10 +34,10 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
         self.wanted = list(classes) if classes is not None else None
         self.key = key  # the setting that an error names
         self.ignored: list[tuple[str, str]] = []
-        if not root.is_dir():
-            found = "is a file" if root.exists() else "does not exist"
+        if not is_folder(root):
+            found = _why_no_folder(root)
             raise UserError(
-                f"{root} {found}, but {key} must be a folder that holds one folder of radiographs a class. "
+                f"{short(root)} {found}, but {key} must be a folder that holds one folder of radiographs a class. "
                 f"Give {key}=FOLDER; or get the COVID-19 Radiography Database: covidnet download; or try the tool on "
                 "drawn radiographs: python train.py data=phantom."
             )
@@ -57,13 +57,14 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
     def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
         """Return the class folders that hold images, in the order of their labels."""
         root = Path(directory)
-        folders = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not _is_junk(entry.name))
+        folders = sorted(name for name in _listed(root) if not _is_junk(name) and is_folder(root / name))
         held = {}
         for name in folders:
             images, ignored = _images_of_class(root / name)
             held[name] = bool(images)
             if not images and self.wanted is None:  # no class, but not nothing either
-                self.ignored += [(path.relative_to(root).as_posix(), reason) for path, reason in ignored]
+                left = ignored or [(root / name, "holds no images and is no class")]
+                self.ignored += [(path.relative_to(root).as_posix(), reason) for path, reason in left]
         found = [name for name in folders if held[name]]
         if self.wanted is None:
             self._refuse_other_layouts(root, found)
@@ -133,9 +134,9 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
 
 def _class_like(folder: Path) -> list[str]:
     return [
-        entry.name
-        for entry in os.scandir(folder)
-        if entry.is_dir() and not _is_junk(entry.name) and entry.name.lower() not in (IMAGES, *MASKS)
+        name
+        for name in _listed(folder)
+        if not _is_junk(name) and name.lower() not in (IMAGES, *MASKS) and is_folder(folder / name)
     ]
 
 
@@ -149,7 +150,7 @@ def images_below(start: Path, why_no_folder: Callable[[str], str | None]) -> tup
     images: list[Path] = []
     ignored: list[tuple[Path, str]] = []
     visited = set()
-    for current, folders, files in os.walk(start, followlinks=True):
+    for current, folders, files in os.walk(start, followlinks=True, onerror=_refuse_unlisted):
         here = Path(current)
         identity = here.resolve()
         if identity in visited or (here != start and start.resolve().is_relative_to(identity)):
@@ -193,6 +194,40 @@ def _images_of_class(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
     beside = [path for path in folder.iterdir() if path.is_file() and not _is_junk(path.name)]
     reason = f"lies beside the folder {IMAGES!r}, which alone is read"
     return images, sorted([*ignored, *((path, reason) for path in beside)])
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether a folder is there; a link to itself and a name too long for the system are none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _why_no_folder(path: Path) -> str:
+    try:
+        return "is a file" if path.exists() else "does not exist"
+    except OSError as error:
+        return f"cannot be opened ({error.strerror})"
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return [entry.name for entry in folder.iterdir()]
+    except OSError as error:
+        raise _unlisted(error) from error
+
+
+def _refuse_unlisted(error: OSError) -> None:
+    """Refuse a folder that would be left out without a word."""
+    raise _unlisted(error) from error
+
+
+def _unlisted(error: OSError) -> UserError:
+    return UserError(
+        f"The folder {error.filename} cannot be listed: {error.strerror}. Its images would be left out. Mend it, or "
+        "move it out of the folder of radiographs."
+    )
 
 
 def _why_no_image_folder(name: str) -> str | None:

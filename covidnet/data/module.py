@@ -25,7 +25,7 @@ from covidnet.data.image import Interpolation
 from covidnet.data.lungs import Gather, Lungs, LungView, mask_paths
 from covidnet.data.metadata import Metadata, find_metadata, linked_groups, read_metadata
 from covidnet.data.mirror import mirror_file, mirror_folder
-from covidnet.data.parallel import progress_bar
+from covidnet.data.parallel import STALLED, progress_bar
 from covidnet.data.restyle import STYLES, Style
 from covidnet.data.sampler import EpochSampler
 from covidnet.data.sources import UNKNOWN, balanced_weights, sources_of
@@ -220,6 +220,11 @@ class RadiographyDataModule(LightningDataModule):
                     f"{self.split_file} has no training images of {names}. "
                     "Change data.split_file, or leave these classes out of data.classes."
                 )
+            if not split.val:
+                raise UserError(
+                    f"{self.split_file} has no validation images, by which the best model is chosen. "
+                    "Change data.split_file, or leave it out to draw the split anew."
+                )
             return split
         return self._draw_split(self.duplicates)
 
@@ -340,6 +345,7 @@ class RadiographyDataModule(LightningDataModule):
             sampler=sampler,
             generator=sampler.generator if isinstance(sampler, EpochSampler) else None,
             num_workers=workers,
+            timeout=STALLED if workers else 0,
             # Workers that augment begin anew with each epoch's seed; what others load depends on no random number.
             persistent_workers=workers > 0 and not (dataset.augment and dataset.finish),
             pin_memory=on_gpu and not dataset.resident,  # so that the copy does not hold up the CPU

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -12,6 +13,9 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from covidnet.errors import MachineError
+
+STALLED = 600  # seconds after which a worker that has not answered is given up
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -21,6 +25,9 @@ def parallel_map(work: Callable[[Item], Result], items: Sequence[Item], processe
 
     Where worker processes cannot live (a script without a ``__main__`` guard, a machine short of memory), this process
     does what is left.
+
+    Raises:
+        MachineError: Where a worker has not answered for ``STALLED`` seconds.
     """
     if processes == 1:
         yield from map(work, items)
@@ -29,9 +36,19 @@ def parallel_map(work: Callable[[Item], Result], items: Sequence[Item], processe
     executor = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_ignore_interrupt)
     done = 0
     try:
-        for result in executor.map(work, items):
+        futures = deque(executor.submit(work, item) for item in items)
+        while futures:
+            result = futures[0].result(timeout=STALLED)
+            futures.popleft()  # and its result with it, which may be large
             yield result
             done += 1
+    except TimeoutError:
+        for process in list(executor._processes.values()):  # a worker that waits would keep this process from ending
+            process.kill()
+        raise MachineError(
+            f"A process that reads images has not answered for {STALLED} seconds. Does the disk or the network folder "
+            "of data.root answer? What is finished is kept."
+        ) from None
     except BrokenProcessPool:
         print("covidnet: worker processes ended; the work goes on in this one process.", file=sys.stderr)
         yield from map(work, items[done:])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from covidnet.errors import UserError
+from covidnet.errors import UserError, short
 from covidnet.files import whole
 
 TEST_PREFIX = "test:"  # marks the images of a separate test root
@@ -99,7 +99,7 @@ def read_split(
     missing = sorted(row["path"] or "" for row in rows if row["path"] not in index_of)
     if missing:
         raise UserError(
-            f"{file} names {len(missing)} images that are not in the folder, the first {missing[0]!r}. "
+            f"{file} names {len(missing)} images that are not in the folder, the first {short(missing[0])!r}. "
             f"Give the data.root that the file was made for. {key}"
         )
     chosen: dict[str, list[int]] = {name: [] for name in SPLITS}

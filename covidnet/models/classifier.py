@@ -171,6 +171,27 @@ class Classifier(CapturedModule):
         losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.label_smoothing)
         return torch.mean((self.class_weights[labels] if weights is None else weights) * losses), logits
 
+    def on_train_epoch_end(self) -> None:
+        """End a training that has diverged before a checkpoint takes its weights.
+
+        Raises:
+            UserError: Where a loss of this epoch is not finite. It is asked once an epoch: a GPU need not wait for it.
+        """
+        losses = {name: self.trainer.callback_metrics.get(name) for name in ("train_loss", "val_loss")}
+        lost = [f"{name}={value}" for name, value in losses.items() if value is not None and not value.isfinite()]
+        if lost:
+            raise self._diverged(lost)
+
+    def _diverged(self, lost: Sequence[str]) -> UserError:
+        end, best = self.trainer.global_step, getattr(self.trainer.checkpoint_callback, "best_model_path", "")
+        kept = f"The best model before it is kept: {best}." if best else "No epoch before it left a model."
+        return UserError(
+            f"The training has diverged in epoch {self.trainer.current_epoch + 1}, steps "
+            f"{end - int(self.trainer.num_training_batches) + 1} to {end}: {', '.join(lost)}. This epoch is not kept. "
+            f"{kept} Train again with a lower model.learning_rate (now {self.learning_rate}), or with "
+            "trainer.precision=32-true where it is another; odd images are found by: covidnet audit."
+        )
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a validation batch."""
         images, labels = batch
