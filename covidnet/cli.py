@@ -8,6 +8,8 @@ import shutil
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
+from io import UnsupportedOperation
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -334,7 +336,8 @@ def main(args: Sequence[str] | None = None) -> CommandLineInterface:
 
 def run_command_line(command_line: CommandLine) -> CommandLineInterface:
     """Run a sorted command line; what is known to go wrong ends in one message and its own exit code."""
-    faulthandler.enable()  # a disk that goes while its files are mapped ends a process without a word
+    with suppress(UnsupportedOperation):  # of a stderr that is no file
+        faulthandler.enable()  # a disk that goes while its files are mapped ends a process without a word
     _quieten()
     keep_freed_memory()
     end_with_parent()
