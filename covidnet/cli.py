@@ -317,6 +317,11 @@ class CommandLineInterface(LightningCLI):
                     f"{key}.monitor={monitor} is not measured: give one of {', '.join(known)}."
                     f"{did_you_mean(str(monitor), known)}"
                 )
+            stage = str(monitor).partition("_")[0]
+            if config.trainer.get(f"limit_{stage}_batches") == 0:
+                raise UserError(
+                    f"{key}.monitor={monitor} is not measured with trainer.limit_{stage}_batches=0: change one of them."
+                )
             if "accuracy" in str(config[key].monitor) and config[key].mode == "min":
                 raise UserError(f"{key}.monitor={config[key].monitor} is better when higher: add {key}.mode=max.")
 
