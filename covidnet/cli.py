@@ -8,6 +8,8 @@ import shutil
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
+from io import UnsupportedOperation
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -315,6 +317,11 @@ class CommandLineInterface(LightningCLI):
                     f"{key}.monitor={monitor} is not measured: give one of {', '.join(known)}."
                     f"{did_you_mean(str(monitor), known)}"
                 )
+            stage = str(monitor).partition("_")[0]
+            if config.trainer.get(f"limit_{stage}_batches") == 0:
+                raise UserError(
+                    f"{key}.monitor={monitor} is not measured with trainer.limit_{stage}_batches=0: change one of them."
+                )
             if "accuracy" in str(config[key].monitor) and config[key].mode == "min":
                 raise UserError(f"{key}.monitor={config[key].monitor} is better when higher: add {key}.mode=max.")
 
@@ -334,7 +341,8 @@ def main(args: Sequence[str] | None = None) -> CommandLineInterface:
 
 def run_command_line(command_line: CommandLine) -> CommandLineInterface:
     """Run a sorted command line; what is known to go wrong ends in one message and its own exit code."""
-    faulthandler.enable()  # a disk that goes while its files are mapped ends a process without a word
+    with suppress(UnsupportedOperation):  # of a stderr that is no file
+        faulthandler.enable()  # a disk that goes while its files are mapped ends a process without a word
     _quieten()
     keep_freed_memory()
     end_with_parent()

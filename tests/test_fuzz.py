@@ -31,6 +31,7 @@ def test_a_class_without_a_readable_image_is_audited():
         Configuration(["model.warmup_epochs=&a"], None),
         Configuration(["early_stopping.monitor=2"], None),
         Configuration(["checkpoint.monitor=val_los"], None),
+        Configuration(["trainer.limit_val_batches=-0.0"], None),
         Configuration([], "checkpoint: [1, {}]"),
         Configuration([], "trainer: [1]"),
     ],
