@@ -82,7 +82,10 @@ def check_config(file: Path) -> None:
     Raises:
         UserError: Where it is no UTF-8, no YAML, or something other than keys and values.
     """
-    if not file.is_file():  # told by the parser; or a pipe, which can be read but once
+    try:
+        if not file.is_file():  # told by the parser; or a pipe, which can be read but once
+            return
+    except OSError:  # keys and values themselves, which are no name of a file
         return
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))

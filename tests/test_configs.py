@@ -89,7 +89,14 @@ def test_default_config_holds_the_tutorials_recipe(capsys):
     assert (data["seed"], data["val_fraction"], data["test_per_class"]) == (28, 0.2, 40)
     assert (data["augment"], data["restyle"], data["balance"]) == ("none", "none", "class")
     assert model["init_args"] == {
-        **{"dropout": 0.5, "learning_rate": 1e-3, "weight_decay": 0, "schedule": "constant", "warmup_epochs": 0},
+        **{
+            "dropout": 0.5,
+            "learning_rate": 1e-3,
+            "weight_decay": 0,
+            "schedule": "constant",
+            "warmup_epochs": 0,
+            "linear_scaling": False,
+        },
         **{"label_smoothing": 0, "equalize": False, "average_mirrored": False, "capture": "auto"},
     }
 

@@ -100,7 +100,7 @@ def read(path: Path) -> bytes:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a pipe gives nothing and a device no end
-            raise UnreadableImageError("is no plain file but a folder, a pipe, a socket or a device")
+            raise UnreadableImageError("is no plain file: a folder, a pipe, a socket or a device")
         if status.st_size > LARGEST:
             raise UnreadableImageError(f"is refused as too large: it has {status.st_size:,} bytes")
         return path.read_bytes()

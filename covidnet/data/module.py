@@ -220,11 +220,6 @@ class RadiographyDataModule(LightningDataModule):
                     f"{self.split_file} has no training images of {names}. "
                     "Change data.split_file, or leave these classes out of data.classes."
                 )
-            if not split.val:
-                raise UserError(
-                    f"{self.split_file} has no validation images, by which the best model is chosen. "
-                    "Change data.split_file, or leave it out to draw the split anew."
-                )
             return split
         return self._draw_split(self.duplicates)
 
@@ -326,6 +321,10 @@ class RadiographyDataModule(LightningDataModule):
     def _loader(self, name: str, *, shuffle: bool = False) -> DataLoader[Any]:
         dataset = self.datasets[name]
         world_size, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        if not dataset:
+            raise UserError(
+                f"The {name} split holds no images. Change data.split_file, data.val_fraction or data.test_per_class."
+            )
         if len(dataset) < world_size:
             raise UserError(
                 f"The {name} split holds {len(dataset)} images, fewer than the {world_size} processes. Use fewer "

@@ -400,7 +400,7 @@ def spoil(xrays):
     contents = [b"", b"<html>", (xrays.root / xrays.paths[0]).read_bytes()[:100]]
     for path, content in zip(xrays.paths, contents, strict=False):
         (xrays.root / path).write_bytes(content)
-    paths, reasons = xrays.paths, ("empty", "web page", "damaged", "opened")
+    paths, reasons = xrays.paths, ("empty", "web page", "damaged", "plain file")
     (xrays.root / paths[3]).unlink()
     (xrays.root / paths[3]).mkdir()
     return paths, dict(zip(paths, reasons, strict=False))
