@@ -13,7 +13,8 @@
 #SBATCH --signal=TERM@120
 set -uo pipefail
 cd "${SLURM_SUBMIT_DIR:-.}" || exit
-srun python train.py trainer=ddp trainer.devices="${SLURM_NTASKS_PER_NODE%%(*}" trainer.num_nodes="$SLURM_NNODES" \
+export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK:-8}"  # since SLURM 22.05, srun does not take sbatch's
+srun --kill-on-bad-exit=1 python train.py trainer=ddp trainer.devices="${SLURM_NTASKS_PER_NODE%%(*}" trainer.num_nodes="$SLURM_NNODES" \
   ckpt_path=auto "$@"
 code=$?
 # 143: SIGTERM came, 120 seconds before the time limit or to make room for another job. The queue starts it again.
