@@ -22,6 +22,10 @@ class MachineError(UserError):
     exit_code = 4
 
 
+class DivergedError(UserError):
+    """A loss that is not finite: the training cannot go on."""
+
+
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the candidate nearest to ``word``, or nothing."""
     near = difflib.get_close_matches(word, list(candidates), n=1)

@@ -38,6 +38,10 @@ class SignalConnector(_SignalConnector):
     from torchrun, they then wait for one another for ever.
     """
 
+    def __init__(self, trainer: Any) -> None:
+        super().__init__(trainer)
+        _received.clear()  # of another training in this process
+
     def _sigterm_notifier_fn(self, signum: Any, _: FrameType) -> None:
         launcher = self.trainer.strategy.launcher
         if launcher is not None and not self.received_sigterm:

@@ -31,7 +31,7 @@ from rich.table import Table
 from covidnet import __version__
 from covidnet.args import COMMANDS, GROUPS, CommandLine
 from covidnet.cli import INTERRUPTED, CommandLineInterface, runs_folder
-from covidnet.errors import UserError, require
+from covidnet.errors import DivergedError, UserError, require
 from covidnet.files import write_whole
 from covidnet.parser import SUBCLASS_SECTIONS, CommandParser
 from covidnet.processes import started
@@ -251,6 +251,8 @@ class Search(CommandLineInterface):
         try:
             try:
                 _TrialRun(line, folder, judge)
+            except DivergedError:
+                judge.ended = DIVERGED
             except Exception as error:
                 if not _out_of_memory(error):
                     raise

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import CLASSES, paint
+from conftest import CLASSES, paint, slow
 
 from bench.two_processes import repeat
 from covidnet.checkpoints import read_recipe
@@ -201,6 +201,7 @@ def test_sigterm_to_all_processes_ends_them_together_and_the_run_goes_on(args):
     assert goes_on(args)
 
 
+@slow
 def test_a_killed_rank_ends_the_job_with_a_message_and_the_run_goes_on(args):
     with endless(args) as job:
         [child] = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
@@ -212,6 +213,7 @@ def test_a_killed_rank_ends_the_job_with_a_message_and_the_run_goes_on(args):
     assert goes_on(args)
 
 
+@slow
 def test_no_rank_outlives_a_killed_rank_0(args):
     with endless(args) as job:
         [child] = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
@@ -224,6 +226,7 @@ def test_no_rank_outlives_a_killed_rank_0(args):
     assert "another process of this training has ended" in errors or "is gone: ending too" in errors
 
 
+@slow
 def test_three_runs_of_two_processes_end_well_with_the_same_numbers(tmp_path):
     wrong, _ = repeat(3, tmp_path)
     assert wrong == []

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import slow
 from filelock import FileLock
 from pytorch_lightning import Callback
 
@@ -72,6 +73,7 @@ def test_a_run_that_was_ended_and_goes_on_has_the_bits_of_one_that_was_not(args,
     assert len(list(RUN.parent.iterdir())) == (2 if epochs == [0] else 1)
 
 
+@slow
 def test_runs_that_are_killed_at_random_moments_end_with_the_same_bits():
     """Five kills, in a process of its own: pytest's has threads, which a fork does not survive."""
     done = subprocess.run(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from conftest import slow
 from optuna import Trial
 
 from bench.search import kill_and_go_on, reproduce, wrong
@@ -221,6 +222,7 @@ def test_its_help_names_the_space_and_the_models_keys(capsys):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="it sends SIGKILL")
+@slow
 def test_two_processes_killed_and_gone_on_with_do_each_trial_once(xray_root, tmp_path):
     keys = [f"data.root={xray_root}", "data.test_per_class=3", "data.image_size=12", "trainer.max_epochs=2"]
     found = kill_and_go_on(tmp_path / "runs", keys, trials=4, kill_after=1)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
-from covidnet.errors import UserError, require
+from covidnet.errors import DivergedError, UserError, require
 from covidnet.models.appearance import appearance
 from covidnet.models.capture import CapturedModule
 from covidnet.models.equalize import Equalize
@@ -175,17 +175,17 @@ class Classifier(CapturedModule):
         """End a training that has diverged before a checkpoint takes its weights.
 
         Raises:
-            UserError: Where a loss of this epoch is not finite. It is asked once an epoch: a GPU need not wait for it.
+            DivergedError: Where a loss of this epoch is not finite; asked once an epoch, so that a GPU need not wait.
         """
         losses = {name: self.trainer.callback_metrics.get(name) for name in ("train_loss", "val_loss")}
         lost = [f"{name}={value}" for name, value in losses.items() if value is not None and not value.isfinite()]
         if lost:
             raise self._diverged(lost)
 
-    def _diverged(self, lost: Sequence[str]) -> UserError:
+    def _diverged(self, lost: Sequence[str]) -> DivergedError:
         end, best = self.trainer.global_step, getattr(self.trainer.checkpoint_callback, "best_model_path", "")
         kept = f"The best model before it is kept: {best}." if best else "No epoch before it left a model."
-        return UserError(
+        return DivergedError(
             f"The training has diverged in epoch {self.trainer.current_epoch + 1}, steps "
             f"{end - int(self.trainer.num_training_batches) + 1} to {end}: {', '.join(lost)}. This epoch is not kept. "
             f"{kept} Train again with a lower model.learning_rate (now {self.learning_rate}), or with "

@@ -450,7 +450,7 @@ def test_too_few_images_name_what_to_change(xray_root):
 
 def test_without_test_images_testing_says_why(xray_root):
     module = serve(xray_root, test_per_class=0)
-    with pytest.raises(UserError, match=r"The test split holds 0 images.*data\.test_per_class"):
+    with pytest.raises(UserError, match=r"The test split holds no images.*data\.test_per_class"):
         module.test_dataloader()
 
 
