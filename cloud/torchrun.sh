@@ -7,7 +7,8 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 NODES=${NODES:-1}
 GPUS=${GPUS:-$(nvidia-smi --list-gpus | wc -l)}
-stopped=
+stopped=''
+job=''
 trap 'stopped=yes; kill -TERM "$job" 2>/dev/null' TERM INT
 for ((attempt = 0; ; attempt++)); do
   # Not --max-restarts: torchrun keeps its store, and with it the addresses of the processes that are gone.
@@ -32,5 +33,10 @@ for ((attempt = 0; ; attempt++)); do
     exit "$code"
   fi
   echo "A process has failed (exit code $code): starting again from the last whole epoch." >&2
-  sleep 10
+  sleep 10 &
+  job=$!
+  wait "$job"
+  if [ -n "$stopped" ]; then
+    exit 143
+  fi
 done

@@ -64,7 +64,7 @@ def run_to_the_end(command: Callable[[], object]) -> None:
     """Run a command as the last thing that this process does.
 
     One of several processes is left without the destructors of C++, which now and then abort there: gloo's threads may
-    still run (seen in 1 of 45 runs of two processes, after all results were written).
+    still run (seen in 2 of 50 runs of two processes, after all results were written).
     """
     code = 0
     try:

@@ -51,13 +51,14 @@ def args(xray_root) -> list[str]:
     ]
 
 
-def test_two_processes_measure_what_one_does(args):
+@pytest.mark.parametrize("number", [2, 3])
+def test_more_processes_measure_what_one_does(number, args):
     main(["fit", *args, "trainer=cpu", *QUICK])
     checkpoint = "ckpt_path=runs/convnet/version_0/checkpoints/best.ckpt"
     for command in ("test", "validate"):
         main([command, checkpoint, "trainer=cpu", *QUICK])
     for command in ("test", "validate"):
-        done = launch(command, checkpoint, *TWO)
+        done = launch(command, checkpoint, *TWO[:-1], f"trainer.devices={number}")
         assert done.returncode == 0, done.stderr
     versions = [Path("runs", "convnet", f"version_{number}") for number in (1, 3)]
     one, two = (json.loads((version / "results.json").read_text())["test"] for version in versions)
@@ -223,6 +224,7 @@ def test_no_rank_outlives_a_killed_rank_0(args):
         while Path(f"/proc/{child}/cmdline").exists() and time.monotonic() < until:
             time.sleep(0.1)
         assert not Path(f"/proc/{child}/cmdline").exists()
+    assert goes_on(args)
     assert "another process of this training has ended" in errors or "is gone: ending too" in errors
 
 
