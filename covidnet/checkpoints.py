@@ -13,7 +13,7 @@ from covidnet.args import CONFIGS, TRAINING, CommandLine
 from covidnet.errors import UserError
 from covidnet.files import whole
 from covidnet.models.classifier import Classifier
-from covidnet.results import RESULTS, SPLIT
+from covidnet.results import CONFIG, RESULTS, SPLIT
 from covidnet.tensors import read_tensors
 from covidnet.trust import find_class
 
@@ -38,7 +38,7 @@ def find_checkpoint(given: str, runs: Path, name: str) -> Path | None:
     """
     if given in ("last", "auto"):
         found = list(runs.glob(f"{name}/version_*/checkpoints/{LAST}"))
-        newest = max(found, key=lambda file: _number(file.parent.parent), default=None)
+        newest = max(found, key=lambda file: version_number(file.parent.parent.name), default=None)
         if given == "auto":
             return newest if newest and not (newest.parent.parent / RESULTS).is_file() else None
         if newest is None:
@@ -53,15 +53,16 @@ def find_checkpoint(given: str, runs: Path, name: str) -> Path | None:
     return checkpoint
 
 
-def _number(run: Path) -> int:
-    text = run.name.removeprefix("version_")
-    return int(text) if text.isdecimal() else -1
+def version_number(run: str) -> int:
+    """Return N of the name version_N, -1 of another name."""
+    text = run.removeprefix("version_")
+    return int(text) if text.isdecimal() and text != run else -1
 
 
 def run_directory(checkpoint: Path) -> Path | None:
     """Return the directory of the run that wrote a checkpoint, where it still lies in it."""
     run = checkpoint.absolute().parent.parent
-    return run if (run / "config.yaml").is_file() else None
+    return run if (run / CONFIG).is_file() else None
 
 
 def read_recipe(checkpoint: Path) -> dict[str, Any]:
@@ -171,8 +172,8 @@ def _ending(recipe: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def _check_recipe(recipe: Mapping[str, Any], checkpoint: Path) -> None:
     """Refuse a recipe whose parts are not of the types that we write, or whose name leads out of the runs' folder."""
     sections = [recipe["model"], recipe["data"]]
-    whole = all(isinstance(section, dict) and isinstance(section.get("init_args"), dict) for section in sections)
-    named = whole and all(isinstance(section.get("class_path"), str) for section in sections)
+    held = all(isinstance(section, dict) and isinstance(section.get("init_args"), dict) for section in sections)
+    named = held and all(isinstance(section.get("class_path"), str) for section in sections)
     classes = recipe["classes"]
     listed = isinstance(classes, list) and len(classes) > 1 and all(isinstance(name, str) for name in classes)
     training = recipe.get("training", {})

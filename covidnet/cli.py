@@ -26,7 +26,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from covidnet.args import TRAINING, CommandLine, exit_with, expand, program
-from covidnet.checkpoints import ENDING, find_checkpoint, read_recipe, recipe_layer, refuse_changes, run_directory
+from covidnet.checkpoints import ENDING, LAST, find_checkpoint, read_recipe, recipe_layer, refuse_changes, run_directory
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError, did_you_mean
 from covidnet.faults import explain
@@ -36,9 +36,10 @@ from covidnet.models.classifier import METRICS, Classifier
 from covidnet.parser import CommandParser, check_config
 from covidnet.processes import SignalConnector, end_with_parent, lost_another, started, terminated
 from covidnet.record import RunRecord, WholeCheckpoints, WholeCSVLogger, last_checkpoint
+from covidnet.results import counted_tests
 from covidnet.store import is_url
 from covidnet.trainer import Trainer
-from covidnet.trust import limit_names, refuse_bomb
+from covidnet.trust import limit_names
 from covidnet.write_back import RunStore, WriteBack, bring_checkpoint, local_runs, run_store, store_of, store_to_go_on
 
 INTERRUPTED, TERMINATED = 128 + 2, 128 + 15  # the exit codes after SIGINT and SIGTERM, as shells count them
@@ -63,7 +64,7 @@ class CommandLineInterface(LightningCLI):
         self.runs: RunStore | None = None  # the object store that the run is sent to
         limit_names(command_line.typed_keys().values())
         for file in command_line.configs:
-            refuse_bomb(Path(file))
+            check_config(Path(file))
         command_parser = {
             "default_config_files": [str(path) for path in command_line.layers],
             "usage": f"{program()} {command_line.command} [group=name ...] [key=value ...]",
@@ -119,8 +120,6 @@ class CommandLineInterface(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what was typed, over the recipe of a checkpoint where one is given."""
-        for file in self.command_line.configs:
-            check_config(Path(file))
         self.config = parser.parse_args(self.command_line.argv)
         command, *typed = self.command_line.argv
         config = self.config[command]
@@ -166,8 +165,9 @@ class CommandLineInterface(LightningCLI):
 
     def _how_to_go_on(self) -> str:
         """Return what ends the message of a fault that a training may outlive."""
-        trains = self.command_line.command in TRAINING
-        return " Then the same command with ckpt_path=auto goes on from the last whole epoch." if trains else ""
+        run = self.resumed or self.claimed
+        kept = run and (run / "checkpoints" / LAST).is_file()
+        return " Then the same command with ckpt_path=auto goes on from the last whole epoch." if kept else ""
 
     def _parse_ckpt_path(self) -> None:
         """Leave out Lightning's own restoring of the model's configuration, which overrides what was typed."""
@@ -231,6 +231,17 @@ class CommandLineInterface(LightningCLI):
 
             print(write_report(folder))
             print(write_card(folder))
+
+    def before_run(self) -> None:
+        """Find out before hours of training whether its test can be counted."""
+        if self.resumed:
+            counted_tests(self.resumed)
+
+    def before_test(self) -> None:
+        """Find out before the test whether it can be counted."""
+        run = run_directory(Path(self.config_init[self.command_line.command].ckpt_path))
+        if run:
+            counted_tests(run)
 
     def after_test(self) -> None:
         """Write and print what the test found."""

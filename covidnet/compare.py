@@ -18,10 +18,9 @@ from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError, did_you_mean
 from covidnet.evaluation.comparison import compare_outputs, compare_recalls, compare_sides
 from covidnet.evaluation.shortcuts import compare_survival
-from covidnet.results import PREDICTIONS, write_results
+from covidnet.results import CONFIG, PREDICTIONS, write_results
 from covidnet.runs import (
     COMPARISON,
-    CONFIG,
     EXTERNAL,
     EXTERNAL_PREDICTIONS,
     LUNGS,

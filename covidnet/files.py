@@ -25,7 +25,10 @@ def whole(file: Path, mode: str = "w", **options: Any) -> Iterator[IO[Any]]:
             out.flush()
             os.fsync(out.fileno())  # else a power cut may leave the name with nothing behind it
         unfinished.replace(file)
-    except BaseException:
+    except BaseException as error:
+        cause = error if isinstance(error, OSError) else error.__context__  # behind which torch puts its own
+        if isinstance(cause, OSError) and cause.filename is None:  # a write knows no name
+            cause.filename = str(file)
         unfinished.unlink(missing_ok=True)
         raise
     _sync(file.parent)

@@ -12,7 +12,7 @@ from pytorch_lightning.cli import LightningArgumentParser
 
 from covidnet.args import exit_with
 from covidnet.errors import UserError, did_you_mean
-from covidnet.trust import how_to_trust
+from covidnet.trust import how_to_trust, refuse_bomb
 
 CONFIG_HOLDS = "It must be YAML of keys and values, such as a run's config.yaml, or 'data: {batch_size: 32}'."
 SUBCLASS_SECTIONS = ("model", "data")  # whose keys depend on the class that is chosen
@@ -80,13 +80,14 @@ def check_config(file: Path) -> None:
     """Refuse a ``--config`` file that holds no keys: jsonargparse's own messages do not name it.
 
     Raises:
-        UserError: Where it is no UTF-8, no YAML, or something other than keys and values.
+        UserError: Where it is no UTF-8, no YAML, something other than keys and values, or far too many of them.
     """
     try:
         if not file.is_file():  # told by the parser; or a pipe, which can be read but once
             return
     except OSError:  # keys and values themselves, which are no name of a file
         return
+    refuse_bomb(file)
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:

@@ -20,8 +20,8 @@ from covidnet.checkpoints import KEY, read_recipe
 from covidnet.errors import UserError
 from covidnet.private import places_in, without_places
 from covidnet.report.card import UNKNOWN_LICENSE, render
-from covidnet.results import RESULTS, write_results
-from covidnet.runs import CHECKPOINT, CONFIG, Run
+from covidnet.results import CONFIG, RESULTS, write_results
+from covidnet.runs import CHECKPOINT, Run
 from covidnet.tensors import read_tensors
 
 README = "README.md"  # under this name a hub shows the card

@@ -13,9 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from scipy.special import softmax
 
+from covidnet.errors import UserError
 from covidnet.files import whole, write_whole
 
 RESULTS, PREDICTIONS, SPLIT, TESTS = "results.json", "predictions.csv", "split.csv", "test_evaluations.csv"
+CONFIG = "config.yaml"
 PROBABILITY = "prob_"  # begins the columns of predictions.csv that hold one, and a class's name ends them
 POOLED = {  # as Keras counts them
     "true_positives": "true positives",
@@ -90,14 +92,38 @@ def count_test(folder: Path, what: str) -> int:
     Each look at a test split lets it choose a little: its numbers can be believed while the count is low.
     """
     file = folder / TESTS
-    rows = []
-    if file.is_file():
-        with file.open(newline="", encoding="utf-8") as lines:
-            rows = list(csv.reader(lines))[1:]
+    rows = counted_tests(folder)
     rows.append([datetime.now(UTC).isoformat(timespec="seconds"), what])
     with whole(file, newline="", encoding="utf-8") as lines:
         csv.writer(lines).writerows([["time", "what"], *rows])
     return len(rows)
+
+
+def counted_tests(folder: Path) -> list[list[str]]:
+    """Return when and what was evaluated on the test split of a run directory, a row each.
+
+    Raises:
+        UserError: Where the file cannot be read.
+    """
+    file = folder / TESTS
+    try:
+        with file.open(newline="", encoding="utf-8") as lines:
+            return list(csv.reader(lines))[1:]
+    except FileNotFoundError:
+        return []
+    except (OSError, csv.Error, ValueError) as error:
+        raise UserError(
+            f"{file}, which counts how often the test split was looked at, is damaged: {error}. Bring back a copy, or "
+            "remove it, and the count begins anew."
+        ) from error
+
+
+def recorded_recipe(file: Path) -> Any:
+    """Return the recipe in the record of several runs, None where it is missing or cannot be read."""
+    try:
+        return json.loads(file.read_text("utf-8")).get("recipe")
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def print_scores(models: Mapping[str, Mapping[str, Any]], title: str, caption: str = "") -> None:

@@ -16,11 +16,11 @@ from covidnet.checkpoints import load_model, read_recipe
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
 from covidnet.models.classifier import Classifier
-from covidnet.results import PREDICTIONS, PROBABILITY, RESULTS, SPLIT
+from covidnet.results import CONFIG, PREDICTIONS, PROBABILITY, RESULTS, SPLIT
 from covidnet.trust import find_class
 
 CHECKPOINT = Path("checkpoints", "best.ckpt")
-METRICS, CONFIG = "metrics.csv", "config.yaml"
+METRICS = "metrics.csv"
 SHORTCUTS, AUDIT, EXTERNAL, COMPARISON = "shortcuts.json", "audit.json", "external.json", "comparison.json"
 EXTERNAL_PREDICTIONS = "external_predictions.csv"
 LUNGS_RUNS = "shortcuts"  # the folder of the runs that the lungs test trains and tests
@@ -83,7 +83,9 @@ def read_predictions(file: Path) -> Predictions:
             np.array([int(row["patient"]) for row in rows], dtype=np.int64) if "patient" in rows[0] else None,
         )
     except (OSError, csv.Error, IndexError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{file} cannot be read as predictions: {error!r}. Remove it and write it anew.") from error
+        raise UserError(
+            f"{file} cannot be read as predictions: {_reason(error)}. Remove it and write it anew."
+        ) from error
 
 
 def read_json(file: Path) -> Any:
@@ -155,9 +157,13 @@ class Run:
                 f"{folder} holds no {RESULTS}. Give the directory of a run that has finished, such as "
                 "runs/convnet/version_0."
             )
-        self.models: dict[str, dict[str, Any]] = {name: results[name] for name in MODELS if name in results}
+        found = results if isinstance(results, dict) else {}
+        self.models: dict[str, dict[str, Any]] = {name: found[name] for name in MODELS if name in found}
         if not self.models:
             raise UserError(f"{folder / RESULTS} holds no scores: none of the keys {', '.join(MODELS)}.")
+        told = self.models.values()
+        if not all(isinstance(scores, dict) and isinstance(scores.get("per_class"), dict) for scores in told):
+            raise UserError(f"{folder / RESULTS} is damaged: its scores have no classes. Test the model again.")
         self.results: dict[str, Any] = results
         self.scores = next(iter(self.models.values()))
         self.classes: list[str] = list(results.get("classes", self.scores["per_class"]))
@@ -190,17 +196,24 @@ class Run:
     def history(self) -> History:
         """What was logged for each epoch; of an epoch that was trained twice, the last."""
         epochs: dict[str, dict[int, float]] = {}
-        for row in self.read_table(METRICS):
-            for name, value in row.items():
-                if name not in ("epoch", "step") and value:
-                    epochs.setdefault(name, {})[int(row["epoch"]) + 1] = float(value)
+        rows = self.read_table(METRICS)
+        try:
+            for row in rows:
+                for name, value in row.items():
+                    if name not in ("epoch", "step") and value:
+                        epochs.setdefault(name, {})[int(row["epoch"]) + 1] = float(value)
+        except (KeyError, TypeError, ValueError) as error:
+            raise _unreadable(self.folder / METRICS, error) from error
         return {name: sorted(values.items()) for name, values in epochs.items()}
 
     @cached_property
     def config(self) -> str | None:
         """The text of ``config.yaml``."""
         file = self.folder / CONFIG
-        return file.read_text(encoding="utf-8") if file.is_file() else None
+        try:
+            return file.read_text(encoding="utf-8") if file.is_file() else None
+        except (OSError, ValueError) as error:
+            raise _unreadable(file, error) from error
 
     def load_model(self) -> Classifier:
         """Return the best model, on the CPU, set to evaluate."""
@@ -221,12 +234,27 @@ class Run:
         return read_json(self.folder / name)
 
     def read_table(self, name: str) -> list[dict[str, str]]:
-        """Return the rows of a CSV file of the run, none where it is not there."""
+        """Return the rows of a CSV file of the run, none where it is not there.
+
+        Raises:
+            UserError: Where it cannot be read.
+        """
         file = self.folder / name
         if not file.is_file():
             return []
-        with file.open(newline="", encoding="utf-8", errors="surrogatepass") as lines:  # names of any bytes
-            return list(csv.DictReader(lines))
+        try:
+            with file.open(newline="", encoding="utf-8", errors="surrogatepass") as lines:  # names of any bytes
+                return list(csv.DictReader(lines))
+        except (OSError, csv.Error, ValueError) as error:
+            raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, error: Exception) -> UserError:
+    return UserError(f"{file} is damaged and cannot be read: {_reason(error)}. Remove it, or bring back a copy.")
+
+
+def _reason(error: Exception) -> str:
+    return f"{error} ({type(error).__name__})"
 
 
 def _sha256(file: Path) -> str:

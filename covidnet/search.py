@@ -36,7 +36,7 @@ from covidnet.files import write_whole
 from covidnet.parser import SUBCLASS_SECTIONS, CommandParser
 from covidnet.processes import started
 from covidnet.record import WholeCSVLogger
-from covidnet.results import write_results
+from covidnet.results import recorded_recipe, write_results
 from covidnet.space import Space, corners, default_space, plain_space, read_space, space_size
 from covidnet.study import SharedStudy, best_value, without_password
 from covidnet.write_back import refuse_store
@@ -199,12 +199,16 @@ class Search(CommandLineInterface):
         with FileLock(parent / CLAIM):  # two processes that begin at the same moment must take the same
             if config.name:
                 folder = parent / f"search_{config.name}"
-                if folder.exists() and _recipe_in(folder) != recipe:
+                if folder.exists() and recorded_recipe(folder / RECORD) != recipe:
                     raise UserError(f"{folder} holds a search of another recipe. Give another name=, or that recipe.")
             else:
                 named = [path for path in parent.glob("search_*") if path.name.removeprefix("search_").isdecimal()]
                 numbered = {int(path.name.removeprefix("search_")): path for path in named}
-                same = [numbered[number] for number in sorted(numbered) if _recipe_in(numbered[number]) == recipe]
+                same = [
+                    numbered[number]
+                    for number in sorted(numbered)
+                    if recorded_recipe(numbered[number] / RECORD) == recipe
+                ]
                 folder = same[-1] if same else parent / f"search_{max(numbered, default=-1) + 1}"
             if not folder.exists():
                 folder.mkdir()
@@ -410,14 +414,6 @@ def _remove_empty(folder: Path) -> None:
     """Remove the directory of a search that could not begin."""
     if not any(folder.glob("trial_*")):
         shutil.rmtree(folder)
-
-
-def _recipe_in(folder: Path) -> Any:
-    """Return the recipe of a search, None where its record is missing or cannot be read."""
-    try:
-        return json.loads((folder / RECORD).read_text("utf-8")).get("recipe")
-    except (OSError, ValueError, AttributeError):
-        return None
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Several runs in one directory, one after the other: claimed, locked, resumed, told on Ctrl-C."""
 
 import gc
-import json
 import shutil
 import sys
 from abc import ABC, abstractmethod
@@ -20,7 +19,7 @@ from covidnet.cli import CommandLineInterface, runs_folder
 from covidnet.errors import UserError
 from covidnet.processes import started
 from covidnet.record import WholeCSVLogger
-from covidnet.results import RESULTS, write_results
+from covidnet.results import RESULTS, recorded_recipe, write_results
 from covidnet.write_back import refuse_store
 
 
@@ -188,11 +187,7 @@ class Series(CommandLineInterface, ABC):
         return [option for option in options if not option.startswith(f"--{self.kind.option}=")]
 
     def _recipe_in(self, folder: Path) -> Any:
-        """Return the recipe of a series, None where its record is missing or cannot be read."""
-        try:
-            return json.loads((folder / self.kind.record).read_text("utf-8")).get("recipe")
-        except (OSError, ValueError, AttributeError):
-            return None
+        return recorded_recipe(folder / self.kind.record)
 
 
 class SeriesRun(CommandLineInterface):

@@ -10,8 +10,8 @@ from rich.table import Table
 from covidnet.cli import main
 from covidnet.errors import UserError
 from covidnet.evaluation.shortcuts import surviving_skill
-from covidnet.results import SPLIT, write_results
-from covidnet.runs import CHECKPOINT, CONFIG, LUNGS, LUNGS_RUNS, SHORTCUTS, Run, newest_run
+from covidnet.results import CONFIG, SPLIT, write_results
+from covidnet.runs import CHECKPOINT, LUNGS, LUNGS_RUNS, SHORTCUTS, Run, newest_run
 
 ONE_PROCESS = ["trainer.strategy=auto", "trainer.devices=1", "trainer.num_nodes=1"]  # whatever the run itself took
 ROWS = {

@@ -16,18 +16,18 @@ import pytorch_lightning as pl
 from lightning_utilities.core.rank_zero import rank_zero_info
 from pytorch_lightning import Callback, LightningModule
 
+from covidnet.checkpoints import LAST, version_number
 from covidnet.data.cache import locked
 from covidnet.data.mirror import mirror_file
 from covidnet.data.parallel import progress_bar
 from covidnet.errors import UserError
 from covidnet.files import UNFINISHED
-from covidnet.results import RESULTS, write_results
+from covidnet.results import CONFIG, RESULTS, write_results
 from covidnet.store import ATTEMPTS, Store, Stored, check_url, is_url, location
 
 KEY = "trainer.default_root_dir"
 RECORD = ".store.json"
 CLAIM = "claimed"  # in the store alone: it holds a run's number from before the run has any file
-LAST, CONFIG = "checkpoints/last.ckpt", "config.yaml"
 WHILE_TRAINING = 2  # attempts: a store out of reach must not hold up each epoch for long
 
 
@@ -47,7 +47,7 @@ class RunStore:
         """Take the next number that no run of the model has, neither in the store nor here; return it."""
         taken = {PurePosixPath(one.path).parts[1] for one in self.store.files(model)}
         taken |= {path.name for path in (self.folder / model).glob("version_*")}
-        number = max(map(_number, taken), default=-1) + 1
+        number = max(map(version_number, taken), default=-1) + 1
         while not self.store.create(f"{model}/version_{number}/{CLAIM}", b"\n"):
             number += 1  # taken at the same moment by another machine
         return number
@@ -82,7 +82,8 @@ class RunStore:
     def fetch_newest(self, model: str) -> None:
         """Fetch the run that ``ckpt_path=last`` and ``auto`` mean: of those with a last.ckpt, the highest number."""
         paths = [PurePosixPath(one.path) for one in self.store.files(model)]
-        newest = max((_number(path.parts[1]) for path in paths if path.match(f"{model}/version_*/{LAST}")), default=-1)
+        runs = [path.parts[1] for path in paths if path.match(f"{model}/version_*/checkpoints/{LAST}")]
+        newest = max(map(version_number, runs), default=-1)
         if newest >= 0:
             self.fetch(f"{model}/version_{newest}")
 
@@ -265,16 +266,10 @@ def _belongs(path: PurePath) -> bool:
     return path.suffix not in (UNFINISHED, ".lock") and not any(part.startswith(".") for part in path.parts)
 
 
-def _number(run: str) -> int:
-    """Return N of version_N; -1 where that is no run's name."""
-    text = run.removeprefix("version_")
-    return int(text) if text.isdecimal() and text != run else -1
-
-
 def _turn(path: str) -> tuple[int, str]:
     """Return the order of transfer: checkpoints after what they need, last.ckpt after them, results at the end."""
     name = PurePosixPath(path).name
-    return {PurePosixPath(LAST).name: 2, RESULTS: 3}.get(name, int(name.endswith(".ckpt"))), path
+    return {LAST: 2, RESULTS: 3}.get(name, int(name.endswith(".ckpt"))), path
 
 
 def _state(file: Path) -> dict[str, int]:

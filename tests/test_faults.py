@@ -13,13 +13,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_run import write_run
 from pytorch_lightning import Callback
 from torch.utils.data._utils import signal_handling
 
 import covidnet.data.module as data_module
 from covidnet.cli import main
+from covidnet.data import parallel
 from covidnet.data.dataset import Stream
+from covidnet.errors import MachineError
 from covidnet.models.classifier import Classifier
+from covidnet.tools import main as tools
 
 ROOT = Path(__file__).parent.parent
 QUICK = ["trainer=cpu", "trainer.enable_progress_bar=false", "trainer.enable_model_summary=false"]
@@ -50,12 +54,12 @@ def test_a_disk_that_fills_up_or_breaks_in_training_leaves_the_last_whole_epoch(
     before = LAST.read_bytes()
 
     def refuse(_: int) -> None:
-        raise OSError(number, os.strerror(number), "last.ckpt")
+        raise OSError(number, os.strerror(number))  # as a write raises it: without a name
 
     with monkeypatch.context() as full:
         full.setattr("covidnet.files.os.fsync", refuse)
         message = told([*args, "trainer.max_epochs=3", "ckpt_path=last"], capsys, code=4)
-    assert os.strerror(number) in message
+    assert re.search(rf"version_0/\S+\.(csv|ckpt) cannot be (written|read or written): {os.strerror(number)}", message)
     assert "ckpt_path=auto goes on from the last whole epoch" in message
     assert LAST.read_bytes() == before
     assert not list(Path("runs").rglob("*.part"))
@@ -74,7 +78,7 @@ def test_a_checkpoint_larger_than_the_system_allows_leaves_none_half_written(arg
         check=False,
     )
     assert done.returncode == 4, done.stderr
-    assert "cannot be written" in done.stderr
+    assert re.search(r"checkpoints/\w+\.ckpt cannot be written", done.stderr)
     assert "Traceback" not in done.stderr
     assert not list((tmp_path / RUN / "checkpoints").glob("*"))
 
@@ -92,6 +96,7 @@ def test_a_folder_that_may_not_be_written_names_the_key(number, args, capsys, mo
     message = told(args, capsys)
     assert os.strerror(number) in message
     assert "trainer.default_root_dir" in message
+    assert "ckpt_path=auto" not in message  # nothing was trained
 
 
 class Vanishing(Callback):
@@ -159,6 +164,38 @@ def test_a_corrupt_configuration_is_told_with_its_place(content, expected, args,
 def test_a_corrupt_split_names_the_key(content, args, capsys):
     Path("split.csv").write_bytes(content)
     assert "data.split_file" in told([*args, "data.split_file=split.csv"], capsys)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metrics.csv", b"\xff\x00"),
+        ("metrics.csv", b"epoch,step,train_loss\nfirst,1,low\n"),
+        ("split.csv", b"\xff\x00"),
+        ("config.yaml", b"\xff\x00"),
+        ("results.json", b'{"best": 3}'),
+        ("results.json", b"[]"),
+        ("predictions.csv", b"\xff\x00"),
+    ],
+)
+def test_a_corrupt_file_of_a_run_is_named_by_the_report(name, content, tmp_path, capfd):
+    made_run = write_run(tmp_path)
+    (made_run / name).write_bytes(content)
+    with pytest.raises(SystemExit) as ended:
+        tools(["report", str(made_run)])
+    message = capfd.readouterr().err
+    assert ended.value.code == 2
+    assert str(made_run / name) in message
+    assert "\\x" not in message
+    assert "Traceback" not in message
+
+
+def test_a_corrupt_count_of_tests_is_told_before_the_test(args, capsys):
+    main([*args, "trainer.max_epochs=1"])
+    (RUN / "test_evaluations.csv").write_bytes(b"\xff\x00")
+    message = told(["test", f"ckpt_path={LAST}", *QUICK], capsys)
+    assert "test_evaluations.csv" in message
+    assert not RUN.with_name("version_1").exists() or not list(RUN.with_name("version_1").glob("results.json"))
 
 
 def test_a_corrupt_checkpoint_names_the_key(args, capsys):
@@ -229,6 +266,28 @@ def test_a_worker_that_the_system_kills_is_told(args, capsys, monkeypatch):
     message = told([*args, "data.cache=false", "data.num_workers=1"], capsys, code=4)
     assert "A process that loads batches ended" in message
     assert "fewer data.num_workers" in message
+
+
+def test_a_process_that_decodes_and_stalls_is_given_up(monkeypatch):
+    monkeypatch.setattr(parallel, "STALLED", 2)
+    began = time.monotonic()
+    with pytest.raises(MachineError, match="has not answered for 2 seconds"):
+        list(parallel.parallel_map(time.sleep, [60, 60], processes=2))
+    assert time.monotonic() - began < 30
+
+
+def test_a_folder_that_cannot_be_listed_is_told(args, capsys, xray_root, monkeypatch):
+    listed = os.scandir
+
+    def refuse(path="."):
+        if Path(os.fspath(path)).name == "NORMAL":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    message = told(args, capsys)
+    assert str(xray_root / "NORMAL") in message
+    assert "cannot be listed" in message
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "a/" * 3000], ids=["name", "path"])

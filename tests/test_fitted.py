@@ -24,8 +24,8 @@ CPU = torch.device("cpu")
 def trained(tmp_path_factory):
     """A ConvNet trained on drawn radiographs for an epoch: the command line's objects, and its best checkpoint."""
     folder = tmp_path_factory.mktemp("phantoms")
-    counts = {"COVID-19": 60, "NORMAL": 60, "Viral Pneumonia": 60}
-    data = [f"data.root={folder / 'drawn'}", f"data.cache_dir={folder / 'cache'}", "data.test_per_class=12"]
+    counts = {"COVID-19": 88, "NORMAL": 88, "Viral Pneumonia": 88}
+    data = [f"data.root={folder / 'drawn'}", f"data.cache_dir={folder / 'cache'}", "data.test_per_class=40"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("covidnet.data.phantom.COUNTS", counts)
         keys = ["data=phantom", *data, f"trainer.default_root_dir={folder}", "trainer.max_epochs=1"]
@@ -57,7 +57,7 @@ def test_pixels(trained):
 
 
 def test_drawn_radiographs_look_like_radiographs(scores_of, test_pixels):
-    assert (scores_of(test_pixels) > 1).mean() <= 0.15  # of 36
+    assert (scores_of(test_pixels) > 1).mean() <= 0.1  # of 120
 
 
 def test_what_is_no_radiograph_is_flagged_whatever_it_is(scores_of):
