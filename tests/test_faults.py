@@ -276,6 +276,21 @@ def test_a_process_that_decodes_and_stalls_is_given_up(monkeypatch):
     assert time.monotonic() - began < 30
 
 
+MAPS = """
+import time
+from covidnet.data.parallel import parallel_map
+for _ in parallel_map(time.sleep, [0, 60, 60], processes=2):
+    print("reads", flush=True)
+"""
+
+
+def test_processes_that_decode_end_with_a_killed_parent():
+    with subprocess.Popen([sys.executable, "-c", MAPS], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout.readline() == b"reads\n"
+        parent.kill()
+        assert parent.communicate(timeout=30) == (b"", None)  # its output ends when nobody is left who holds it
+
+
 def test_a_folder_that_cannot_be_listed_is_told(args, capsys, xray_root, monkeypatch):
     listed = os.scandir
 

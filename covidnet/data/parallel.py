@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -33,7 +34,7 @@ def parallel_map(work: Callable[[Item], Result], items: Sequence[Item], processe
         yield from map(work, items)
         return
     # Spawned, not forked: this process may hold CUDA and threads. Work should import NumPy and Pillow only.
-    executor = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_ignore_interrupt)
+    executor = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_live_with_parent)
     done = 0
     try:
         futures = deque(executor.submit(work, item) for item in items)
@@ -84,5 +85,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _ignore_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+def _live_with_parent() -> None:
+    """Leave Ctrl-C to the parent, and end when it is gone: the executor's own workers would wait for it for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_watch_parent, daemon=True, name="parent-observer").start()
+
+
+def _watch_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "runs in workers only"
+    parent.join()
+    os._exit(1)  # what the main thread waits for does not come
