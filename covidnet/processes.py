@@ -49,6 +49,15 @@ class SignalConnector(_SignalConnector):
         self.received_sigterm = True
         _received.add(signum)
 
+    def teardown(self) -> None:
+        """Give back the signals as they were, but for that of ended children.
+
+        torch takes that one to tell of dead workers, once a process: a test after the training would not hear of them.
+        """
+        if os.name == "posix":
+            self._original_handlers.pop(signal.SIGCHLD, None)
+        super().teardown()
+
 
 def terminated() -> bool:
     """Tell whether SIGTERM came to this process in a training or test."""

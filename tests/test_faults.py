@@ -259,9 +259,12 @@ def test_a_worker_that_stalls_is_given_up(args, capsys, monkeypatch):
     assert "No batch came from the processes that load them for 2 seconds" in message
 
 
-def test_a_worker_that_the_system_kills_is_told(args, capsys, monkeypatch):
-    # torch sets its handler once a process; the end of another test's training has taken it away.
+@pytest.mark.parametrize("before", ["nothing", "a training"])
+def test_a_worker_that_the_system_kills_is_told(before, args, capsys, monkeypatch):
+    # torch sets its handler once a process; the end of a training by Lightning alone in another test has taken it away.
     monkeypatch.setattr(signal_handling, "_SIGCHLD_handler_set", False)
+    if before == "a training":
+        main([*args, "data.cache=false", "data.num_workers=1"])
     monkeypatch.setattr(Stream, "__call__", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     message = told([*args, "data.cache=false", "data.num_workers=1"], capsys, code=4)
     assert "A process that loads batches ended" in message
