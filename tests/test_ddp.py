@@ -51,7 +51,7 @@ def args(xray_root) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("number", [2, 3])
+@pytest.mark.parametrize("number", [2, pytest.param(3, marks=slow)])
 def test_more_processes_measure_what_one_does(number, args):
     main(["fit", *args, "trainer=cpu", *QUICK])
     checkpoint = "ckpt_path=runs/convnet/version_0/checkpoints/best.ckpt"
@@ -125,6 +125,7 @@ def trained(tmp_path_factory) -> dict[int, Path]:
     return runs
 
 
+@slow
 @pytest.mark.parametrize("number", [2, 3])
 def test_more_processes_with_the_same_global_batch_have_the_same_loss_curve(trained, number):
     one, more = (_rows(trained[processes] / "metrics.csv") for processes in (1, number))
@@ -134,6 +135,7 @@ def test_more_processes_with_the_same_global_batch_have_the_same_loss_curve(trai
         assert values[0] == pytest.approx(values[1], abs=1e-4), name
 
 
+@slow
 @pytest.mark.parametrize("number", [2, 3])
 def test_more_processes_with_the_same_global_batch_end_with_the_same_model(trained, number):
     one, more = (_rows(trained[processes] / "predictions.csv") for processes in (1, number))
@@ -193,6 +195,7 @@ def goes_on(args: list[str]) -> bool:
     return done.returncode == 0 and results["epochs"] == epochs + 1
 
 
+@slow
 def test_sigterm_to_all_processes_ends_them_together_and_the_run_goes_on(args):
     with endless(args) as job:
         os.killpg(job.pid, signal.SIGTERM)
@@ -234,6 +237,7 @@ def test_three_runs_of_two_processes_end_well_with_the_same_numbers(tmp_path):
     assert wrong == []
 
 
+@slow
 def test_two_nodes_under_torchrun_train_one_model(args, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from conftest import slow
 from nbclient import NotebookClient
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
+@slow
 # Jupyter's own warnings: of its event loop, and of what it leaves open when the kernel ends.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::RuntimeWarning")
 def test_the_tutorial_runs_from_top_to_bottom():
