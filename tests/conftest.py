@@ -11,6 +11,7 @@ from PIL import Image
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # the workers share the cores; threads of each would wait for one another
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # so do the commands that they start
 
 slow = pytest.mark.skipif("COVIDNET_TEST_SLOW" not in os.environ, reason="COVIDNET_TEST_SLOW is not set; CI sets it")
 CLASSES = ("COVID-19", "NORMAL", "Viral Pneumonia")
