@@ -14,7 +14,7 @@ if sys.argv[1] == "kept":
 faults = []
 for _ in range(4):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    np.ones(2**23)  # 64 MiB, 16,384 pages
+    np.ones(2**23)  # 64 MiB: 16,384 pages, or 32 of the system's huge ones
     faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 print(faults[-1])
 """
@@ -25,4 +25,4 @@ def test_freed_memory_is_touched_for_the_first_time_once():
     def faults(how: str) -> int:
         return int(subprocess.run([sys.executable, "-c", PROGRAM, how], capture_output=True, check=True).stdout)
 
-    assert faults("kept") < 100 < faults("given back")
+    assert faults("kept") < 10 < faults("given back")
