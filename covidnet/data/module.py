@@ -30,6 +30,7 @@ from covidnet.data.restyle import STYLES, Style
 from covidnet.data.sampler import EpochSampler
 from covidnet.data.sources import UNKNOWN, balanced_weights, sources_of
 from covidnet.data.split import TEST_PREFIX, Split, read_split, seeded_split, write_split
+from covidnet.data.surround import swap_surround
 from covidnet.errors import UserError, require
 from covidnet.store import check_url, is_url
 from covidnet.types import Batch, TrainingBatch
@@ -65,6 +66,8 @@ class RadiographyDataModule(LightningDataModule):
         augment: Change training images at random: "mild" a little, "strong" so much that neither exposure nor position
             tells where they come from.
         unchanged: Share of the training images that augmentation leaves as they are, in [0, 1).
+        surround: Share of the training images, in [0, 1], that show another image's surround around their own lungs, by
+            the central box; before augmentation.
         restyle: Give half of the training images another texture: by a random "convolution", or some of the Fourier
             "amplitude" of another image.
         balance: What weighs alike in the loss: each "class", or within it each "source" of the table too.
@@ -94,6 +97,7 @@ class RadiographyDataModule(LightningDataModule):
         lungs: Lungs = "whole",
         augment: Augmentation = "none",
         unchanged: float = 0.0,
+        surround: float = 0.0,
         restyle: Style = "none",
         balance: Literal["class", "source"] = "class",
         num_workers: int | None = None,
@@ -125,8 +129,13 @@ class RadiographyDataModule(LightningDataModule):
         self.interpolation: Interpolation = interpolation
         self.lungs: Lungs = lungs
         require(0 <= unchanged < 1, "data.unchanged", unchanged, "a share, 0 or more and below 1")
+        require(0 <= surround <= 1, "data.surround", surround, "a share from 0 to 1")
         change = AUGMENTATIONS.get(augment)
-        changes = [partial(change, unchanged=unchanged) if change else None, STYLES.get(restyle)]
+        changes = [
+            partial(swap_surround, share=surround) if surround else None,
+            partial(change, unchanged=unchanged) if change else None,
+            STYLES.get(restyle),
+        ]
         self.augment = Chain([change for change in changes if change]) if any(changes) else None
         self.balance = balance
         self.num_workers = num_workers
