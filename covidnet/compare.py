@@ -23,7 +23,7 @@ from covidnet.runs import (
     COMPARISON,
     EXTERNAL,
     EXTERNAL_PREDICTIONS,
-    LUNGS,
+    LUNGS_FOLDERS,
     LUNGS_RUNS,
     Predictions,
     finished_runs,
@@ -80,12 +80,12 @@ def compare_runs(first: Path, second: Path, over: Sequence[str] | None = None) -
 
     Returns:
         ``first`` and ``second``; ``runs``, how many each stands for; ``classes``; ``parts``: of ``inside``, and of
-        ``lungs_only``, ``lungs_covered`` and ``outside`` where all runs have been so tested, ``images``, ``left_out``
-        of each side, ``patients`` or None where every image counts as independent, and ``metrics`` as
-        ``evaluation.comparison.compare_sides`` gives them, second minus first. Of one run against one, ``inside`` has
-        all of ``compare_outputs``; ``outside`` has the classes it is ``over`` and ``cells``, the recall of each source
-        and class. ``survives``: of the skill without lungs, or None. ``notes``, what limits all this; and the
-        ``sentence``.
+        ``lungs_only``, ``lungs_covered``, ``swapped_at_test`` and ``outside`` where all runs have been so tested,
+        ``images``, ``left_out`` of each side, ``patients`` or None where every image counts as independent, and
+        ``metrics`` as ``evaluation.comparison.compare_sides`` gives them, second minus first. Of one run against one,
+        ``inside`` has all of ``compare_outputs``; ``outside`` has the classes it is ``over`` and ``cells``, the recall
+        of each source and class. ``survives``: of the skill without lungs, or None. ``notes``, what limits all this;
+        and the ``sentence``.
 
     Raises:
         UserError: Where predictions are missing, or the runs' classes, labels or images do not agree.
@@ -157,9 +157,9 @@ def _runs(folder: Path) -> list[Path]:
 
 def _file(one: Path, part: str) -> Path | None:
     """Return where a run's predictions of a part are, None where they are not there."""
-    if part in LUNGS:
-        trained = newest_run(one / LUNGS_RUNS / LUNGS[part])
-        return _file(trained, "inside") if trained else None
+    if part in LUNGS_FOLDERS:
+        run = newest_run(one / LUNGS_RUNS / LUNGS_FOLDERS[part])
+        return _file(run, "inside") if run else None
     file = one / (EXTERNAL_PREDICTIONS if part == "outside" else PREDICTIONS)
     return file if file.is_file() else None
 

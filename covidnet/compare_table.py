@@ -8,7 +8,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-PARTS = {"inside": "Inside", "lungs_only": "Lungs only", "lungs_covered": "Lungs covered", "outside": "Outside"}
+PARTS = {
+    "inside": "Inside",
+    "lungs_only": "Lungs only",
+    "lungs_covered": "Lungs covered",
+    "swapped_at_test": "Surround swapped in the test",
+    "outside": "Outside",
+}
 
 
 def print_comparison(found: Mapping[str, Any]) -> None:

@@ -25,6 +25,8 @@ SHORTCUTS, AUDIT, EXTERNAL, COMPARISON = "shortcuts.json", "audit.json", "extern
 EXTERNAL_PREDICTIONS = "external_predictions.csv"
 LUNGS_RUNS = "shortcuts"  # the folder of the runs that the lungs test trains and tests
 LUNGS = {"lungs_covered": "covered", "lungs_only": "only"}  # what shortcuts.json calls them -> data.lungs, and folder
+LUNGS_AT_TEST = {"covered_at_test": "covered", "swapped_at_test": "swapped"}  # the same of the run's own model
+LUNGS_FOLDERS = {**LUNGS, **{name: name for name in LUNGS_AT_TEST}}
 SEED = "seed_"  # begins the names of the run directories in that of a repeat
 MODELS = ("best", "final", "test")  # keys of results.json that hold scores; the first that is there is the one shown
 

@@ -11,7 +11,7 @@ from covidnet.cli import main
 from covidnet.errors import UserError
 from covidnet.evaluation.shortcuts import surviving_skill
 from covidnet.results import CONFIG, SPLIT, write_results
-from covidnet.runs import CHECKPOINT, LUNGS, LUNGS_RUNS, SHORTCUTS, Run, newest_run
+from covidnet.runs import CHECKPOINT, LUNGS, LUNGS_AT_TEST, LUNGS_RUNS, SHORTCUTS, Run, newest_run
 
 ONE_PROCESS = ["trainer.strategy=auto", "trainer.devices=1", "trainer.num_nodes=1"]  # whatever the run itself took
 ROWS = {
@@ -19,14 +19,17 @@ ROWS = {
     "lungs_covered": "lungs covered",
     "lungs_only": "lungs only",
     "covered_at_test": "whole images; covered in the test",
+    "swapped_at_test": "whole images; another's surround in the test",
 }
 
 
 def test_lungs(folder: Path) -> dict[str, Any]:
     """Train twice more with the run's own configuration and split, lungs covered and lungs only.
 
-    The images are covered by ``data.lungs`` (Maguolo and Nanni 2021, arXiv:2004.12823). What is trained already is
-    kept. Writes ``shortcuts.json`` into the run directory and returns what it holds.
+    The images are covered by ``data.lungs`` (Maguolo and Nanni 2021, arXiv:2004.12823). The run's own model is tested
+    too with the lungs covered, and with the surround of another image, whatever its class (as Xiao et al. 2021,
+    arXiv:2006.09994, tested with other backgrounds): what it loses there it had from the surround. What is trained or
+    tested already is kept. Writes ``shortcuts.json`` into the run directory and returns what it holds.
 
     Raises:
         UserError: Where the folder is no finished run with its configuration, split and best checkpoint.
@@ -39,11 +42,11 @@ def test_lungs(folder: Path) -> dict[str, Any]:
             "run that has trained and tested a model."
         )
     runs = {name: _trained(whole, folder / LUNGS_RUNS / lungs, lungs) for name, lungs in LUNGS.items()}
-    tested = _tested(whole, folder / LUNGS_RUNS / "covered_at_test")
+    tests = {name: _tested(whole, folder / LUNGS_RUNS / name, lungs) for name, lungs in LUNGS_AT_TEST.items()}
     outcome = {
         "whole": whole.models["best"],
         **{name: run.models["best"] for name, run in runs.items()},
-        "covered_at_test": tested.models["test"],
+        **{name: run.models["test"] for name, run in tests.items()},
         **_survival(whole, runs["lungs_covered"]),
     }
     write_results(folder / SHORTCUTS, outcome)
@@ -74,12 +77,12 @@ def _trained(whole: Run, folder: Path, lungs: str) -> Run:
     return Run(done)
 
 
-def _tested(whole: Run, folder: Path) -> Run:
-    """Test the model of whole images with the lungs covered."""
+def _tested(whole: Run, folder: Path, lungs: str) -> Run:
+    """Test the model of whole images on images whose lungs are covered, or whose surround is swapped."""
     done = newest_run(folder)
     if not done:
         checkpoint = f"ckpt_path={whole.folder / CHECKPOINT}"
-        main(["test", checkpoint, "data.lungs=covered", f"trainer.default_root_dir={folder}", *ONE_PROCESS])
+        main(["test", checkpoint, f"data.lungs={lungs}", f"trainer.default_root_dir={folder}", *ONE_PROCESS])
         done = newest_run(folder)
     assert done
     return Run(done)

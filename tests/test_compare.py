@@ -52,6 +52,7 @@ def write_repeat(name: str, wrong: dict[str, list[int]]) -> Path:
         "outside": "external_predictions.csv",
         "lungs_covered": "shortcuts/covered/convnet/version_0/predictions.csv",
         "lungs_only": "shortcuts/only/convnet/version_0/predictions.csv",
+        "swapped_at_test": "shortcuts/swapped_at_test/convnet/version_0/predictions.csv",
     }
     for part, by_seed in wrong.items():
         for seed, errors in enumerate(by_seed):
@@ -115,15 +116,23 @@ def test_different_folders_are_told(tmp_path):
     assert f"different folders, {roots[0]} and {roots[1]}" in compare_runs(*runs)["notes"][0]
 
 
-ALL = {"inside": [2, 3], "lungs_covered": [8, 8], "lungs_only": [4, 5], "outside": [10, 12]}
+ALL = {
+    "inside": [2, 3],
+    "lungs_covered": [8, 8],
+    "lungs_only": [4, 5],
+    "swapped_at_test": [6, 7],
+    "outside": [10, 12],
+}
 
 
 def test_repeats_are_compared_by_the_mean_of_their_seeds_in_every_part():
     first = write_repeat("first", ALL)
-    second = write_repeat("second", {**ALL, "lungs_covered": [9, 9], "outside": [4, 6]})
+    second = write_repeat("second", {**ALL, "lungs_covered": [9, 9], "swapped_at_test": [2, 3], "outside": [4, 6]})
     found = compare_runs(first, second)
     assert found["runs"] == [2, 2]
-    assert list(found["parts"]) == ["inside", "lungs_only", "lungs_covered", "outside"]
+    assert list(found["parts"]) == ["inside", "lungs_only", "lungs_covered", "swapped_at_test", "outside"]
+    swapped = found["parts"]["swapped_at_test"]["metrics"]["balanced_accuracy"]
+    assert swapped["difference"] == pytest.approx(0.2)
     inside, outside = (found["parts"][part]["metrics"]["balanced_accuracy"] for part in ("inside", "outside"))
     assert inside["first_runs"] == inside["second_runs"] == pytest.approx([0.9, 0.85])
     assert inside["interval"][0] < 0 < inside["interval"][1]

@@ -22,7 +22,7 @@ def args(xray_root):
 def test_shortcuts_true_trains_twice_more_on_the_same_split_and_says_what_survives(args, capsys):
     main([*args, "shortcuts=true"])
     outcome = json.loads((RUN / "shortcuts.json").read_text())
-    assert {"whole", "lungs_covered", "lungs_only", "covered_at_test"} <= set(outcome)
+    assert {"whole", "lungs_covered", "lungs_only", "covered_at_test", "swapped_at_test"} <= set(outcome)
     assert outcome["whole"] == json.loads((RUN / "results.json").read_text())["best"]
     assert outcome["verdict"] == "FAIL"
     assert outcome["skill_survives"] > 0.8

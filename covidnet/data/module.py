@@ -22,7 +22,7 @@ from covidnet.data.dataset import Images, Numbers, RadiographDataset, Stream, jo
 from covidnet.data.duplicates import find_duplicates
 from covidnet.data.folder import RadiographFolder
 from covidnet.data.image import Interpolation
-from covidnet.data.lungs import Gather, Lungs, LungView, mask_paths
+from covidnet.data.lungs import Gather, Lungs, LungView, draw_others, mask_paths
 from covidnet.data.metadata import Metadata, find_metadata, linked_groups, read_metadata
 from covidnet.data.mirror import mirror_file, mirror_folder
 from covidnet.data.parallel import STALLED, progress_bar
@@ -61,8 +61,8 @@ class RadiographyDataModule(LightningDataModule):
             where left out, metadata.csv in the root or its parent folder if there is one.
         duplicates: Keep images that show one radiograph on one side of the split, as those of a patient.
         interpolation: "bilinear", antialiased; or "nearest", as Keras resized in the tutorial.
-        lungs: "whole" images; the lungs "covered", black; or "only" the lungs. By mask files where every image has one,
-            else by a central box.
+        lungs: "whole" images; the lungs "covered", black; "only" the lungs; or the lungs with the surround "swapped"
+            for another image's. By mask files where every image has one, else by a central box.
         augment: Change training images at random: "mild" a little, "strong" so much that neither exposure nor position
             tells where they come from.
         unchanged: Share of the training images that augmentation leaves as they are, in [0, 1).
@@ -389,7 +389,12 @@ class RadiographyDataModule(LightningDataModule):
         paths = [path for path, kept in zip(paths, readable, strict=True) if kept]
         if self.lungs != "whole":
             masks = mask_paths(root, paths)
-            gather = LungView(gather, self.lungs, self._pixels(root, masks, "nearest")[0] if masks else None)
+            gather = LungView(
+                gather,
+                self.lungs,
+                self._pixels(root, masks, "nearest")[0] if masks else None,
+                draw_others(len(paths)) if self.lungs == "swapped" else None,
+            )
             rank_zero_info(f"Lungs {self.lungs}: by {'their mask files' if masks else 'a central box'}.")
         return Images(paths, labels, channels, gather, thumbnails)
 

@@ -12,6 +12,7 @@ MEANINGS = {
     "inside": "test images of their own collection",
     "lungs_only": "trained and tested on lungs alone",
     "lungs_covered": "trained and tested without lungs",
+    "swapped_at_test": "tested with another image around the lungs",
     "outside": "images from elsewhere",
 }
 SURVIVES = "Skill that survives without lungs"

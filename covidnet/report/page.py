@@ -56,6 +56,7 @@ LUNGS_TEST = {
     "lungs_covered": ("Lungs covered", "trained and tested without lungs"),
     "lungs_only": ("Lungs only", "trained and tested on lungs alone"),
     "covered_at_test": ("Covered at the test only", "the model of this run, tested without lungs"),
+    "swapped_at_test": ("Surround swapped at the test", "the model of this run; around the lungs another image"),
 }
 
 

@@ -6,7 +6,7 @@ import torch
 from conftest import CLASSES, paint
 from PIL import Image
 
-from covidnet.data.lungs import LungView, mask_paths
+from covidnet.data.lungs import LungView, draw_others, mask_paths
 from covidnet.data.module import RadiographyDataModule
 from covidnet.lungs import lung_box
 
@@ -33,6 +33,22 @@ def test_a_mask_says_where_the_lungs_are(pixels):
     covered = LungView(pixels.__getitem__, "covered", masks.__getitem__)(np.array([2]))
     assert not covered[:, :, :7].any()
     np.testing.assert_array_equal(covered[:, :, 7:], pixels[[2], :, 7:])
+
+
+def test_swapped_lungs_stay_and_what_lies_around_them_is_another_images(pixels):
+    others = draw_others(len(pixels))
+    numbers = np.array([3, 1])
+    swapped = LungView(pixels.__getitem__, "swapped", others=others)(numbers)
+    only, covered = (LungView(pixels.__getitem__, lungs) for lungs in ("only", "covered"))
+    np.testing.assert_array_equal(swapped, only(numbers) + covered(others[numbers]))
+
+
+@pytest.mark.parametrize("number", [2, 3, 1000])
+def test_each_image_is_another_ones_surround_once_and_always_the_same_ones(number):
+    others = draw_others(number)
+    assert sorted(others) == list(range(number))
+    assert (others != np.arange(number)).all()
+    np.testing.assert_array_equal(others, draw_others(number))
 
 
 def later_release(root):
@@ -71,12 +87,13 @@ def test_masks_are_used_where_every_image_has_one_and_the_box_where_one_lacks(tm
     assert images[..., :top, :].all()
 
 
-@pytest.mark.parametrize("lungs", ["covered", "only"])
+@pytest.mark.parametrize("lungs", ["covered", "only", "swapped"])
 def test_every_split_is_covered_alike_with_and_without_a_cache(xray_root, lungs):
-    cached, streamed = serve(xray_root, lungs=lungs), serve(xray_root, lungs=lungs, cache=False)
+    whole, cached = serve(xray_root), serve(xray_root, lungs=lungs)
+    streamed = serve(xray_root, lungs=lungs, cache=False)
     for name in ("train", "val", "test"):
         images = cached.datasets[name].__getitems__([0, 1])[0]
-        assert (images == 0).any()
+        assert not torch.equal(images, whole.datasets[name].__getitems__([0, 1])[0])
         torch.testing.assert_close(images, streamed.datasets[name].__getitems__([0, 1])[0])
 
 

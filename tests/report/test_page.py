@@ -56,7 +56,7 @@ class Page(HTMLParser):
 def write_optional(folder: Path) -> None:
     """Write what the audit, the lungs test and the evaluation elsewhere leave."""
     scores = {"balanced_accuracy": 0.9, "accuracy": 0.9, "intervals": {"balanced_accuracy": [0.8, 0.95]}}
-    covered = ("whole", "lungs_covered", "lungs_only", "covered_at_test")
+    covered = ("whole", "lungs_covered", "lungs_only", "covered_at_test", "swapped_at_test")
     verdict = {"verdict": "FAIL", "sentence": "93 % of the skill survives.", "interval": [0.8, 1.0]}
     (folder / "shortcuts.json").write_text(json.dumps({**dict.fromkeys(covered, scores), **verdict}))
     outside = {"overall": {"balanced_accuracy": 0.4, "accuracy": 0.4}, "intervals": {"accuracy": [0.3, 0.5]}}
@@ -138,7 +138,7 @@ def write_comparison(file: Path) -> None:
         for name, seen in (("lundis", False), ("figure1", True))
     ]
     outside = {**part, "over": list(CLASSES), "cells": cells}
-    parts = {**dict.fromkeys(("inside", "lungs_only", "lungs_covered"), part), "outside": outside}
+    parts = {**dict.fromkeys(("inside", "lungs_only", "lungs_covered", "swapped_at_test"), part), "outside": outside}
     told = {"sentence": "Outside, B is 9.8 points better.", "notes": ["By patient <u>."], "survives": metric}
     file.write_text(json.dumps({"first": "runs/a", "second": "runs/b", "runs": [2, 2], "parts": parts, **told}))
 
