@@ -88,6 +88,7 @@ def test_default_config_holds_the_tutorials_recipe(capsys):
     assert (printed["checkpoint"]["monitor"], printed["checkpoint"]["save_top_k"]) == ("val_loss", 1)
     assert (data["seed"], data["val_fraction"], data["test_per_class"]) == (28, 0.2, 40)
     assert (data["augment"], data["restyle"], data["balance"]) == ("none", "none", "class")
+    assert data["surround"] == 0
     assert model["init_args"] == {
         **{
             "dropout": 0.5,
