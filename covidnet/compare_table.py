@@ -26,7 +26,11 @@ def print_comparison(found: Mapping[str, Any]) -> None:
     if outside:
         console.print(_cells_table(outside["cells"]))
     if max(found["runs"]) > 1:
-        console.print("Means over the seeds; below them the lowest and the highest seed.", soft_wrap=True)
+        console.print(
+            "Means over the seeds; below them the lowest and the highest seed. Limits tell what other patients might "
+            "give, those below them what other seeds might.",
+            soft_wrap=True,
+        )
     for note in found["notes"]:
         console.print(note, soft_wrap=True)
     inside = found["parts"]["inside"]
@@ -60,8 +64,10 @@ def _better(metric: Mapping[str, Any], than: str = "") -> str:
     told = f"{100 * abs(difference):.1f} points {'better' if sign > 0 else 'worse'}{than}"
     if not limits:
         return f"{told}, and how sure that is cannot be told from so few patients"
-    low, high = sorted(100 * sign * limit for limit in limits)
-    return f"{told} [{low:.1f}, {high:.1f}]{', which may be chance' if low <= 0 <= high else ''}"
+    shown = [sorted(100 * sign * limit for limit in pair) for pair in (limits, metric["seed_interval"]) if pair]
+    texts = [f"[{low:.1f}, {high:.1f}]" for low, high in shown]
+    chance = ", which may be chance" if any(low <= 0 <= high for low, high in shown) else ""
+    return f"{told} {' by patients, '.join(texts)}{' by seeds' if len(texts) > 1 else ''}{chance}"
 
 
 def _metrics_table(found: Mapping[str, Any], title: str) -> Table:
@@ -95,10 +101,11 @@ def _table(title: str) -> Table:
 
 
 def _cells(metric: Mapping[str, Any]) -> list[str]:
-    limits = metric["interval"]
+    limits, seeds = metric["interval"], metric["seed_interval"]
     interval = f" [{limits[0]:+.3f}, {limits[1]:+.3f}]" if limits else ""
+    by_seeds = f"\nseeds [{seeds[0]:+.3f}, {seeds[1]:+.3f}]" if seeds else ""
     sides = [_mean(metric[side], metric[f"{side}_runs"]) for side in ("first", "second")]
-    return [*sides, escape(f"{metric['difference']:+.3f}{interval}")]
+    return [*sides, escape(f"{metric['difference']:+.3f}{interval}{by_seeds}")]
 
 
 def _mean(value: float, runs: Sequence[float]) -> str:

@@ -9,7 +9,7 @@ import pytest
 from conftest import paint
 
 from covidnet.cli import main
-from covidnet.compare import compare_runs
+from covidnet.compare import compare_runs, run
 from covidnet.errors import UserError
 from covidnet.evaluation.comparison import compare_outputs
 from covidnet.tools import main as tools
@@ -145,6 +145,9 @@ def test_repeats_are_compared_by_the_mean_of_their_seeds_in_every_part():
     assert found["survives"]["difference"] == pytest.approx(-np.mean(shares) / 2)
     assert found["sentence"].startswith("Outside, B is 30.0 points better than A [")
     assert "(balanced accuracy over COVID-19, NORMAL; 2 seeds each); inside it is 0.0 points" in found["sentence"]
+    low, high = (100 * limit for limit in outside["seed_interval"])
+    assert low < 30 < high
+    assert f"] by patients, [{low:.1f}, {high:.1f}] by seeds" in found["sentence"]
     json.dumps(found, allow_nan=False)
 
 
@@ -182,6 +185,16 @@ def test_what_a_run_lacks_is_told_and_the_rest_is_compared():
     assert found["sentence"].startswith("Inside, B is 7.5 points better than A [")
     with pytest.raises(UserError, match="--over names the classes outside, but"):
         compare_runs(first, second, over=["NORMAL"])
+
+
+def test_what_seeds_alone_may_have_made_is_called_chance(capsys):
+    first = write_repeat("first", {"inside": [8, 0]})
+    found = run(first, write_repeat("second", {"inside": [0, 0]}))
+    metric = found["parts"]["inside"]["metrics"]["balanced_accuracy"]
+    assert metric["seed_interval"][0] < 0 < metric["interval"][0]
+    assert "by seeds, which may be chance" in found["sentence"]
+    low, high = metric["seed_interval"]
+    assert f"seeds [{low:+.3f}, {high:+.3f}]" in capsys.readouterr().out
 
 
 def test_a_run_is_compared_with_a_repeat():

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t
 
 from covidnet.evaluation.bootstrap import mirrored_interval, percentile_interval, resamplable, resample
 from covidnet.evaluation.intervals import LEVEL, Interval, groups_of
@@ -52,8 +52,8 @@ def compare_sides(
 ) -> dict[str, dict[str, Any]]:
     """Compare two recipes on the same images, each by the mean of its runs, which differ in their seed alone.
 
-    A resampled patient has one weight in all runs of both sides; the seeds stay as they are. So an interval tells what
-    other patients might give, and ``first_runs`` beside it what other seeds might. The patient that every class gains
+    A resampled patient has one weight in all runs of both sides; the seeds stay as they are. So ``interval`` tells what
+    other patients might give, and ``seed_interval`` what other seeds might. The patient that every class gains
     (``bootstrap.resample``) is right in all runs of a side or in none: more seeds show no more patients.
 
     Args:
@@ -64,8 +64,9 @@ def compare_sides(
 
     Returns:
         Of each overall metric ``first`` and ``second``, means over the runs; their ``difference`` (second - first) and
-        its ``interval``, by 2,000 resamples of patients, None where all images of a class are of one patient; and
-        ``first_runs`` (S,) and ``second_runs`` (T,), the metric of each run. A metric without a case is left out.
+        its ``interval``, by 2,000 resamples of patients, None where all images of a class are of one patient; its
+        ``seed_interval``, as `seed_interval` gives it; and ``first_runs`` (S,) and ``second_runs`` (T,), the metric of
+        each run. A metric without a case is left out.
     """
     patients = groups_of(groups, len(labels))
     sides = [[Outputs.of_probabilities(run, labels) for run in side] for side in (first, second)]
@@ -106,9 +107,26 @@ def differing(first: Floats, second: Floats, resampled: Floats | None, *, mirror
         "second": float(second.mean()),
         "difference": difference,
         "interval": limits if limits and np.isfinite(limits).all() else None,
+        "seed_interval": seed_interval(first, second),
         "first_runs": first.tolist(),
         "second_runs": second.tolist(),
     }
+
+
+def seed_interval(first: Floats, second: Floats) -> list[float] | None:
+    """Return the 95 % limits of the difference of two means over seeds, (S,) and (T,), on the same images (Welch 1947).
+
+    Two recipes trained anew would differ by some other amount, and three seeds say little of how much (Bouthillier et
+    al. 2021, arXiv:2103.03098). None where a side is one run, or no run differs from the others of its side.
+    """
+    if min(len(first), len(second)) < 2 or not (np.ptp(first) or np.ptp(second)):
+        return None
+    variances = [side.var(ddof=1) / len(side) for side in (first, second)]  # of the means
+    freedom = sum(variances) ** 2 / sum(
+        v**2 / (len(side) - 1) for v, side in zip(variances, (first, second), strict=True)
+    )
+    difference, reach = second.mean() - first.mean(), t.ppf((1 + LEVEL) / 2, freedom) * math.sqrt(sum(variances))
+    return [float(difference - reach), float(difference + reach)]
 
 
 def compare_recalls(

@@ -90,8 +90,8 @@ def _seen(cell: Mapping[str, Any]) -> str:
 
 
 def _line(name: str, meaning: str, metric: Mapping[str, Any]) -> Line:
-    limits = metric["interval"]
-    interval = f"{100 * limits[0]:+.1f} to {100 * limits[1]:+.1f}" if limits else ""
+    told = (("", metric["interval"]), ("seeds ", metric.get("seed_interval")))  # an older comparison has the first
+    interval = "; ".join(f"{name}{100 * pair[0]:+.1f} to {100 * pair[1]:+.1f}" for name, pair in told if pair)
     first, second = (_mean(metric[side], metric[f"{side}_runs"]) for side in ("first", "second"))
     return Line(name, meaning, first, second, (f"{100 * metric['difference']:+.1f}\u00a0points", interval))
 

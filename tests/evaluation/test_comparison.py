@@ -6,6 +6,7 @@ from scipy.special import softmax
 from sklearn.metrics import balanced_accuracy_score, matthews_corrcoef
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.proportion import confint_proportions_2indep
+from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from covidnet.evaluation.comparison import (
     METRICS,
@@ -16,6 +17,7 @@ from covidnet.evaluation.comparison import (
     difference_interval,
     mcnemar,
     score_drops,
+    seed_interval,
 )
 from covidnet.evaluation.intervals import wilson
 
@@ -170,6 +172,21 @@ def test_more_seeds_that_say_the_same_show_no_more_patients():
     once, thrice = (compare_sides(first.repeat(n, axis=0), second.repeat(n, axis=0), labels) for n in (1, 3))
     for name in METRICS:
         assert thrice[name]["interval"] == pytest.approx(once[name]["interval"], abs=1e-9)
+
+
+def test_other_seeds_have_the_limits_of_welch():
+    first, second = np.array([0.591, 0.606, 0.627]), np.array([0.660, 0.705, 0.735, 0.71])
+    expected = CompareMeans(DescrStatsW(second), DescrStatsW(first)).tconfint_diff(usevar="unequal")
+    assert seed_interval(first, second) == pytest.approx(expected)
+    labels = np.arange(90) % 3
+    metric = compare_sides(*drawn_sides(labels, [(0.6, 0.7, 0.8), (0.9, 0.8)]), labels)["accuracy"]
+    sides = np.array(metric["first_runs"]), np.array(metric["second_runs"])
+    assert metric["seed_interval"] == pytest.approx(seed_interval(*sides))
+
+
+@pytest.mark.parametrize(("first", "second"), [([0.5], [0.6, 0.7]), ([0.5, 0.5], [0.6, 0.6])])
+def test_one_run_or_runs_all_alike_say_nothing_of_other_seeds(first, second):
+    assert seed_interval(np.array(first), np.array(second)) is None
 
 
 def test_recalls_are_of_one_source_and_class():

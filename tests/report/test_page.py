@@ -130,8 +130,9 @@ def test_what_has_been_run_is_shown(full: Page) -> None:
 
 def write_comparison(file: Path) -> None:
     """Write what `covidnet compare` leaves of two recipes of two seeds each."""
-    differs = {"difference": 0.098, "interval": [0.041, 0.15], "first_runs": [0.5, 0.6], "second_runs": [0.64, 0.656]}
-    metric = {"first": 0.55, "second": 0.648, **differs}
+    limits = {"interval": [0.041, 0.15], "seed_interval": [-0.4, 0.596]}
+    runs = {"first_runs": [0.5, 0.6], "second_runs": [0.64, 0.656]}
+    metric = {"first": 0.55, "second": 0.648, "difference": 0.098, **limits, **runs}
     part = {"images": 120, "metrics": {"balanced_accuracy": metric}}
     cells = [
         {**metric, "source": f"{name} <u>", "class": CLASSES[0], "images": 30, "in_training": seen}
@@ -150,7 +151,7 @@ def test_a_comparison_is_shown_where_it_lies_in_the_run_or_in_its_repeat(run_fol
     write_comparison(seed.parent / "comparison.json")
     page = Page(write_report(seed))
     assert "Outside, B is 9.8 points better." in page.text
-    assert "+9.8 points +4.1 to +15.0" in page.text
+    assert "+9.8 points +4.1 to +15.0; seeds -40.0 to +59.6" in page.text
     assert "64.0 to 65.6" in page.text
     assert f"lundis <u>: {CLASSES[0]} 30 images; unseen source" in page.text
     assert "Skill that survives without lungs" in page.text
