@@ -26,10 +26,10 @@ def print_comparison(found: Mapping[str, Any]) -> None:
     if outside:
         console.print(_cells_table(outside["cells"]))
     if max(found["runs"]) > 1:
+        console.print("Means over the seeds; below them the lowest and the highest seed.", soft_wrap=True)
+    if min(found["runs"]) > 1:
         console.print(
-            "Means over the seeds; below them the lowest and the highest seed. Limits tell what other patients might "
-            "give, those below them what other seeds might.",
-            soft_wrap=True,
+            "Limits tell what other patients might give, those below them what other seeds might.", soft_wrap=True
         )
     for note in found["notes"]:
         console.print(note, soft_wrap=True)

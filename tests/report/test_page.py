@@ -140,7 +140,8 @@ def write_comparison(file: Path) -> None:
     ]
     outside = {**part, "over": list(CLASSES), "cells": cells}
     parts = {**dict.fromkeys(("inside", "lungs_only", "lungs_covered", "swapped_at_test"), part), "outside": outside}
-    told = {"sentence": "Outside, B is 9.8 points better.", "notes": ["By patient <u>."], "survives": metric}
+    older = {key: value for key, value in metric.items() if key != "seed_interval"}  # as it was written before
+    told = {"sentence": "Outside, B is 9.8 points better.", "notes": ["By patient <u>."], "survives": older}
     file.write_text(json.dumps({"first": "runs/a", "second": "runs/b", "runs": [2, 2], "parts": parts, **told}))
 
 
