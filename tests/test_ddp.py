@@ -51,23 +51,34 @@ def args(xray_root) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("number", [2, pytest.param(3, marks=slow)])
-def test_more_processes_measure_what_one_does(number, args):
+@pytest.fixture
+def best(args) -> str:
+    """The best checkpoint of a run of one process, as a key."""
     main(["fit", *args, "trainer=cpu", *QUICK])
-    checkpoint = "ckpt_path=runs/convnet/version_0/checkpoints/best.ckpt"
-    for command in ("test", "validate"):
-        main([command, checkpoint, "trainer=cpu", *QUICK])
-    for command in ("test", "validate"):
-        done = launch(command, checkpoint, *TWO[:-1], f"trainer.devices={number}")
-        assert done.returncode == 0, done.stderr
-    versions = [Path("runs", "convnet", f"version_{number}") for number in (1, 3)]
-    one, two = (json.loads((version / "results.json").read_text())["test"] for version in versions)
-    assert _close(one, two)
-    predictions = [_rows(version / "predictions.csv") for version in versions]
-    assert [row["path"] for row in predictions[0]] == [row["path"] for row in predictions[1]]
-    assert all(_close(float(a["prob_NORMAL"]), float(b["prob_NORMAL"])) for a, b in zip(*predictions, strict=True))
-    losses = [_rows(Path("runs", "convnet", f"version_{number}", "metrics.csv"))[0] for number in (2, 4)]
-    assert _close(*losses)
+    return "ckpt_path=runs/convnet/version_0/checkpoints/best.ckpt"
+
+
+def by_one_and_by(number: int, command: str, checkpoint: str) -> list[Path]:
+    """Return the runs of ``command`` by one process and by ``number``."""
+    main([command, checkpoint, "trainer=cpu", *QUICK])
+    done = launch(command, checkpoint, *TWO[:-1], f"trainer.devices={number}")
+    assert done.returncode == 0, done.stderr
+    return [Path("runs", "convnet", f"version_{version}") for version in (1, 2)]
+
+
+@pytest.mark.parametrize("number", [2, pytest.param(3, marks=slow)])
+def test_more_processes_test_as_one_does(number, best):
+    runs = by_one_and_by(number, "test", best)
+    assert _close(*(json.loads((run / "results.json").read_text())["test"] for run in runs))
+    one, more = (_rows(run / "predictions.csv") for run in runs)
+    assert [row["path"] for row in one] == [row["path"] for row in more]
+    assert all(_close(float(a["prob_NORMAL"]), float(b["prob_NORMAL"])) for a, b in zip(one, more, strict=True))
+
+
+@slow
+@pytest.mark.parametrize("number", [2, 3])
+def test_more_processes_validate_as_one_does(number, best):
+    assert _close(*(_rows(run / "metrics.csv")[0] for run in by_one_and_by(number, "validate", best)))
 
 
 def _rows(file: Path) -> list[dict[str, str]]:
@@ -162,6 +173,7 @@ if __name__ == "__main__":
 """
 
 
+@slow
 def test_a_failing_rank_ends_the_job(args, tmp_path):
     script = tmp_path / "failing.py"
     script.write_text(FAILING)

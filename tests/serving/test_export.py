@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import timm
 import torch
-from conftest import CLASSES, paint
+from conftest import CLASSES, paint, slow
 from PIL import Image
 
 import covidnet
@@ -182,6 +182,7 @@ def test_a_model_without_lungs_is_not_exported(run, tmp_path):
         export.export(predictor, tmp_path / "there", [])
 
 
+@slow
 def test_a_backbone_with_all_its_layers_is_exported(tmp_path, monkeypatch, arrays):
     create = timm.create_model
     monkeypatch.setattr(
