@@ -5,6 +5,7 @@ check: lint test
 lint:
 	ruff format --check .
 	ruff check .
+	lint-imports
 	mypy
 
 test:

@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from covidnet.data.dataset import to_images
+from covidnet.batch import to_images
 from covidnet.evaluation.conformal import COVERAGE, set_scores
-from covidnet.fitted import fit_calibration
-from covidnet.runs import Run
+from covidnet.runs.run import Run
+from covidnet.training.fitted import fit_calibration
 
 BATCH = 128
 LINE = "{:<18} {:>7} {:>10} {:>17} {:>8} {:>8}".format

@@ -30,13 +30,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bench.hostile import KINDS, good
-from covidnet.audit import audit
-from covidnet.cli import main
-from covidnet.data.image import UnreadableImageError, decode, thumbnail
+from covidnet.data.external import list_outside
 from covidnet.data.module import RadiographyDataModule
-from covidnet.data.outside import list_outside
 from covidnet.errors import UserError
+from covidnet.evidence.audit import audit
+from covidnet.imaging.decode import decode, thumbnail
+from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.serving.limits import check
+from covidnet.training.interface import main
 
 SECONDS = 60  # that a case may take
 SIDE = 8  # pixels

@@ -13,12 +13,12 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["covidnet", "pydicom", "PIL", "csv", "yaml"]):
-    import covidnet.data.dicom
-    import covidnet.data.image
-    import covidnet.data.metadata
-    import covidnet.data.split
+    import covidnet.data.division.metadata
+    import covidnet.data.division.split
+    import covidnet.imaging.decode
+    import covidnet.imaging.dicom.read
+    import covidnet.runs.trust
     import covidnet.serving.limits
-    import covidnet.trust
 
 import tempfile
 import warnings
@@ -29,8 +29,8 @@ import numpy as np
 
 from bench.fuzz import CLASSES, GOOD, METADATA, SPLIT
 from bench.hostile import good
-from covidnet.data.image import UnreadableImageError
 from covidnet.errors import UserError
+from covidnet.imaging.radiograph import UnreadableImageError
 
 HERE = Path(tempfile.mkdtemp())
 FILE = HERE / "file"
@@ -41,7 +41,7 @@ def image(content: bytes) -> None:
     """Decode an image, as training and as the server do."""
     for act in (
         lambda: covidnet.serving.limits.check(content, 4_000_000),
-        lambda: covidnet.data.image.decode(content, 8),
+        lambda: covidnet.imaging.decode.decode(content, 8),
     ):
         with contextlib.suppress(UnreadableImageError):
             act()
@@ -50,26 +50,26 @@ def image(content: bytes) -> None:
 def dicom(content: bytes) -> None:
     """Decode the bytes as a DICOM file, whatever they begin with."""
     with contextlib.suppress(UnreadableImageError):
-        covidnet.data.dicom.open_dicom(content)
+        covidnet.imaging.dicom.read.open_dicom(content)
 
 
 def split(content: bytes) -> None:
     """Read a split file."""
     FILE.write_bytes(content)
-    covidnet.data.split.read_split(FILE, GOOD, [CLASSES.index(path[0]) for path in GOOD], CLASSES)
+    covidnet.data.division.split.read_split(FILE, GOOD, [CLASSES.index(path[0]) for path in GOOD], CLASSES)
 
 
 def metadata(content: bytes) -> None:
     """Read a table of metadata."""
     FILE.write_bytes(content)
-    table = covidnet.data.metadata.read_metadata(FILE, HERE, GOOD)
-    covidnet.data.metadata.linked_groups(GOOD, table.rows)
+    table = covidnet.data.division.metadata.read_metadata(FILE, HERE, GOOD)
+    covidnet.data.division.metadata.linked_groups(GOOD, table.rows)
 
 
 def config(content: bytes) -> None:
     """Measure a configuration as the command line does before it reads it."""
     FILE.write_bytes(content)
-    covidnet.trust.refuse_bomb(FILE)
+    covidnet.runs.trust.refuse_bomb(FILE)
 
 
 def _table(*rows: list[str]) -> bytes:

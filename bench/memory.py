@@ -10,7 +10,7 @@ import sys
 
 import torch
 
-from covidnet.memory import keep_freed_memory
+from covidnet.machine.memory import keep_freed_memory
 from covidnet.models.inception import InceptionV3
 
 WAYS = ("given back", "kept")

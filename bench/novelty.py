@@ -13,12 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from bench.other_images import other_images, turned
-from covidnet.data.image import resize
-from covidnet.data.outside import list_outside, open_pixels
+from covidnet.data.external import list_outside
+from covidnet.data.images import open_pixels
 from covidnet.evaluation.intervals import proportion_interval
 from covidnet.evaluation.novelty import novelty_scores
-from covidnet.fitted import features_of, fit_looks
-from covidnet.runs import Run
+from covidnet.imaging.decode import resize
+from covidnet.runs.run import Run
+from covidnet.training.fitted import features_of, fit_looks
 
 CPU = torch.device("cpu")
 LINE = "{:<44} {:>7} {:>8} {:>8}   {}".format

@@ -20,8 +20,8 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from covidnet.search import BEST, RECORD
-from covidnet.study import DATABASE, LOCAL, TRIAL_LOCK
+from covidnet.series.search import BEST, RECORD
+from covidnet.series.study import DATABASE, LOCAL, TRIAL_LOCK
 
 TRAIN = Path(__file__).parent.parent / "train.py"
 PHANTOMS = ("data=phantom", "data.image_size=24", "data.batch_size=64", "trainer.max_epochs=4")

@@ -20,7 +20,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
-from covidnet.study import DATABASE, LOCAL, SharedStudy
+from covidnet.series.study import DATABASE, LOCAL, SharedStudy
 
 SPACE = {"model.dropout": FloatDistribution(0.0, 0.6), "data.augment": CategoricalDistribution(["none", "mild"])}
 EPOCHS, EPOCH = 3, 0.01  # of a trial, and the seconds of each

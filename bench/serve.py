@@ -179,7 +179,7 @@ def serving(checkpoint: Path, batch_size: int, device: str | None) -> Iterator[S
     """Run `covidnet serve` in an empty folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
         places = dict.fromkeys(("TMPDIR", "HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR"), folder)
-        command = [sys.executable, "-m", "covidnet.tools", "serve", str(checkpoint), "--port", "0"]
+        command = [sys.executable, "-m", "covidnet.commands.main", "serve", str(checkpoint), "--port", "0"]
         command += ["--batch-size", str(batch_size), *(["--device", device] if device else [])]
         path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
         environment = {**os.environ, **places, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}

@@ -25,9 +25,9 @@ from typing import Any
 
 import torch
 
-import covidnet.files
-import covidnet.record
-from covidnet.cli import main
+import covidnet.files.whole
+import covidnet.training.record
+from covidnet.training.interface import main
 
 RUN = Path("runs", "convnet")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)

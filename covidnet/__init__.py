@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+from covidnet.__version__ import __version__ as __version__
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from covidnet.serving.predictor import Predictor
-
-__version__ = "0.1.0"
+    from covidnet.inference.predictor import Predictor
 
 
 def load(checkpoint: "str | Path", device: str | None = None) -> "Predictor":
@@ -20,6 +20,6 @@ def load(checkpoint: "str | Path", device: str | None = None) -> "Predictor":
     Raises:
         UserError: Where the checkpoint or the device cannot be used.
     """
-    from covidnet.serving.predictor import Predictor  # torch takes seconds to import
+    from covidnet.inference.predictor import Predictor  # torch takes seconds to import
 
     return Predictor(checkpoint, device)

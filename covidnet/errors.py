@@ -1,7 +1,9 @@
 """What means that the user can mend it, and how to word it."""
 
 import difflib
+import sys
 from collections.abc import Iterable
+from typing import NoReturn
 
 LONGEST = 300  # characters of a path that a message shows
 
@@ -46,3 +48,9 @@ def require(holds: bool, key: str, value: object, expected: str) -> None:
     """
     if not holds:
         raise UserError(f"{key}={value} must be {expected}.")
+
+
+def exit_with(error: object) -> NoReturn:
+    """Print ``error`` on stderr and exit with its code; 2, a user's mistake, where it has none."""
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(getattr(error, "exit_code", 2))

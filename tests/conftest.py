@@ -1,21 +1,15 @@
-"""What the tests share: painted radiographs, private caches, quick training."""
+"""Private caches, painted radiographs and the real ones, for all tests."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from helpers import paint
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # the workers share the cores; threads of each would wait for one another
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # so do the commands that they start
-
-slow = pytest.mark.skipif("COVIDNET_TEST_SLOW" not in os.environ, reason="COVIDNET_TEST_SLOW is not set; CI sets it")
-CLASSES = ("COVID-19", "NORMAL", "Viral Pneumonia")
-PER_CLASS = 12
 
 
 @pytest.fixture(autouse=True)
@@ -27,18 +21,6 @@ def _private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest
     for name in [name for name in os.environ if name.startswith("COVIDNET_") and name != "COVIDNET_TEST_DATA"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("COVIDNET_RUN__REPORT", "false")  # it takes seconds; the tests of the report write theirs
-
-
-def paint(root: Path, classes: Sequence[str] = CLASSES, per_class: int = PER_CLASS, size: int = 24) -> Path:
-    """Paint ``per_class`` small grey PNGs a class, each class its own brightness, so that a model can learn it."""
-    rng = np.random.default_rng(0)
-    for label, name in enumerate(classes):
-        folder = root / name
-        folder.mkdir(parents=True)
-        for number in range(1, per_class + 1):
-            pixels = rng.normal(40 + 80 * label, 10, (size, size)).clip(0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / f"{name} ({number}).png")
-    return root
 
 
 @pytest.fixture

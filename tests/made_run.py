@@ -7,7 +7,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 import yaml
-from conftest import paint
+from helpers import paint
 
 from covidnet.models.convnet import ConvNet
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import slow
+from helpers import slow
 from nbclient import NotebookClient
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from covidnet.data.phantom import MARKER_CORNERS, MARKER_SIZE, draw_radiograph
-from covidnet.lungs import lung_box
+from covidnet.lung_box import lung_box
 
 
 @pytest.mark.parametrize(("height", "width"), [(50, 50), (224, 224), (299, 299), (64, 48)])

@@ -17,24 +17,26 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import paint
+from helpers import mistake, paint
 from made_run import write_run
 from PIL import Image
 from torch import nn
 
-from covidnet.checkpoints import read_recipe, recipe_layer
-from covidnet.cli import main
-from covidnet.compare import _images_of
+from covidnet.commands.main import main as tools
 from covidnet.data.cache import open_cache
-from covidnet.data.image import UnreadableImageError, open_radiograph, read
-from covidnet.data.metadata import read_metadata
-from covidnet.data.split import read_split
-from covidnet.data.unpack import unpack
+from covidnet.data.division.metadata import read_metadata
+from covidnet.data.division.split import read_split
 from covidnet.errors import UserError
+from covidnet.evidence.compare import _images_of
+from covidnet.files.archive import unpack
+from covidnet.imaging.decode import open_radiograph, read
+from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.models.inception import load_backbone_weights
-from covidnet.runs import Run
-from covidnet.tools import main as tools
-from covidnet.trust import refuse_bomb
+from covidnet.runs.checkpoint import read_recipe
+from covidnet.runs.run import Run
+from covidnet.runs.trust import refuse_bomb
+from covidnet.training.interface import main
+from covidnet.training.resume import recipe_layer
 
 MARKER = Path("ran")  # a folder that is there where a payload has run
 QUICK = ["fit", "data=phantom", "trainer=cpu"]
@@ -51,16 +53,6 @@ def ran() -> bool:
     if found:
         MARKER.rmdir()
     return found
-
-
-def mistake(done, capsys: pytest.CaptureFixture[str]) -> str:
-    """Return the message with which a command ends; its exit code must be 2."""
-    with pytest.raises(SystemExit) as ended:
-        done()
-    assert ended.value.code == 2
-    message = capsys.readouterr().err
-    assert "Traceback" not in message
-    return message
 
 
 @pytest.fixture
@@ -135,7 +127,9 @@ def test_a_recipe_in_a_checkpoint_imports_nothing_foreign(tmp_path, capsys, host
     assert not ran()
 
 
-@pytest.mark.parametrize("path", ["subprocess.Popen", "covidnet.cli:os.system", "torch.os.system", "torch.nn.Linear"])
+@pytest.mark.parametrize(
+    "path", ["subprocess.Popen", "covidnet.training.interface:os.system", "torch.os.system", "torch.nn.Linear"]
+)
 def test_a_recipe_builds_no_other_class(tmp_path, path):
     run = write_run(tmp_path)
     rewritten(run, lambda content: content["covidnet"]["data"].update(class_path=path, init_args={"args": ["x"]}))
@@ -146,7 +140,7 @@ def test_a_recipe_builds_no_other_class(tmp_path, path):
 def test_a_recipe_says_when_training_ends_and_nothing_else_of_the_trainer(tmp_path):
     evil = {"trainer": {"max_epochs": 3, "callbacks": ["os.system"]}, "checkpoint": {"dirpath": "/"}}
     file = rewritten(write_run(tmp_path), lambda content: content["covidnet"].update(training=evil))
-    from covidnet.args import expand
+    from covidnet.training.args import expand
 
     layer = recipe_layer(read_recipe(file), file, expand(["fit"]))
     assert layer["trainer"] == {"max_epochs": 3}

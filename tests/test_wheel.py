@@ -3,11 +3,9 @@
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[1]
+from helpers import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +30,9 @@ def test_it_holds_every_file_of_the_package_and_every_config(unpacked):
 
 
 def test_its_commands_know_their_configs_outside_the_clone(unpacked, tmp_path):
-    code = f"import sys; sys.path.insert(0, {str(unpacked)!r}); from covidnet.tools import main; sys.exit(main())"
+    code = (
+        f"import sys; sys.path.insert(0, {str(unpacked)!r}); from covidnet.commands.main import main; sys.exit(main())"
+    )
     asked = [sys.executable, "-I", "-c", code, "run", "data=phantom", "model=inception", "--print_config"]
     printed = subprocess.run(asked, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
     assert "covidnet.models.inception.InceptionV3" in printed

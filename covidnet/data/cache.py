@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,23 +23,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 
-from covidnet.data.image import (
-    DECODER,
-    RESIZER,
-    THUMBNAIL,
-    Interpolation,
-    UnreadableImageError,
-    open_radiograph,
-    read,
-    resize,
-    thumbnail,
-)
-from covidnet.data.parallel import cores, parallel_map, progress_bar, refuse_in_unguarded_worker
 from covidnet.errors import MachineError, UserError
+from covidnet.files.folders import default_cache_dir, locked
+from covidnet.imaging.decode import DECODER, RESIZER, THUMBNAIL, Interpolation, open_radiograph, read, resize, thumbnail
+from covidnet.imaging.radiograph import UnreadableImageError
+from covidnet.machine.parallel import cores, parallel_map, progress_bar, refuse_in_unguarded_worker
 
 FORMAT = 2  # raise when the files of a cache change their meaning
 PLANES, JOURNAL, LOCK = "planes.u8", "journal.jsonl", "lock"
@@ -131,11 +120,6 @@ class Decoded:
     pixels: NDArray[np.uint8] | None
     thumbnail: NDArray[np.uint8] | None = None
     reason: str = ""
-
-
-def default_cache_dir() -> Path:
-    """Return the user's cache folder for this program, as the system has it."""
-    return user_cache_path("covidnet", appauthor=False)
 
 
 def open_cache(
@@ -400,21 +384,6 @@ def _size(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} TB"
-
-
-@contextmanager
-def locked(file: Path) -> Iterator[None]:
-    """Hold a lock file; say so while another run holds it."""
-    lock = FileLock(file)
-    try:
-        lock.acquire(timeout=0.5)
-    except Timeout:
-        print(f"covidnet: another run is filling {file.parent}; waiting for it.", file=sys.stderr)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager

@@ -1,34 +1,17 @@
 """Images by number -> batches, a whole batch at a time."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from covidnet.data.cache import decode_file
-from covidnet.data.image import Interpolation
-from covidnet.data.split import TEST_PREFIX
-from covidnet.errors import UserError
-from covidnet.types import PADDING, Batch, TrainingBatch
+from covidnet.batch import PADDING, Batch, TrainingBatch, to_images
+from covidnet.data.images import Images
 
-Numbers = NDArray[np.int64]
 RESIDENT_SHARE = 0.3  # of a GPU's free memory that pixels may take; the rest is for the network
 COPIED = 1024  # images that go to the GPU at once
-
-
-class Images(NamedTuple):
-    """The readable images of a folder, numbered from 0, and how to get at their pixels."""
-
-    paths: list[str]
-    labels: list[int]
-    channels: int  # C, 1 or 3
-    gather: Callable[[Numbers], NDArray[np.uint8]]  # (B,) -> (B, C, H, W)
-    thumbnails: NDArray[np.uint8]  # (N, THUMBNAIL, THUMBNAIL)
 
 
 class RadiographDataset(Dataset[TrainingBatch]):
@@ -75,14 +58,6 @@ class RadiographDataset(Dataset[TrainingBatch]):
         return to_images(pixels, self.augment) if self.finish else pixels
 
 
-def to_images(pixels: Tensor, augment: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-    """Return pixels (B, C, H, W) uint8 as images (B, 3, H, W) float32 in [0, 1], augmented, on their device."""
-    images = pixels.to(torch.float32).div_(255)
-    if augment:
-        images = augment(images)  # of one channel where there is but one: a third of the work
-    return images.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)  # as the models compute
-
-
 def put_on_device(images: Images, device: torch.device) -> Tensor | None:
     """Return the pixels of all images (N, C, H, W) uint8 on a GPU, or None where they would fill too much of it."""
     _, _, height, width = images.gather(np.zeros(1, dtype=np.int64)).shape
@@ -96,51 +71,3 @@ def put_on_device(images: Images, device: torch.device) -> Tensor | None:
         numbers = np.arange(start, start + len(part), dtype=np.int64)
         part.copy_(torch.from_numpy(images.gather(numbers)))  # one channel repeats itself to three
     return resident
-
-
-class Stream:
-    """Decode images each time they are asked for: for data larger than the disk. It travels to worker processes."""
-
-    def __init__(self, root: Path, paths: Sequence[str], size: int, interpolation: Interpolation) -> None:
-        self.root = root
-        self.paths = paths
-        self.size = size
-        self.interpolation: Interpolation = interpolation
-
-    def __call__(self, numbers: Numbers) -> NDArray[np.uint8]:
-        """Return the images with these numbers as (B, 3, H, W)."""
-        return np.stack([self._decode(self.paths[number]) for number in numbers])
-
-    def _decode(self, path: str) -> NDArray[np.uint8]:
-        decoded = decode_file(self.root, path, self.size, self.interpolation)
-        if decoded.pixels is None:
-            raise UserError(f"{self.root / path} could be read when the run began, but now {decoded.reason}.")
-        return np.broadcast_to(decoded.pixels, (3, self.size, self.size))
-
-
-def join(first: Images, second: Images) -> Images:
-    """Number the images of a root, then those of its test root, whose paths begin with ``test:``."""
-    paths = [*first.paths, *(TEST_PREFIX + path for path in second.paths)]
-    channels = max(first.channels, second.channels)
-    thumbnails = np.concatenate([first.thumbnails, second.thumbnails])
-    return Images(paths, [*first.labels, *second.labels], channels, _Joined(first, second), thumbnails)
-
-
-class _Joined:
-    """The images of a root, then those of its test root."""
-
-    def __init__(self, first: Images, second: Images) -> None:
-        self.first = first
-        self.second = second
-
-    def __call__(self, numbers: Numbers) -> NDArray[np.uint8]:
-        """Return the images with these numbers as (B, C, H, W)."""
-        own = numbers < len(self.first.paths)
-        if own.all():
-            return self.first.gather(numbers)
-        others = self.second.gather(numbers[~own] - len(self.first.paths))
-        if not own.any():
-            return others
-        pixels = np.empty((len(numbers), 3, *others.shape[2:]), dtype=np.uint8)
-        pixels[own], pixels[~own] = self.first.gather(numbers[own]), others  # one channel repeats itself to three
-        return pixels

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from covidnet.data.folder import RadiographFolder
-from covidnet.data.unpack import check_space, in_words, unpack
 from covidnet.errors import UserError
+from covidnet.files.archive import unpack
+from covidnet.files.folders import check_space, in_words
 
 HANDLE = "tawsifurrahman/covid19-radiography-database"
 PAGE = f"https://www.kaggle.com/datasets/{HANDLE}"

@@ -16,24 +16,26 @@ from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSampler
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from covidnet.data.augment import AUGMENTATIONS, Augmentation
+from covidnet.batch import Batch, TrainingBatch, to_images
 from covidnet.data.cache import check_images, open_cache
-from covidnet.data.dataset import Images, Numbers, RadiographDataset, Stream, join, put_on_device, to_images
-from covidnet.data.duplicates import find_duplicates
+from covidnet.data.changes.augment import AUGMENTATIONS, Augmentation, Chain
+from covidnet.data.changes.lungs import Gather, Lungs, LungView, draw_others, mask_paths
+from covidnet.data.changes.restyle import STYLES, Style
+from covidnet.data.changes.surround import swap_surround
+from covidnet.data.dataset import RadiographDataset, put_on_device
+from covidnet.data.division.duplicates import find_duplicates
+from covidnet.data.division.metadata import NAME as METADATA
+from covidnet.data.division.metadata import Metadata, find_metadata, linked_groups, read_metadata
+from covidnet.data.division.sources import UNKNOWN, balanced_weights, sources_of
+from covidnet.data.division.split import TEST_PREFIX, Split, read_split, seeded_split, write_split
 from covidnet.data.folder import RadiographFolder
-from covidnet.data.image import Interpolation
-from covidnet.data.lungs import Gather, Lungs, LungView, draw_others, mask_paths
-from covidnet.data.metadata import Metadata, find_metadata, linked_groups, read_metadata
-from covidnet.data.mirror import mirror_file, mirror_folder
-from covidnet.data.parallel import STALLED, progress_bar
-from covidnet.data.restyle import STYLES, Style
+from covidnet.data.images import Images, Numbers, Stream, join
 from covidnet.data.sampler import EpochSampler
-from covidnet.data.sources import UNKNOWN, balanced_weights, sources_of
-from covidnet.data.split import TEST_PREFIX, Split, read_split, seeded_split, write_split
-from covidnet.data.surround import swap_surround
 from covidnet.errors import UserError, require
-from covidnet.store import check_url, is_url
-from covidnet.types import Batch, TrainingBatch
+from covidnet.files.mirror import mirror_file, mirror_folder
+from covidnet.files.store import check_url, is_url, split_url
+from covidnet.imaging.decode import Interpolation
+from covidnet.machine.parallel import STALLED, progress_bar
 
 EVALUATION_BATCH = 128  # on a GPU, which smaller batches leave idle; the scores do not depend on it
 LISTED = 10  # so many files are named in a warning, the rest counted
@@ -361,7 +363,10 @@ class RadiographyDataModule(LightningDataModule):
         )
 
     def _local_folder(self, given: str | None, key: str) -> Path | None:
-        return mirror_folder(given, self.cache_dir, key) if given and is_url(given) else _path(given)
+        if not (given and is_url(given)):
+            return _path(given)
+        _, name = split_url(given)
+        return mirror_folder(given, self.cache_dir, key, beside=[f"{name} Test", METADATA] if name else [])
 
     def _local_file(self, given: str | None, key: str) -> Path | None:
         return mirror_file(given, self.cache_dir, key) if given and is_url(given) else _path(given)
@@ -477,19 +482,6 @@ class RadiographyDataModule(LightningDataModule):
         if len(leaked):
             names = [self.images.paths[number] for number in np.unique(leaked)]
             rank_zero_warn(f"{len(names)} test images show a radiograph that is in {self.root} too: {_some(names)}")
-
-
-class Chain:
-    """One function after the other. It travels to worker processes."""
-
-    def __init__(self, functions: Sequence[Callable[[Tensor], Tensor]]) -> None:
-        self.functions = functions
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Return images (B, C, H, W) changed by each function in turn."""
-        for function in self.functions:
-            images = function(images)
-        return images
 
 
 def _already_a_batch(batch: Any) -> Any:

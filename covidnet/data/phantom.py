@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from covidnet.data.parallel import cores, parallel_map, progress_bar, refuse_in_unguarded_worker
 from covidnet.errors import UserError
+from covidnet.machine.parallel import cores, parallel_map, progress_bar, refuse_in_unguarded_worker
 
 VERSION = 1  # part of the folder's name: raise it whenever a pixel changes
 CLASSES = ("COVID-19", "NORMAL", "Viral Pneumonia")

@@ -3,11 +3,11 @@
 from functools import cached_property
 from typing import Any
 
-from covidnet.data.cache import default_cache_dir
 from covidnet.data.folder import RadiographFolder
 from covidnet.data.module import RadiographyDataModule
 from covidnet.data.phantom import VERSION, write_phantoms
 from covidnet.errors import UserError
+from covidnet.files.folders import default_cache_dir
 
 SEED = 28  # of the drawing; data.seed is the split's
 

@@ -6,8 +6,8 @@ from typing import Any, cast
 import torch
 from torch.utils.data import DistributedSampler
 
+from covidnet.batch import PADDING
 from covidnet.seeds import derived_seed, run_seed
-from covidnet.types import PADDING
 
 
 class EpochSampler(DistributedSampler[Any]):

@@ -10,7 +10,7 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from covidnet.lungs import lung_box
+from covidnet.lung_box import lung_box
 
 FRAME = 1 / 24  # of the side: the width of the border
 GREYS = 32  # bins of the histogram

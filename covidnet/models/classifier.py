@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
+from covidnet.batch import PADDING, Batch, TrainingBatch
 from covidnet.errors import DivergedError, UserError, require
-from covidnet.models.appearance import appearance
-from covidnet.models.capture import CapturedModule
-from covidnet.models.equalize import Equalize
-from covidnet.models.schedule import Schedule, scheduler
-from covidnet.types import PADDING, Batch, TrainingBatch
+from covidnet.models.parts.appearance import appearance
+from covidnet.models.parts.capture import CapturedModule
+from covidnet.models.parts.equalize import Equalize
+from covidnet.models.parts.schedule import Schedule, scheduler
 
 METRICS = ("loss", "loss_unweighted", "accuracy")  # of every stage
 EPSILON = 1e-7  # Adam's, as Keras has it; PyTorch's own is 1e-8

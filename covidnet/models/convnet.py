@@ -6,7 +6,7 @@ from torch import nn
 
 from covidnet.errors import UserError
 from covidnet.models.classifier import Classifier, glorot
-from covidnet.models.dropout import Dropout, check_dropout
+from covidnet.models.parts.dropout import Dropout, check_dropout
 
 FILTERS = 32
 HIDDEN = 256

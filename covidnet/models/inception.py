@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from covidnet.errors import UserError, did_you_mean
+from covidnet.files.tensors import read_tensors
 from covidnet.models.classifier import Classifier, glorot
-from covidnet.models.dropout import Dropout, check_dropout
-from covidnet.tensors import read_tensors
+from covidnet.models.parts.dropout import Dropout, check_dropout
 
 WIDTHS = (200, 100, 50)
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from covidnet.compare_table import PARTS
-from covidnet.runs import COMPARISON, SEED, Run, read_json
+from covidnet.runs.files import COMPARISON, PARTS, SEED, read_json
+from covidnet.runs.run import Run
 
 MEANINGS = {
     "inside": "test images of their own collection",

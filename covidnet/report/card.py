@@ -8,12 +8,11 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from covidnet import __version__
-from covidnet.files import write_whole
-from covidnet.private import without_places
+from covidnet.__version__ import __version__
+from covidnet.files.places import without_places
+from covidnet.files.whole import write_whole
 from covidnet.report import verdicts
-from covidnet.report.datacard import make_data_card
-from covidnet.report.page import (
+from covidnet.report.cells import (
     MODEL_NAMES,
     OVERALL,
     PER_CLASS,
@@ -25,7 +24,9 @@ from covidnet.report.page import (
     settings_of,
     versions_of,
 )
-from covidnet.runs import AUDIT, CHECKPOINT, EXTERNAL, SHORTCUTS, Run
+from covidnet.report.datacard import make_data_card
+from covidnet.runs.files import AUDIT, CHECKPOINT, EXTERNAL, SHORTCUTS
+from covidnet.runs.run import Run
 
 CARD = "model_card.md"
 UNKNOWN_LICENSE = "unknown"  # of the weights: it hangs on images and weights of others, which no run knows

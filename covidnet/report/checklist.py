@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from covidnet.report.datacard import DataCard
 from covidnet.report.gallery import Gallery
-from covidnet.runs import Run
+from covidnet.runs.run import Run
 
 STARTS = ("pretrained", "weights", "backbone")  # arguments of a model that say where its weights come from
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from covidnet.data.metadata import linked_groups
+from covidnet.data.division.metadata import linked_groups
+from covidnet.data.division.sources import UNKNOWN, sources_of
+from covidnet.data.division.split import SPLITS
 from covidnet.data.module import RadiographyDataModule
-from covidnet.data.sources import UNKNOWN, sources_of
-from covidnet.data.split import SPLITS
 from covidnet.errors import UserError
 from covidnet.report.gallery import image_file
 

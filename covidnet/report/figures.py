@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 
 from covidnet.evaluation.calibration import reliability_bins
-from covidnet.runs import History
+from covidnet.runs.run import History
 
 SIZE = (4.2, 3.3)  # inches; the page scales it
 

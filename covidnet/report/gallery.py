@@ -15,13 +15,14 @@ from PIL import Image
 from scipy.ndimage import binary_erosion, zoom
 from scipy.stats import bootstrap
 
-from covidnet.data.folder import IMAGES, MASKS
-from covidnet.data.image import Interpolation, decode, read
+from covidnet.data.division.split import TEST_PREFIX
 from covidnet.data.module import RadiographyDataModule
-from covidnet.data.split import TEST_PREFIX
-from covidnet.lungs import lung_box
-from covidnet.report.heatmaps import Heat, Region, grad_cam, heat_share, last_feature_map
-from covidnet.runs import Predictions, Run
+from covidnet.data.walk import IMAGES, MASKS
+from covidnet.imaging.decode import Interpolation, decode, read
+from covidnet.lung_box import lung_box
+from covidnet.models.heatmaps import Heat, Region, grad_cam, heat_share, last_feature_map
+from covidnet.runs.predictions import Predictions
+from covidnet.runs.run import Run
 
 RANKS = (1 / 6, 1 / 2, 5 / 6)  # of the images shown of a class, ordered by the probability of their true class
 ERRORS = 6

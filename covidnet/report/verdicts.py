@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 
 from covidnet.report.datacard import Links
 from covidnet.report.gallery import HeatShare
-from covidnet.runs import AUDIT, CHECKPOINT, EXTERNAL
+from covidnet.runs.files import AUDIT, CHECKPOINT, EXTERNAL
 
 Level = Literal["PASS", "WARN", "FAIL", "NOT RUN"]
 ORDER: tuple[Level, ...] = ("FAIL", "WARN", "NOT RUN", "PASS")

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import resources
 from typing import Annotated, Any, Literal
 
@@ -15,11 +15,11 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from covidnet import __version__
-from covidnet.data.image import UnreadableImageError
+from covidnet.__version__ import __version__
+from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.serving.batching import FullError
 from covidnet.serving.engine import Engine, Heats
-from covidnet.serving.limits import TooLargeError
+from covidnet.serving.limits import Limits, TooLargeError
 from covidnet.serving.page import render
 
 BODIES = 16  # uploads of the largest size that memory is held for; together they may be no larger
@@ -37,21 +37,6 @@ HEADERS = {
 CLOSE = {"Connection": "close"}  # what is left of a body is not waited for
 KINDS = ("application/octet-stream", "image/png", "image/jpeg", "image/tiff", "image/webp", "image/bmp")
 WANTED: dict[str, Heats] = {"false": "none", "true": "predicted", "all": "all"}
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a client may ask.
-
-    Attributes:
-        max_bytes: Of an upload.
-        under_way: Requests at once, from the first byte of an upload to the answer.
-        seconds: For an upload to arrive.
-    """
-
-    max_bytes: int = 32_000_000
-    under_way: int = 128
-    seconds: float = 30.0
 
 
 class ModelInfo(BaseModel):

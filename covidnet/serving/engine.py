@@ -15,16 +15,17 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from covidnet.checkpoints import run_directory
-from covidnet.data.image import UnreadableImageError, open_radiograph, resize
-from covidnet.data.parallel import cores
 from covidnet.errors import UserError
-from covidnet.report.heatmaps import Heat, grad_cam, last_feature_map
+from covidnet.imaging.decode import open_radiograph, resize
+from covidnet.imaging.radiograph import UnreadableImageError
+from covidnet.inference.predictor import NOTICE, Pixels, Prediction, Predictor
+from covidnet.machine.parallel import cores
+from covidnet.models.heatmaps import Heat, grad_cam, last_feature_map
 from covidnet.report.verdicts import outside_verdict
-from covidnet.runs import EXTERNAL, SHORTCUTS, read_json
+from covidnet.runs.checkpoint import run_directory
+from covidnet.runs.files import EXTERNAL, SHORTCUTS, read_json
 from covidnet.serving.batching import Batcher
 from covidnet.serving.limits import check
-from covidnet.serving.predictor import NOTICE, Pixels, Prediction, Predictor
 
 Heats = Literal["none", "predicted", "all"]  # of which classes a map is wanted
 DECODERS = 4  # threads at most: each may hold a decoded image several times over

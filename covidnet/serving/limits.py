@@ -1,12 +1,15 @@
 """What is refused of a file before it is decoded: formats that nobody needs here, and bombs."""
 
+from dataclasses import dataclass
+
 from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from covidnet.data.dicom_frame import JPEG
-from covidnet.data.dicom_header import Limited, read_header
-from covidnet.data.image import UnreadableImageError, what_it_is_instead
+from covidnet.imaging.decode import what_it_is_instead
+from covidnet.imaging.dicom.frame import JPEG
+from covidnet.imaging.dicom.header import Limited, read_header
+from covidnet.imaging.radiograph import UnreadableImageError
 
 # Pillow knows many more; some of them start other programs or write files.
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
@@ -108,3 +111,18 @@ def _refuse_many_chunks(content: bytes) -> None:
         found += 1
         if found > CHUNKS:
             raise TooLargeError(f"is a PNG of more than {CHUNKS:,} chunks")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a client may ask.
+
+    Attributes:
+        max_bytes: Of an upload.
+        under_way: Requests at once, from the first byte of an upload to the answer.
+        seconds: For an upload to arrive.
+    """
+
+    max_bytes: int = 32_000_000
+    under_way: int = 128
+    seconds: float = 30.0

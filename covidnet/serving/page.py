@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from covidnet import __version__
-from covidnet.checkpoints import run_directory
+from covidnet.__version__ import __version__
+from covidnet.inference.predictor import NOTICE, Predictor
 from covidnet.report.card import CARD
 from covidnet.report.page import html_templates
+from covidnet.runs.checkpoint import run_directory
 from covidnet.serving.engine import Engine
 from covidnet.serving.limits import NAMES
-from covidnet.serving.predictor import NOTICE, Predictor
 
 if TYPE_CHECKING:
-    from covidnet.serving.app import Limits
+    from covidnet.serving.limits import Limits
 
 DEEPER = 2  # levels by which a card's headings go down: they stand below those of the page
 

@@ -16,13 +16,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import paint
+from helpers import paint
 from PIL import Image
 
 import covidnet.data.cache as module
 from covidnet.data.cache import JOURNAL, PLANES, check_images, open_cache
-from covidnet.data.image import THUMBNAIL, decode, open_radiograph, thumbnail
 from covidnet.errors import UserError
+from covidnet.imaging.decode import THUMBNAIL, decode, open_radiograph, thumbnail
 
 SIZE = 6
 PLANE = SIZE * SIZE

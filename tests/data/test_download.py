@@ -9,13 +9,13 @@ from collections import namedtuple
 from functools import partial
 
 import pytest
-from conftest import paint
+from helpers import paint
 
+from covidnet.commands.main import main
 from covidnet.data import download as module
-from covidnet.data import unpack
 from covidnet.data.download import HANDLE, download
 from covidnet.errors import UserError
-from covidnet.tools import main
+from covidnet.files import archive as unpack
 
 kagglehub = pytest.importorskip("kagglehub", reason="the extra 'download' is not installed")
 
@@ -213,7 +213,7 @@ def test_a_folder_in_use_is_left_as_it_is(hub, xray_root):
 
 
 def test_an_archive_downloaded_by_hand_is_unpacked_audited_and_kept(archive, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("covidnet.audit.RELEASES", {"the small release": (2, 2, 2)})
+    monkeypatch.setattr("covidnet.evidence.audit.RELEASES", {"the small release": (2, 2, 2)})
     target = tmp_path / "data" / "db"
     assert main(["download", "--archive", str(archive), "--to", str(target)]) == 0
     assert archive.is_file()

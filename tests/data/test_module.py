@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import CLASSES, PER_CLASS, paint
+from helpers import CLASSES, PER_CLASS, paint
 from PIL import Image
 
 from covidnet.data.dataset import put_on_device

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from covidnet.data.division.metadata import find_metadata, linked_groups, read_metadata
+from covidnet.data.division.split import seeded_split
 from covidnet.data.folder import RadiographFolder
-from covidnet.data.image import UnreadableImageError, decode, open_radiograph
-from covidnet.data.metadata import find_metadata, linked_groups, read_metadata
 from covidnet.data.module import RadiographyDataModule
-from covidnet.data.split import seeded_split
+from covidnet.imaging.decode import decode, open_radiograph
+from covidnet.imaging.radiograph import UnreadableImageError
 
 LAYOUTS = {
     "release1": ("COVID-19 Radiography Database", [219, 1341, 1345]),

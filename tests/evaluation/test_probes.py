@@ -6,7 +6,7 @@ from scipy.stats.contingency import association
 from sklearn.metrics import roc_auc_score
 
 from covidnet.evaluation.probes import cramers_v, probe, views, weighted_auroc
-from covidnet.lungs import lung_box
+from covidnet.lung_box import lung_box
 
 
 def labelled(number=300, classes=3, features=8, signal=0.0, seed=0):

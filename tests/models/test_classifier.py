@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from sklearn.utils.class_weight import compute_class_weight
 
 from covidnet.errors import UserError
-from covidnet.models.appearance import appearance
 from covidnet.models.classifier import balanced_class_weights
 from covidnet.models.convnet import ConvNet
+from covidnet.models.parts.appearance import appearance
 
 
 def test_balanced_weights_are_the_tutorials():

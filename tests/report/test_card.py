@@ -9,9 +9,9 @@ from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import model_index_to_eval_results
 from made_run import CLASSES, write_run
 
+from covidnet.commands.main import main
 from covidnet.errors import UserError
 from covidnet.report.card import plain, write_card
-from covidnet.tools import main
 
 INTERVAL = [0.51234, 0.87654]
 

@@ -4,7 +4,7 @@ from made_run import write_run
 
 from covidnet.report.checklist import answer, fill
 from covidnet.report.datacard import DataCard
-from covidnet.runs import Run
+from covidnet.runs.run import Run
 
 
 def test_every_item_names_an_answer_that_exists_or_is_left_blank(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 from made_run import CLASSES, write_run, write_table
 
 from covidnet.report.datacard import make_data_card
-from covidnet.runs import Run
+from covidnet.runs.run import Run
 
 
 def test_without_a_table_sources_and_links_are_unknown(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from made_run import write_run
 from PIL import Image
 
 from covidnet.report.gallery import choose, lungs, make_gallery, sampled
-from covidnet.runs import Predictions, Run
+from covidnet.runs.predictions import Predictions
+from covidnet.runs.run import Run
 
 
 def test_images_are_chosen_by_rule() -> None:

@@ -7,7 +7,8 @@ import pytest
 from made_run import CLASSES, write_run
 
 from covidnet.errors import UserError
-from covidnet.report.page import cell, write_report
+from covidnet.report.cells import cell
+from covidnet.report.page import write_report
 
 SECTIONS = (
     *(

@@ -8,15 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from conftest import paint
+from helpers import QUICK, paint
 
-from covidnet.cli import main
-from covidnet.serving.app import Limits
+from covidnet.inference.predictor import Predictor
 from covidnet.serving.engine import Engine
-from covidnet.serving.predictor import Predictor
-from covidnet.serving.serve import LOOPBACK, listen, make_server
+from covidnet.serving.limits import Limits
+from covidnet.serving.server import LOOPBACK, listen, make_server
+from covidnet.training.interface import main
 
-QUICK = ["trainer=cpu", "trainer.enable_progress_bar=false", "trainer.enable_model_summary=false"]
 PATIENCE = 60  # seconds
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CLASSES
+from helpers import CLASSES
 from PIL import Image
 from served import fail_lungs_test, serving, train
 
@@ -29,8 +29,8 @@ from bench.hostile import (
     uploads,
     webp_bomb,
 )
-from covidnet.serving.app import Limits
-from covidnet.tools import main as tools
+from covidnet.commands.main import main as tools
+from covidnet.serving.limits import Limits
 
 RNG = np.random.default_rng(0)
 
@@ -299,7 +299,7 @@ def test_hostile_uploads_leave_it_serving_and_nothing_on_disk(served, images, tm
 
 
 def test_a_connection_on_which_nothing_is_asked_is_closed(served, monkeypatch):
-    monkeypatch.setattr("covidnet.serving.serve.HEAD_SECONDS", 0.2)
+    monkeypatch.setattr("covidnet.serving.server.HEAD_SECONDS", 0.2)
     with opened(served, "GET /health HTTP/1.1\r\nHost: local") as client:
         assert client.recv(100) == b""
 
@@ -356,7 +356,7 @@ def test_a_mistake_is_one_message_and_code_2(run, served, options, says, capsys)
 
 
 def test_sigterm_finishes_what_runs_and_ends_with_0(run, images):
-    command = [sys.executable, "-m", "covidnet.tools", "serve", str(run), "--port", "0", "--device", "cpu"]
+    command = [sys.executable, "-m", "covidnet.commands.main", "serve", str(run), "--port", "0", "--device", "cpu"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             ready = process.stdout.readline()
@@ -380,7 +380,7 @@ def test_sigterm_finishes_what_runs_and_ends_with_0(run, images):
 
 
 def test_a_missing_library_is_told_with_the_command(run):
-    code = "import sys; sys.modules['fastapi'] = None; from covidnet.tools import main; main(sys.argv[1:])"
+    code = "import sys; sys.modules['fastapi'] = None; from covidnet.commands.main import main; main(sys.argv[1:])"
     done = subprocess.run([sys.executable, "-c", code, "serve", str(run)], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "pip install 'covidnet[serve]'" in done.stderr

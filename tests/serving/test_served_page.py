@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from conftest import CLASSES
+from helpers import CLASSES
 from PIL import Image
 from served import fail_lungs_test, serving, train
 

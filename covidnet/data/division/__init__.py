@@ -1,0 +1,1 @@
+"""Who goes where: training, validation or test."""

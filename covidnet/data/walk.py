@@ -1,0 +1,96 @@
+"""covidnet.data.walk."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from covidnet.errors import UserError
+from covidnet.imaging.decode import EXTENSIONS
+
+IMAGES = "images"  # the later release keeps a class's radiographs here, beside "masks"
+MASKS = ("masks", "mask", "lung_masks")
+SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
+JUNK_FOLDERS = ("__macosx", "__pycache__", "lost+found")
+JUNK_FILES = ("thumbs.db", "desktop.ini")
+
+
+def images_below(start: Path, why_no_folder: Callable[[str], str | None]) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """Return the images in and below a folder, and what else lies there with the reason why it is left out.
+
+    Args:
+        start: The folder.
+        why_no_folder: Of a folder's name, why it is not searched ("" where nobody needs to be told); None if it is.
+    """
+    images: list[Path] = []
+    ignored: list[tuple[Path, str]] = []
+    visited = set()
+    for current, folders, files in os.walk(start, followlinks=True, onerror=_refuse_unlisted):
+        here = Path(current)
+        identity = here.resolve()
+        if identity in visited or (here != start and start.resolve().is_relative_to(identity)):
+            folders.clear()  # a symbolic link to where we have been, or to what we are in
+            continue
+        visited.add(identity)
+        folders.sort()  # of two names of one folder the first counts, whatever the disk's order
+        for name in [*folders]:
+            reason = why_no_folder(name)
+            if reason is not None:
+                folders.remove(name)
+                if reason:
+                    ignored.append((here / name, reason))
+        for name in files:
+            path = here / name
+            if _is_junk(name):
+                continue
+            if path.suffix.lower() in EXTENSIONS:
+                images.append(path)
+            else:
+                ignored.append((path, _why_no_image(path)))
+    return images, sorted(ignored)
+
+
+def radiographs_below(folder: Path) -> list[Path]:
+    """Return the images in and below a folder, sorted, without masks and what systems leave behind."""
+    images, _ = images_below(folder, lambda name: "" if holds_no_images(name) else None)
+    return sorted(images)
+
+
+def holds_no_images(name: str) -> bool:
+    """Tell folders, wherever they lie, that hold lung masks or what systems leave behind."""
+    return _is_junk(name) or name.lower() in MASKS
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether a folder is there; a link to itself and a name too long for the system are none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return [entry.name for entry in folder.iterdir()]
+    except OSError as error:
+        raise _unlisted(error) from error
+
+
+def _refuse_unlisted(error: OSError) -> None:
+    """Refuse a folder that would be left out without a word."""
+    raise _unlisted(error) from error
+
+
+def _unlisted(error: OSError) -> UserError:
+    return UserError(
+        f"The folder {error.filename} cannot be listed: {error.strerror}. Its images would be left out. Mend it, or "
+        "move it out of the folder of radiographs."
+    )
+
+
+def _why_no_image(path: Path) -> str:
+    return f"is no image ({path.suffix or 'no ending'})"
+
+
+def _is_junk(name: str) -> bool:
+    """Tell files and folders that systems leave behind: hidden ones, resource forks, thumbnails."""
+    return name.startswith(".") or name.lower() in (*JUNK_FOLDERS, *JUNK_FILES)

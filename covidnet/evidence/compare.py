@@ -1,0 +1,306 @@
+"""``covidnet compare A B``: whether one recipe is better than another, paired on the same images.
+
+A and B are each a run, or a repeat, which stands for the mean of its seeds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from covidnet.data.division.metadata import find_metadata, linked_groups, read_metadata
+from covidnet.data.module import RadiographyDataModule
+from covidnet.errors import UserError, did_you_mean
+from covidnet.evaluation.comparison import compare_outputs, compare_recalls, compare_sides
+from covidnet.evaluation.survival import compare_survival
+from covidnet.evidence.compare_table import print_comparison, sentence
+from covidnet.runs.files import (
+    COMPARISON,
+    CONFIG,
+    EXTERNAL,
+    EXTERNAL_PREDICTIONS,
+    LUNGS_FOLDERS,
+    LUNGS_RUNS,
+    PARTS,
+    PREDICTIONS,
+    read_json,
+    write_results,
+)
+from covidnet.runs.predictions import Predictions, read_predictions
+from covidnet.runs.run import finished_runs, newest_run
+from covidnet.runs.trust import find_class
+
+Groups = NDArray[np.int64] | None  # (N,) a number for each image's patient or group; None where each stands for itself
+
+
+class ImageFolder(NamedTuple):
+    """Where a run's images are."""
+
+    root: Path
+    metadata: str | None  # data.metadata: a table, "none", or None to look for one
+
+
+@dataclass(frozen=True)
+class Matched:
+    """What the runs of both sides say of the N images that all of them have."""
+
+    first: NDArray[np.float64]  # (S, N, C)
+    second: NDArray[np.float64]  # (T, N, C)
+    images: Predictions  # what the first run says of them
+    left_out: list[int]  # images of each side that are not compared
+
+
+def run(first: Path, second: Path, over: Sequence[str] | None = None) -> dict[str, Any]:
+    """Do what ``covidnet compare`` was asked for: compare, print, and write comparison.json into ``second``; return it.
+
+    Raises:
+        UserError: For a user's mistake.
+    """
+    found = compare_runs(first, second, over)
+    print_comparison(found)
+    file = second / COMPARISON
+    try:
+        write_results(file, found)
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror or error}.") from error
+    print(file)
+    return found
+
+
+def compare_runs(first: Path, second: Path, over: Sequence[str] | None = None) -> dict[str, Any]:
+    """Compare two runs or repeats on the images that all their runs have, matched by their paths.
+
+    Args:
+        first: The directory A.
+        second: The directory B.
+        over: Classes of the scores outside, which are then of their images only; all that are there where left out.
+
+    Returns:
+        ``first`` and ``second``; ``runs``, how many each stands for; ``classes``; ``parts``: of ``inside``, and of
+        ``lungs_only``, ``lungs_covered``, ``swapped_at_test`` and ``outside`` where all runs have been so tested,
+        ``images``, ``left_out`` of each side, ``patients`` or None where every image counts as independent, and
+        ``metrics`` as ``evaluation.comparison.compare_sides`` gives them, second minus first. Of one run against one,
+        ``inside`` has all of ``compare_outputs``; ``outside`` has the classes it is ``over`` and ``cells``, the recall
+        of each source and class. ``survives``: of the skill without lungs, or None. ``notes``, what limits all this;
+        and the ``sentence``.
+
+    Raises:
+        UserError: Where predictions are missing, or the runs' classes, labels or images do not agree.
+    """
+    names = (first, second)
+    sides = [_runs(folder) for folder in names]
+    read: dict[str, list[list[Predictions]]] = {}
+    untested: list[str] = []
+    for part in PARTS:
+        lacking = [one for side in sides for one in side if _file(one, part) is None]
+        if not lacking:
+            read[part] = [[read_predictions(file) for one in side if (file := _file(one, part))] for side in sides]
+        elif part == "inside":
+            raise UserError(
+                f"{lacking[0]} holds no {PREDICTIONS}. Write it:\n"
+                f"covidnet predict {lacking[0]} --out {lacking[0] / PREDICTIONS}"
+            )
+        else:
+            command = "evaluate RUN ROOT" if part == "outside" else "shortcuts RUN"
+            untested.append(f"{PARTS[part]} is not compared: {lacking[0]} lacks it, which covidnet {command} makes.")
+    if over and "outside" not in read:
+        raise UserError(f"--over names the classes outside, but {untested[-1]} Make it, or leave --over out.")
+
+    folders = [known for known in (_images_of(side[0]) for side in sides) if known]
+    notes = []
+    if len({folder.root.resolve() for folder in folders}) > 1:
+        notes.append(
+            f"The runs read different folders, {folders[0].root} and {folders[1].root}: images are matched by their "
+            "paths below them."
+        )
+    parts: dict[str, dict[str, Any]] = {}
+    for part, predictions in read.items():
+        matched = _match(predictions, names, part)
+        if any(matched.left_out):
+            notes.append(
+                f"{PARTS[part]}: compared on the {len(matched.images.paths)} images that all runs have; "
+                f"{matched.left_out[0]} of A and {matched.left_out[1]} of B are left out."
+            )
+        if part == "outside":
+            parts[part] = _compare_outside(matched, sides, over)
+            continue
+        groups, told = _patients(folders, matched.images.paths)
+        notes.append(told)
+        parts[part] = {
+            "images": len(matched.images.paths),
+            "left_out": matched.left_out,
+            "patients": len(np.unique(groups)) if groups is not None else None,
+            **_compare_inside(matched, groups, tested=part == "inside"),
+        }
+    found = {
+        "first": str(first),
+        "second": str(second),
+        "runs": [len(side) for side in sides],
+        "classes": read["inside"][0][0].classes,
+        "parts": parts,
+        "survives": _compare_survival(read, names, folders) if "lungs_covered" in read else None,
+        "notes": [*dict.fromkeys(notes), *untested],
+    }
+    return {**found, "sentence": sentence(found)}
+
+
+def _runs(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise UserError(
+            f"{folder} is no folder; give the directory of a run, such as runs/convnet/version_0, or of a repeat."
+        )
+    return finished_runs(folder)
+
+
+def _file(one: Path, part: str) -> Path | None:
+    """Return where a run's predictions of a part are, None where they are not there."""
+    if part in LUNGS_FOLDERS:
+        run = newest_run(one / LUNGS_RUNS / LUNGS_FOLDERS[part])
+        return _file(run, "inside") if run else None
+    file = one / (EXTERNAL_PREDICTIONS if part == "outside" else PREDICTIONS)
+    return file if file.is_file() else None
+
+
+def _match(sides: Sequence[Sequence[Predictions]], names: tuple[Path, Path], part: str) -> Matched:
+    """Return what all runs say of the images that all of them have, in the order of the first run."""
+    one = sides[0][0]
+    for name, side in zip(names, sides, strict=True):
+        for other in side:
+            if set(other.classes) != set(one.classes):
+                raise UserError(
+                    f"{names[0]} tells {one.classes} apart, {name} tells {other.classes}. Compare runs of the same "
+                    "classes: train one of them with the data.classes of the other."
+                )
+    shared = set(one.paths).intersection(*(other.paths for side in sides for other in side))
+    paths = [path for path in one.paths if path in shared]
+    if not paths:
+        mend = (
+            "Evaluate both on the same folder"
+            if part == "outside"
+            else (
+                "Compare runs with the same data.root and data.seed, or give one "
+                f"data.split_file={names[0] / 'split.csv'}"
+            )
+        )
+        raise UserError(
+            f"{names[0]} and {names[1]} have no test image in common: {one.paths[0]} is one of the first's, "
+            f"{sides[1][0].paths[0]} of the second's. {mend}."
+        )
+    matched = [[other.of(paths, one.classes) for other in side] for side in sides]
+    images = matched[0][0]
+    for name, side in zip(names, matched, strict=True):
+        for other in side:
+            unlike = np.flatnonzero(other.labels != images.labels)
+            if len(unlike):
+                label, there = (one.classes[said.labels[unlike[0]]] for said in (images, other))
+                why = (
+                    "evaluate them with the same --map"
+                    if part == "outside"
+                    else ("the runs' data.root do not hold the same images")
+                )
+                raise UserError(
+                    f"{paths[unlike[0]]} is {label} in {names[0]} and {there} in {name}, and so for {len(unlike)} of "
+                    f"{len(paths)} images: {why}."
+                )
+    first, second = (np.stack([other.probabilities for other in side]) for side in matched)
+    return Matched(
+        first,
+        second,
+        images,
+        [len(set().union(*(other.paths for other in side))) - len(paths) for side in sides],
+    )
+
+
+def _compare_inside(matched: Matched, groups: Groups, *, tested: bool) -> dict[str, Any]:
+    """Return the metrics; with McNemar's test where it is asked for and well defined, of one run against one."""
+    labels = matched.images.labels
+    if tested and len(matched.first) == len(matched.second) == 1:
+        return compare_outputs(matched.first[0], matched.second[0], labels, groups)
+    return {"metrics": compare_sides(matched.first, matched.second, labels, groups)}
+
+
+def _compare_outside(matched: Matched, sides: Sequence[Sequence[Path]], over: Sequence[str] | None) -> dict[str, Any]:
+    """Return the metrics over the images of some classes, and the recall of each source and class."""
+    images, classes = matched.images, matched.images.classes
+    assert images.sources is not None
+    present = [classes[label] for label in np.unique(images.labels)]
+    for name in over or ():
+        if name not in present:
+            raise UserError(
+                f"--over {name} is no class with images outside; those are {', '.join(present)}."
+                f"{did_you_mean(name, present)}"
+            )
+    chosen = list(over or present)
+    among = np.isin(images.labels, [classes.index(name) for name in chosen])
+    groups = images.patients
+    own = groups[among] if groups is not None else None
+    reports = [read_json(one / EXTERNAL) or {} for side in sides for one in side]
+    cells = compare_recalls(matched.first, matched.second, images.labels, images.sources, groups)
+    return {
+        "images": int(among.sum()),
+        "left_out": matched.left_out,
+        "patients": len(np.unique(own)) if own is not None else None,
+        "over": chosen,
+        "metrics": compare_sides(matched.first[:, among], matched.second[:, among], images.labels[among], own),
+        "cells": [
+            {
+                "source": cell["source"],
+                "class": classes[cell.pop("label")],
+                "in_training": _in_training(reports, cell["source"]),
+                **cell,
+            }
+            for cell in cells
+        ],
+    }
+
+
+def _in_training(reports: Sequence[dict[str, Any]], source: str) -> bool | None:
+    """Return whether any run was trained on other images of a source; None where that is not known of all."""
+    told = [report.get("per_source", {}).get(source, {}).get("in_training") for report in reports]
+    return True if True in told else None if None in told else False
+
+
+def _compare_survival(
+    read: dict[str, list[list[Predictions]]], names: tuple[Path, Path], folders: Sequence[ImageFolder]
+) -> dict[str, Any] | None:
+    """Return how much of each side's skill survives without lungs."""
+    pairs = zip(read["inside"], read["lungs_covered"], strict=True)
+    matched = _match([[*whole, *covered] for whole, covered in pairs], names, "inside")
+    groups, _ = _patients(folders, matched.images.paths)
+    first, second = (np.split(side, 2) for side in (matched.first, matched.second))
+    return compare_survival((first[0], first[1]), (second[0], second[1]), matched.images.labels, groups)
+
+
+def _patients(folders: Sequence[ImageFolder], paths: list[str]) -> tuple[Groups, str]:
+    """Return a number for each image's patient or group, or None, and what is known of them in words."""
+    alone = "every image counts as independent."
+    if not folders:
+        return None, f"The folder of the images is not there any more: {alone}"
+    root, given = folders[0].root, folders[0].metadata
+    if given == "none":
+        return None, f"Without a table of patients (data.metadata=none), {alone}"
+    file = Path(given).expanduser() if given else find_metadata(root)
+    if file is None or not file.is_file():
+        return None, f"{file or f'A metadata.csv in {root} or beside it'} is not there: {alone}"
+    table = read_metadata(file, root, paths)
+    if not table.rows:
+        return None, f"{file} names none of these images: {alone}"
+    groups = np.array(linked_groups(paths, table.rows))
+    return groups, f"The {len(paths)} images are of {len(np.unique(groups))} patients or groups, as {file} tells."
+
+
+def _images_of(run: Path) -> ImageFolder | None:
+    """Return where a run's images and their table are; None where that is not known or the folder is gone."""
+    try:
+        section = yaml.safe_load((run / CONFIG).read_text("utf-8"))["data"]
+        kind = find_class(section["class_path"], RadiographyDataModule, run / CONFIG)
+        module = kind(**section["init_args"])  # knows the default root
+        folder = ImageFolder(module.root, module.given_metadata)
+    # A run of another version, or of a class that is not here.
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ImportError, AttributeError, ValueError):
+        return None
+    return folder if folder.root.is_dir() else None

@@ -1,0 +1,367 @@
+"""``covidnet evaluate``: a trained model on images from elsewhere, beside its own test. Joins data, models, evaluation.
+
+Whether images of its training are among them is told by their content.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from covidnet.batch import to_images
+from covidnet.data.division.metadata import find_metadata, linked_groups, read_metadata
+from covidnet.data.division.sources import UNKNOWN
+from covidnet.data.external import LISTED, SKIP, OutsideFolder, find_seen, list_outside
+from covidnet.data.images import Pixels, open_pixels
+from covidnet.data.module import RadiographyDataModule
+from covidnet.errors import UserError
+from covidnet.evaluation.comparison import score_drops
+from covidnet.evaluation.scores import fitted_scores, score_outputs
+from covidnet.evidence.external_table import print_report, sentence
+from covidnet.machine.device import find_device
+from covidnet.machine.parallel import progress_bar
+from covidnet.models.classifier import Classifier
+from covidnet.runs.checkpoint import data_module, find_best, load_model, read_recipe, run_directory
+from covidnet.runs.files import EXTERNAL, EXTERNAL_PREDICTIONS, RESULTS, SPLIT, write_results
+from covidnet.runs.predictions import write_predictions
+from covidnet.runs.run import finished_runs
+
+NOTICE = "Research software, not a medical device."
+BATCH = 128  # images the model sees at once; the scores do not depend on it
+MODELS = {"best": "best", "last": "final"}  # a checkpoint's name -> its key in results.json
+
+
+@dataclass(frozen=True)
+class Options:
+    """How `evaluate` looks at a folder.
+
+    Attributes:
+        names: Folder names -> class, or "skip".
+        metadata: Table of patients, groups and sources; "none" for no table; the folder's own where None.
+        keep_seen: Measure on images of the training and validation set too.
+        device: As torch names it; a GPU where there is one, if None.
+        cache: Keep decoded images on disk.
+        cache_dir: Where; the run's own cache folder where None.
+    """
+
+    names: Mapping[str, str]
+    metadata: str | None = None
+    keep_seen: bool = False
+    device: str | None = None
+    cache: bool = True
+    cache_dir: Path | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model says of images from elsewhere.
+
+    Attributes:
+        report: What external.json holds.
+        paths: N paths, POSIX, below the root.
+        logits: (N, C).
+        labels: (N,) in 0 .. C - 1.
+        classes: Names of the C classes.
+        sources: N names.
+        groups: (N,) a number that linked images share; each image has its own where nothing is known.
+    """
+
+    report: dict[str, Any]
+    paths: list[str]
+    logits: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    classes: list[str]
+    sources: list[str]
+    groups: NDArray[np.int64]
+
+
+def run(args: argparse.Namespace) -> list[Path]:
+    """Do what ``covidnet evaluate`` was asked for: evaluate, print and write; of a repeat each seed that has finished.
+
+    Returns the directories of the runs of which more is known now.
+
+    Raises:
+        UserError: For a user's mistake.
+    """
+    given = args.checkpoint.expanduser()
+    runs = finished_runs(given) if given.is_dir() else [given]
+    checkpoints = [find_best(one) for one in runs]
+    options = Options(
+        names=dict(_name_and_class(text) for text in args.map),
+        metadata=args.metadata,
+        keep_seen=args.keep_seen,
+        device=args.device,
+        cache=not args.no_cache,
+        cache_dir=args.cache_dir,
+    )
+    for file in filter(None, (args.json, args.predictions)):
+        if len(runs) > 1:
+            raise UserError(
+                f"{file} can hold one run, but {given} holds {len(runs)}: leave it out, as each of them gets its "
+                f"{EXTERNAL} and {EXTERNAL_PREDICTIONS}."
+            )
+        if not file.absolute().parent.is_dir():  # told now, not after the work
+            raise UserError(f"{file} cannot be written: there is no folder {file.absolute().parent}.")
+    for checkpoint in checkpoints:
+        evaluation = evaluate(checkpoint, args.root, options)
+        print_report(evaluation.report)
+        _write(evaluation, run_directory(checkpoint), args.json, args.predictions)
+    folders = (run_directory(checkpoint) for checkpoint in checkpoints)
+    return [folder for folder in folders if folder and (folder / RESULTS).is_file()]
+
+
+def _write(evaluation: Evaluation, folder: Path | None, report: Path | None, predictions: Path | None) -> None:
+    """Write what was found into the run directory and wherever else it was asked for; tell where."""
+    tables = [*([folder / EXTERNAL_PREDICTIONS] if folder else []), *([predictions] if predictions else [])]
+    reports = [*([folder / EXTERNAL] if folder else []), *([report] if report else [])]
+    more = {"source": evaluation.sources, "patient": evaluation.groups.tolist()}
+    try:
+        for file in tables:
+            write_predictions(file, evaluation.paths, evaluation.logits, evaluation.labels, evaluation.classes, more)
+        for file in reports:
+            write_results(file, evaluation.report)
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be written: {error.strerror}.") from error
+    if not folder:
+        _warn(
+            f"{evaluation.report['checkpoint']} does not lie in its run directory, so no {EXTERNAL} is left; "
+            "--json FILE writes it."
+        )
+    for file in (*reports, *tables):
+        print(file)
+
+
+def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
+    """Measure a checkpoint's model on the images below ``root``, and how far it falls from its own test.
+
+    Raises:
+        UserError: Where the checkpoint cannot be used, or the folder not be read as the model's classes.
+    """
+    recipe = read_recipe(checkpoint)
+    data = data_module(recipe)
+    classes: list[str] = list(recipe["classes"])
+    device = find_device(options.device)
+    folder = list_outside(root, classes, options.names)
+    _tell_left_out(f"{len(folder.ignored)} files or folders below {root}", folder.ignored)
+    rows = _read_rows(folder, options.metadata)
+    pixels = _open(data, root, folder.paths, options)
+    _tell_left_out(f"{len(pixels.unreadable)} images below {root} that cannot be read", [*pixels.unreadable.items()])
+    if not pixels.paths:
+        raise UserError(f"None of the {len(folder.paths)} images below {root} can be read.")
+
+    trained = _trained_on(checkpoint, data)
+    seen = _find_seen(pixels, data, trained, options) if trained else None
+    chosen = [i for i, path in enumerate(pixels.paths) if options.keep_seen or path not in (seen or {})]
+    if not chosen:
+        raise UserError(
+            f"All {len(pixels.paths)} images below {root} are of the model's own training or validation set, so they "
+            "tell nothing of other images. Give another folder, or --keep-seen to measure on them all the same."
+        )
+    paths = [pixels.paths[i] for i in chosen]
+    labels_of = dict(zip(folder.paths, folder.labels, strict=True))
+    sources_of = dict(zip(folder.paths, folder.sources, strict=True))
+    labels = np.array([labels_of[path] for path in paths], dtype=np.int64)
+    sources = [rows.get(path, {}).get("source") or sources_of[path] or UNKNOWN for path in paths]
+    groups = np.array(linked_groups(paths, rows), dtype=np.int64)
+
+    model = load_model(checkpoint)
+    logits = outputs_of(model, pixels, np.array(chosen, dtype=np.int64), device)
+    calibration = recipe.get("calibration") or {}
+
+    def scored(among: NDArray[np.bool_]) -> dict[str, Any]:
+        weights = model.class_weights.numpy(force=True)
+        return _scores(logits[among], labels[among], classes, weights, groups[among], calibration)
+
+    names = np.array(sources)
+    outside = scored(np.ones(len(labels), dtype=bool))
+    per_source = {name: scored(names == name) for name in sorted(set(sources))}
+    inside = _inside(checkpoint)
+    report = {
+        "notice": f"{f'Trained on {data.notice}' if data.notice else ''}{NOTICE}",
+        "checkpoint": str(checkpoint),
+        "root": str(root),
+        "classes": classes,
+        "classes_present": [name for name, scores in outside["per_class"].items() if scores["support"]],
+        "folders": {name: classes[label] for name, label in folder.names.items()},
+        **_shaped(outside),
+        "per_source": {
+            name: {**_shaped(scores), "in_training": name in trained.sources if trained and trained.sources else None}
+            for name, scores in per_source.items()
+        },
+        "seen": {"checked": seen is not None, "left_out": not options.keep_seen, "images": seen or {}},
+        "unreadable": pixels.unreadable,
+    }
+    if inside:
+        report |= {"inside": _shaped(inside), "drop": score_drops(inside, outside)}
+    report["sentence"] = sentence(report)
+    return Evaluation(report, paths, logits, labels, classes, sources, groups)
+
+
+@torch.inference_mode()
+def outputs_of(
+    model: Classifier, pixels: Pixels, numbers: NDArray[np.int64], device: torch.device
+) -> NDArray[np.float32]:
+    """Return the logits (N, C) of the images with these numbers (N,), in their order."""
+    model.to(device).eval()
+    parts = []
+    with progress_bar(len(numbers), "evaluating", hidden=len(numbers) <= BATCH) as bar:
+        for start in range(0, len(numbers), BATCH):
+            batch = torch.from_numpy(pixels.gather(numbers[start : start + BATCH])).to(device)
+            parts.append(model(to_images(batch)).float().cpu().numpy())
+            bar.update(len(batch))
+    return np.concatenate(parts)
+
+
+def _scores(
+    logits: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    classes: Sequence[str],
+    class_weights: NDArray[np.floating],
+    groups: NDArray[np.integer],
+    calibration: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the scores, and those after what was fitted on the run's validation images, where there is such."""
+    scores = score_outputs(logits, labels, classes, class_weights, groups)
+    if calibration:
+        scores |= fitted_scores(logits, labels, classes, calibration, groups)
+    return scores
+
+
+def _shaped(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Return scores with their plain numbers under ``overall``, and how many images they are of."""
+    parts = ("intervals", "per_class", "confusion_matrix", "calibrated", "thresholds", "prediction_sets")
+    return {
+        "images": sum(one["support"] for one in scores["per_class"].values()),
+        "overall": {key: value for key, value in scores.items() if key not in (*parts, "notice")},
+        **{key: scores[key] for key in parts if key in scores},
+    }
+
+
+def _inside(checkpoint: Path) -> dict[str, Any] | None:
+    """Return the scores of the run's own test, which its results.json holds."""
+    folder, key = run_directory(checkpoint), MODELS.get(checkpoint.stem)
+    file = folder / RESULTS if folder else None
+    if file and key and file.is_file():
+        scores: dict[str, Any] | None = json.loads(file.read_text(encoding="utf-8")).get(key)
+        if scores and "intervals" in scores:
+            return scores
+    _warn(
+        f"{file or RESULTS} holds no test of {checkpoint.name}, so the drop cannot be told. "
+        "Train with the command run, which tests the model too, and give its checkpoints/best.ckpt."
+    )
+    return None
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What a run trained and validated on."""
+
+    paths: list[str]  # POSIX, below the run's root
+    sources: set[str]  # empty where no table names them
+
+
+def _trained_on(checkpoint: Path, data: RadiographyDataModule) -> _Trained | None:
+    """Return the images of a run's training and validation set; warn where they cannot be found."""
+    folder = run_directory(checkpoint)
+    file = folder / SPLIT if folder else None
+    if file is None or not file.is_file():
+        _warn_unchecked(f"there is no {SPLIT} in the run directory of {checkpoint}")
+        return None
+    if not data.root.is_dir():
+        _warn_unchecked(f"the folder that it was trained on is not there ({data.root})")
+        return None
+    with file.open(newline="", encoding="utf-8", errors="surrogatepass") as lines:
+        paths = [row["path"] for row in csv.DictReader(lines) if row["split"] != "test"]
+    try:
+        rows = data.metadata.rows if data.metadata else {}
+    except UserError:  # what has become of the table since is no matter of this command
+        rows = {}
+    return _Trained(paths, {row["source"] for path in paths if (row := rows.get(path)) and row.get("source")})
+
+
+def _find_seen(
+    pixels: Pixels, data: RadiographyDataModule, trained: _Trained, options: Options
+) -> dict[str, str] | None:
+    """Return which images are of the training or validation set, and tell: path -> path there."""
+    own = _open(data, data.root, trained.paths, options)
+    if not own.paths:
+        _warn_unchecked(f"none of its images is in {data.root} any more")
+        return None
+    if own.unreadable:
+        _warn(
+            f"{len(own.unreadable)} of the {len(trained.paths)} images that the model was trained on are not in "
+            f"{data.root} any more; whether they are among these cannot be told."
+        )
+    seen = find_seen(pixels, own)
+    if seen:
+        done = "they are measured too (--keep-seen)" if options.keep_seen else "they are left out (or --keep-seen)"
+        _warn(
+            f"{len(seen)} of the {len(pixels.paths)} images are of the model's own training or validation set; {done}: "
+            f"{_some([f'{path} is {there}' for path, there in seen.items()])}"
+        )
+    return seen
+
+
+def _read_rows(folder: OutsideFolder, given: str | None) -> dict[str, dict[str, str]]:
+    """Return the table's rows by path; none where there is no table."""
+    if given == "none":
+        return {}
+    file = Path(given).expanduser() if given else find_metadata(folder.root)
+    if file is None:
+        return {}
+    table = read_metadata(file, folder.root, folder.paths, key="--metadata")
+    if not table.rows:
+        message = f"{file} names {table.unmatched} images, but none of those below {folder.root}"
+        if given:
+            raise UserError(
+                f"{message}. Its paths must be relative to ROOT or to its own folder. Change --metadata (or none)."
+            )
+        _warn(f"{message}; it is not used.")
+    elif len(table.rows) < len(folder.paths):
+        _warn(f"{len(folder.paths) - len(table.rows)} of {len(folder.paths)} images are not in {file}.")
+    return table.rows
+
+
+def _open(data: RadiographyDataModule, root: Path, paths: Sequence[str], options: Options) -> Pixels:
+    """Decode images as the model's own were."""
+    return open_pixels(
+        root,
+        paths,
+        data.image_size,
+        data.interpolation,
+        cache=options.cache,
+        cache_dir=options.cache_dir or data.cache_dir,
+    )
+
+
+def _name_and_class(text: str) -> tuple[str, str]:
+    name, equals, value = text.rpartition("=")
+    if not (equals and name.strip() and value.strip()):
+        raise UserError(f"--map {text} must be NAME=CLASS, or NAME={SKIP}: a folder's name and what it means.")
+    return name.strip(), value.strip()
+
+
+def _tell_left_out(what: str, reasons: Sequence[tuple[str, str]]) -> None:
+    if reasons:
+        _warn(f"{what} are left out: {_some([f'{path} {reason}' for path, reason in reasons])}")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return "; ".join(names[:LISTED]) + more
+
+
+def _warn_unchecked(reason: str) -> None:
+    _warn(f"Whether these images were in the model's training could not be checked: {reason}.")
+
+
+def _warn(message: str) -> None:
+    print(f"covidnet: {message}", file=sys.stderr)

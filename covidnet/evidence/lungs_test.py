@@ -1,0 +1,122 @@
+"""The lungs test: how much of a run's skill survives without lungs. Trains by the run's own command line."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from covidnet.errors import UserError
+from covidnet.evaluation.survival import surviving_skill
+from covidnet.runs.files import CHECKPOINT, CONFIG, LUNGS, LUNGS_AT_TEST, LUNGS_RUNS, SHORTCUTS, SPLIT, write_results
+from covidnet.runs.run import Run, newest_run
+from covidnet.training.interface import main
+
+ONE_PROCESS = ["trainer.strategy=auto", "trainer.devices=1", "trainer.num_nodes=1"]  # whatever the run itself took
+ROWS = {
+    "whole": "whole images",
+    "lungs_covered": "lungs covered",
+    "lungs_only": "lungs only",
+    "covered_at_test": "whole images; covered in the test",
+    "swapped_at_test": "whole images; another's surround in the test",
+}
+
+
+def test_lungs(folder: Path) -> dict[str, Any]:
+    """Train twice more with the run's own configuration and split, lungs covered and lungs only.
+
+    The images are covered by ``data.lungs`` (Maguolo and Nanni 2021, arXiv:2004.12823). The run's own model is tested
+    too with the lungs covered, and with the surround of another image, whatever its class (as Xiao et al. 2021,
+    arXiv:2006.09994, tested with other backgrounds): what it loses there it had from the surround. What is trained or
+    tested already is kept. Writes ``shortcuts.json`` into the run directory and returns what it holds.
+
+    Raises:
+        UserError: Where the folder is no finished run with its configuration, split and best checkpoint.
+    """
+    whole = Run(folder)
+    missing = [name for name in (CONFIG, SPLIT, CHECKPOINT) if not (folder / name).is_file()]
+    if missing or "best" not in whole.models:
+        raise UserError(
+            f"{folder} lacks {', '.join(map(str, missing)) or 'the scores of a best model'}: the lungs test needs a "
+            "run that has trained and tested a model."
+        )
+    runs = {name: _trained(whole, folder / LUNGS_RUNS / lungs, lungs) for name, lungs in LUNGS.items()}
+    tests = {name: _tested(whole, folder / LUNGS_RUNS / name, lungs) for name, lungs in LUNGS_AT_TEST.items()}
+    outcome = {
+        "whole": whole.models["best"],
+        **{name: run.models["best"] for name, run in runs.items()},
+        **{name: run.models["test"] for name, run in tests.items()},
+        **_survival(whole, runs["lungs_covered"]),
+    }
+    write_results(folder / SHORTCUTS, outcome)
+    _show(outcome, folder)
+    return outcome
+
+
+def _trained(whole: Run, folder: Path, lungs: str) -> Run:
+    """Train a model of the run's recipe on covered images, or find the one that was trained before."""
+    done = newest_run(folder)
+    if not done:
+        main(
+            [
+                "run",
+                f"--config={whole.folder / CONFIG}",
+                f"model={_name(whole)}",
+                f"data.lungs={lungs}",
+                f"data.split_file={whole.folder / SPLIT}",
+                f"trainer.default_root_dir={folder}",
+                "ckpt_path=null",
+                "report=false",
+                "shortcuts=false",
+                *ONE_PROCESS,
+            ]
+        )
+        done = newest_run(folder)
+    assert done
+    return Run(done)
+
+
+def _tested(whole: Run, folder: Path, lungs: str) -> Run:
+    """Test the model of whole images on images whose lungs are covered, or whose surround is swapped."""
+    done = newest_run(folder)
+    if not done:
+        checkpoint = f"ckpt_path={whole.folder / CHECKPOINT}"
+        main(["test", checkpoint, f"data.lungs={lungs}", f"trainer.default_root_dir={folder}", *ONE_PROCESS])
+        done = newest_run(folder)
+    assert done
+    return Run(done)
+
+
+def _name(run: Run) -> str:
+    assert run.recipe is not None
+    return str(run.recipe["name"])
+
+
+def _survival(whole: Run, covered: Run) -> dict[str, Any]:
+    first, second = whole.predictions, covered.predictions
+    assert first is not None
+    assert second is not None
+    data = whole.open_data()
+    patients = dict(zip(data.datasets["test"].paths, data.patients("test"), strict=True))
+    return surviving_skill(
+        first.probabilities,
+        second.of(first.paths, first.classes).probabilities,
+        first.labels,
+        np.array([patients[path] for path in first.paths]),
+    )
+
+
+def _show(outcome: dict[str, Any], folder: Path) -> None:
+    table = Table(title=f"Lungs test of {folder}", title_justify="left")
+    for column in ("best models, test", "accuracy", "balanced accuracy"):
+        table.add_column(column, justify="left" if column.startswith("best") else "right")
+    for key, label in ROWS.items():
+        scores = outcome[key]
+        cells = []
+        for metric in ("accuracy", "balanced_accuracy"):
+            limits = scores["intervals"].get(metric)
+            cells.append(f"{scores[metric]:.3f}" + (f" [{limits[0]:.3f}, {limits[1]:.3f}]" if limits else ""))
+        table.add_row(label, *cells)
+    Console().print(table)
+    print(f"{outcome['verdict']}: {outcome['sentence']}")

@@ -1,0 +1,1 @@
+"""Bytes, whole or not at all."""

@@ -1,0 +1,150 @@
+"""A DICOM file's header: the few elements that a picture needs, within limits that hostile bytes do not pass.
+
+Elements that say who somebody is are never looked at.
+"""
+
+import logging
+import math
+import warnings
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset, read_sequence_item
+from pydicom.uid import UID
+
+from covidnet.imaging.dicom.frame import BIG_ENDIAN, DEFLATED, IMPLICIT, READABLE
+from covidnet.imaging.radiograph import UnreadableImageError
+
+START = 132  # bytes before the first element: a preamble of 128, and the letters DICM
+READS = 30_000  # of a header, and of an item in it: the real ones take some hundreds
+INTEGERS = 1 << 16  # as many as the longest table has
+TEXT = 1024  # bytes of a text that are looked at
+EXTRA = 1 << 24  # bytes that a header may add to the pixels where both are deflated
+
+_GROUP = 0x7FE00008  # the first of the tags that hold pixels
+_TAGS = {
+    keyword: tag_for_keyword(keyword) or 0
+    for keyword in (
+        *("TransferSyntaxUID", "SOPClassUID", "Modality", "BodyPartExamined", "PresentationIntentType"),
+        *("NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "Rows", "Columns"),
+        *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue"),
+        *("PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
+        *("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence", "LUTDescriptor", "LUTData"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Header:
+    """Elements of an object, or of an item in it, as bytes; each is understood when it is asked for."""
+
+    elements: Dataset
+    implicit: bool
+    little_endian: bool
+
+    def raw(self, keyword: str) -> bytes:
+        """Return an element's bytes, none where it is missing."""
+        element = self.elements.get_item(_TAGS[keyword])
+        return (element.value or b"") if isinstance(element, RawDataElement) else b""
+
+    def texts(self, keyword: str) -> list[str]:
+        """Return an element's texts, one or more, without the spaces around them."""
+        text = self.raw(keyword)[:TEXT].decode("ascii", "replace")
+        return [part.strip(" \0") for part in text.split("\\")]
+
+    def text(self, keyword: str) -> str:
+        """Return an element's first text, "" where it is missing."""
+        return self.texts(keyword)[0]
+
+    def integers(self, keyword: str, *, signed: bool = False) -> list[int]:
+        """Return an element's 16-bit integers."""
+        data = self.raw(keyword)[: 2 * INTEGERS]
+        kind = ("<" if self.little_endian else ">") + ("i2" if signed else "u2")
+        values: list[int] = np.frombuffer(data[: len(data) // 2 * 2], kind).tolist()
+        return values
+
+    def integer(self, keyword: str, default: int, *, signed: bool = False) -> int:
+        """Return an element's first 16-bit integer."""
+        return next(iter(self.integers(keyword, signed=signed)), default)
+
+    def number(self, keyword: str) -> float | None:
+        """Return an element's first decimal number; None where it is missing, or is none."""
+        try:
+            number = float(self.text(keyword))
+        except ValueError:
+            return None
+        return number if math.isfinite(number) else None
+
+    def item(self, keyword: str) -> "Header | None":
+        """Return the first item of a sequence."""
+        element = self.elements.get_item(_TAGS[keyword])
+        if element is None or not element.value:
+            return None
+        if isinstance(element, RawDataElement):
+            first = read_sequence_item(Limited(element.value), element.is_implicit_VR, self.little_endian, "iso8859")
+        else:
+            first = element.value[0]
+        return Header(first, self.implicit, self.little_endian) if first is not None else None
+
+
+class Limited(BytesIO):
+    """Bytes that can be read a limited number of times: a header of millions of empty items ends there."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads += 1
+        if self.reads > READS:
+            raise OSError("too many elements")
+        return super().read(size)
+
+
+def read_header(content: bytes) -> tuple[Header, str, Limited]:
+    """Return a file's header, its transfer syntax, and a stream that stands before the pixels.
+
+    Raises:
+        UnreadableImageError: Where the transfer syntax is none that we read, or the file inflates without end.
+        Exception: Any that pydicom meets on damaged bytes; it may quote them.
+    """
+    _hush()
+    stream = Limited(content)
+    stream.seek(START)
+    meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
+    syntax = UID(Header(meta, implicit=False, little_endian=True).text("TransferSyntaxUID") or IMPLICIT)
+    if syntax not in READABLE:
+        named = f"transfer syntax {syntax.name}" if syntax.type == "Transfer Syntax" else "private transfer syntax"
+        raise UnreadableImageError(f"is a DICOM file in the {named}, which is not read; export it as PNG")
+    if syntax == DEFLATED:
+        stream = Limited(_inflate(content[stream.tell() :]))
+    elements = read_dataset(
+        stream,
+        is_implicit_VR=syntax == IMPLICIT,
+        is_little_endian=syntax != BIG_ENDIAN,
+        stop_when=lambda tag, vr, length: tag >= _GROUP,
+        specific_tags=list(_TAGS.values()),
+    )
+    implicit, little_endian = elements.original_encoding  # some files tell another one than they have
+    return Header(elements, bool(implicit), bool(little_endian)), syntax, stream
+
+
+def _hush() -> None:
+    """Keep pydicom's warnings, which may quote a header, off the screen and out of logs."""
+    warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
+    logging.getLogger("pydicom").disabled = True
+
+
+def _inflate(data: bytes) -> bytes:
+    limit = EXTRA + 2 * Image.MAX_IMAGE_PIXELS if Image.MAX_IMAGE_PIXELS is not None else 0  # 0: none
+    try:
+        inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, limit)
+    except zlib.error:
+        raise UnreadableImageError("is a damaged DICOM file: it cannot be inflated") from None
+    if limit and len(inflated) == limit:
+        raise UnreadableImageError(f"is refused as too large: it inflates to {limit:,} bytes or more")
+    return inflated

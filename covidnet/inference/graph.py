@@ -1,0 +1,171 @@
+"""Pixels of any size -> probabilities: preprocessing, model and softmax as one module that can be exported."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import PIL
+import torch
+from torch import Tensor, nn
+
+from covidnet.batch import to_images
+from covidnet.evaluation.novelty import NEIGHBOURS, SMALLEST
+from covidnet.imaging.decode import Interpolation
+from covidnet.models.classifier import Classifier
+
+ONE = 1 << 22  # what the weights of pixels add up to: Pillow's are whole numbers
+TALL_FIRST = 13  # the first Pillow that resizes tall images vertically first
+
+
+class Deployed(nn.Module):
+    """What ``Predictor`` does with decoded images, without Pillow and NumPy.
+
+    Args:
+        model: Images (B, 3, S, S) in [0, 1] -> logits (B, C).
+        image_size: Side S of the images that the model was trained on, in pixels.
+        interpolation: As the model was trained.
+        temperature: That calibrates; None where nothing was fitted.
+        novelty: What ``novelty_scores`` needs; None where nothing was fitted.
+    """
+
+    def __init__(
+        self,
+        model: Classifier,
+        image_size: int,
+        interpolation: Interpolation,
+        temperature: float | None = None,
+        novelty: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.resize = Nearest(image_size) if interpolation == "nearest" else Bilinear(image_size)
+        self.model = model
+        self.temperature = temperature
+        self.novelty = Novelty(novelty) if novelty else None
+
+    @property
+    def outputs(self) -> list[str]:
+        """What ``forward`` returns, by name."""
+        known = {"probabilities": True, "calibrated": self.temperature is not None, "novelty": self.novelty is not None}
+        return [name for name, there in known.items() if there]
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return what is said of images (B, H, W, 1 or 3) uint8.
+
+        Probabilities (B, C); where they were fitted, calibrated ones (B, C) and how unlike the training images each
+        image is, (B,).
+        """
+        in_colour = torch.arange(3).clamp(max=images.shape[3] - 1)  # one channel three times, or three once
+        resized = self.resize(images.permute(0, 3, 1, 2))
+        logits, features = self.model.logits_and_features(to_images(resized[:, in_colour]))
+        said = [logits.softmax(dim=1)]
+        if self.temperature is not None:
+            said.append((logits / self.temperature).softmax(dim=1))
+        if self.novelty is not None:
+            said.append(self.novelty(features))
+        return tuple(said)
+
+
+class Novelty(nn.Module):
+    """``evaluation.novelty.novelty_scores`` in tensors."""
+
+    looks: Tensor
+    network: Tensor
+
+    def __init__(self, state: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.side = int(state["side"])
+        self.limits = [float(limit) for limit in state["limits"]]
+        for name in ("looks", "network"):
+            self.register_buffer(name, state[name])  # (K, F) of training images, float16
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return how unlike the training images each image is, (B,), of features (B, F)."""
+        wide = features.to(torch.float64)
+        looks, network = wide[:, : self.side**2 + 1], wide[:, self.side**2 + 1 :]
+        pattern, colour = looks[:, :-1].reshape(-1, self.side, self.side), looks[:, -1:]
+        others = [*(pattern.rot90(quarters, (1, 2)) for quarters in (1, 2, 3)), -pattern]
+        turned = [_distance(torch.cat([other.flatten(1), colour], dim=1), self.looks) for other in others]
+        strange = _distance(looks, self.looks).square() / torch.stack(turned).amin(dim=0).clamp(min=SMALLEST)
+        lengths = network.square().sum(dim=1, keepdim=True).sqrt().clamp(min=torch.finfo(torch.float64).tiny)
+        unknown = _distance(network / lengths, self.network)
+        return torch.maximum(strange / self.limits[0], unknown / self.limits[1]).to(torch.float32)
+
+
+class Bilinear(nn.Module):
+    """Pillow's antialiased bilinear ``Image.resize``, to the same pixels.
+
+    A pass along each axis is a product with a matrix of triangles, as wide as the image is larger than ``size``. As in
+    Pillow the weights are whole multiples of 2^-22, and each pass rounds to whole grey values; all sums are whole
+    numbers below 2^53, so that float64 holds them exactly, in whatever order they are added.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.tall_first = int(PIL.__version__.partition(".")[0]) >= TALL_FIRST
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return pixels (B, C, H, W) uint8 as (B, C, size, size) whole float64."""
+        wide = pixels.to(torch.float64)
+        if not self.tall_first:
+            return self._across_first(wide)
+        shrinks = [torch.full((), side - self.size) for side in pixels.shape[2:]]  # by so many pixels
+        tall = (shrinks[0] > 0) & (shrinks[0] > 2 * shrinks[1])
+        resized: Tensor = torch.cond(tall, self._down_first, self._across_first, (wide,))
+        return resized
+
+    def _across_first(self, pixels: Tensor) -> Tensor:
+        return self._down(self._across(pixels))
+
+    def _down_first(self, pixels: Tensor) -> Tensor:
+        return self._across(self._down(pixels))
+
+    def _across(self, pixels: Tensor) -> Tensor:
+        return _rounded(pixels @ self._weights(pixels.shape[3]))
+
+    def _down(self, pixels: Tensor) -> Tensor:
+        return _rounded(self._weights(pixels.shape[2]).T @ pixels)
+
+    def _weights(self, side: int) -> Tensor:
+        """Return how much each of ``side`` pixels weighs in each of the new ones, (side, size), in 2^-22."""
+        scale = _scale(side, self.size)
+        centres = (torch.arange(self.size, dtype=torch.float64) + 0.5) * scale
+        distances = torch.arange(side, dtype=torch.float64)[:, None] - centres + 0.5
+        triangles = (1 - (distances * (1 / scale.clamp(min=1))).abs()).clamp(min=0)
+        return (triangles / triangles.sum(dim=0) * ONE + 0.5).floor()
+
+
+class Nearest(nn.Module):
+    """Pillow's ``Image.resize`` to the nearest pixels, the same ones."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return pixels (B, C, H, W) uint8 as (B, C, size, size) uint8."""
+        rows, columns = (self._chosen(side) for side in pixels.shape[2:])
+        return pixels[:, :, rows][:, :, :, columns]
+
+    def _chosen(self, side: int) -> Tensor:
+        """Return the number of the pixel that each new one copies (size,)."""
+        steps = _scale(side, self.size).repeat(self.size)
+        half = torch.arange(self.size) == 0
+        # Pillow adds step after step, and so do we: a product would round to another pixel here and there.
+        return torch.where(half, steps / 2, steps).cumsum(dim=0).floor().to(torch.int64)
+
+
+def _distance(features: Tensor, known: Tensor) -> Tensor:
+    """Return how far features (B, F) are from the third nearest of the ``known`` ones (K, F), (B,)."""
+    known = known.to(torch.float64)
+    squares = features.square().sum(dim=1, keepdim=True) + known.square().sum(dim=1) - 2 * features @ known.T
+    nearest = squares.clamp(min=0).topk(min(NEIGHBOURS, len(known)), largest=False).values
+    return nearest[:, -1].sqrt()
+
+
+def _scale(side: int, size: int) -> Tensor:
+    scale: Tensor = torch.full((), side, dtype=torch.float64) / size
+    return scale
+
+
+def _rounded(sums: Tensor) -> Tensor:
+    return ((sums + ONE / 2) / ONE).floor()

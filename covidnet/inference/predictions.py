@@ -1,0 +1,262 @@
+"""``covidnet predict``: files, folders and patterns -> one line an image, as CSV, JSON lines or a table."""
+
+import argparse
+import csv
+import glob
+import json
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from covidnet.data.walk import radiographs_below
+from covidnet.errors import UserError
+from covidnet.imaging.radiograph import UnreadableImageError
+from covidnet.inference.predictor import Pixels, Prediction, Predictor
+from covidnet.machine.parallel import cores, progress_bar
+from covidnet.runs.checkpoint import data_module, run_directory
+from covidnet.runs.files import SPLIT
+from covidnet.runs.predictions import PROBABILITY
+
+UNREADABLE = 3  # the exit code where some files could not be read
+FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "table"}  # by the ending of --out
+CALIBRATED = "calibrated_"  # begins the columns of calibrated probabilities
+FEW = 16  # so many images need no progress bar
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image, and what is said of it or why nothing can be."""
+
+    path: str
+    label: str  # "" where it is not known
+    prediction: Prediction | None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """The images to look at: names, labels, and how to get at the pixels of each."""
+
+    paths: list[str]
+    labels: list[str]
+    decode: Callable[[int], Pixels]  # raises UnreadableImageError
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what ``covidnet predict`` was asked for; return its exit code: 3 where a file could not be read.
+
+    Raises:
+        UserError: For a user's mistake.
+    """
+    kind = _format(options.format, options.out)
+    predictor = Predictor(options.checkpoint, options.device, options.precision)
+    work = files_in(predictor, options.paths) if options.paths else test_images(predictor)
+    batch_size = predictor.batch_size if options.batch_size is None else options.batch_size
+    if batch_size < 1:
+        raise UserError(f"--batch-size {batch_size} must be 1 image or more.")
+    print(f"covidnet: {predictor.notice}", file=sys.stderr)
+    unreadable = 0
+    with _opened(options.out) as stream:
+        write = WRITERS[kind](stream, predictor)
+        with progress_bar(len(work.paths), "predicting", hidden=len(work.paths) <= FEW) as bar:
+            for row in rows(predictor, work, batch_size):
+                write(row)
+                unreadable += row.error is not None
+                bar.update()
+    if options.out:
+        print(options.out)
+    if unreadable:
+        print(
+            f"covidnet: {unreadable} of {len(work.paths)} files could not be read; the column error tells why.",
+            file=sys.stderr,
+        )
+    return UNREADABLE if unreadable else 0
+
+
+def rows(predictor: Predictor, work: Work, batch_size: int) -> Iterator[Row]:
+    """Yield what is said of each image, in order; the next batch is decoded while the model looks at one."""
+
+    def decoded(number: int) -> Pixels | str:
+        try:
+            return work.decode(number)
+        except UnreadableImageError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(cores()) as threads:  # decoders leave Python's lock free
+        starts = deque(range(0, len(work.paths), batch_size))
+        ahead: deque[tuple[int, list[Future[Pixels | str]]]] = deque()
+        while starts or ahead:
+            while starts and len(ahead) < 2:
+                start = starts.popleft()
+                numbers = range(start, min(start + batch_size, len(work.paths)))
+                ahead.append((start, [threads.submit(decoded, number) for number in numbers]))
+            start, waiting = ahead.popleft()
+            found = [future.result() for future in waiting]
+            predictions = iter(predictor.predict_pixels([pixels for pixels in found if not isinstance(pixels, str)]))
+            for number, pixels in enumerate(found, start):
+                path, label = work.paths[number], work.labels[number]
+                if isinstance(pixels, str):
+                    yield Row(path, label, None, pixels)
+                else:
+                    yield Row(path, label, next(predictions))
+
+
+def files_in(predictor: Predictor, given: Sequence[str]) -> Work:
+    """Return the images that paths, folders and patterns mean, each once, in the order given.
+
+    Raises:
+        UserError: Where one means nothing.
+    """
+    paths: dict[Path, None] = {}
+    for text in given:
+        path = Path(text).expanduser()
+        if path.is_dir():
+            found = radiographs_below(path)
+            if not found:
+                raise UserError(
+                    f"{path} holds no images. Give files, folders of images, or patterns such as 'x/*.png'."
+                )
+            paths |= dict.fromkeys(found)
+        elif path.exists():
+            paths[path] = None
+        else:
+            matched = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  # Path.glob takes no absolute pattern
+            if not matched:
+                raise UserError(f"{text} does not exist, and as a pattern it matches nothing.")
+            paths |= dict.fromkeys(Path(match) for match in matched if not Path(match).is_dir())
+    files = list(paths)
+    return Work([str(file) for file in files], [""] * len(files), lambda number: predictor.decode(files[number]))
+
+
+def test_images(predictor: Predictor) -> Work:
+    """Return the test images of the run that wrote the checkpoint, as its data module serves them.
+
+    Raises:
+        UserError: Where its split or its images are not there.
+    """
+    run = run_directory(predictor.checkpoint)
+    if run is None or not (run / SPLIT).is_file():
+        raise UserError(
+            f"No PATH was given, and {predictor.checkpoint} does not lie in its run directory with a {SPLIT}, so that "
+            "its test images are not known. Give files or folders."
+        )
+    data = data_module(predictor.recipe, run)
+    data.prepare_data()
+    data.setup("test")
+    dataset = data.datasets["test"]
+    labels = [predictor.classes[label] for label in dataset.labels.tolist()]
+    return Work(dataset.paths, labels, lambda number: dataset.gather(dataset.numbers[[number]])[0])
+
+
+Writer = Callable[[Row], None]
+
+
+def _csv(stream: TextIO, predictor: Predictor) -> Writer:
+    """Write ``path, label, predicted, prob_<class> ...`` as predictions.csv has them, then what else is known."""
+    writer = csv.writer(stream, lineterminator="\n")
+    classes = predictor.classes
+    more = [*(f"{CALIBRATED}{name}" for name in classes), "prediction_set", "novelty", "unfamiliar", "error"]
+    writer.writerow(["path", "label", "predicted", *(f"{PROBABILITY}{name}" for name in classes), *more])
+
+    def write(row: Row) -> None:
+        one = row.prediction
+        if one is None:
+            writer.writerow([row.path, row.label, *[""] * (2 * len(classes) + 4), row.error])
+            return
+        probabilities = [f"{p:.9g}" for p in one.probabilities.values()]
+        calibrated = [f"{p:.9g}" for p in one.calibrated.values()] if one.calibrated else [""] * len(classes)
+        novelty = "" if one.novelty is None else f"{one.novelty:.4g}"
+        unfamiliar = "" if one.unfamiliar is None else str(one.unfamiliar).lower()
+        sets = "" if one.prediction_set is None else ";".join(one.prediction_set)
+        writer.writerow(
+            [row.path, row.label, one.predicted, *probabilities, *calibrated, sets, novelty, unfamiliar, ""]
+        )
+
+    return write
+
+
+def _jsonl(stream: TextIO, predictor: Predictor) -> Writer:
+    """Write one JSON object an image."""
+
+    def write(row: Row) -> None:
+        label = {"label": row.label} if row.label else {}
+        said = {"error": row.error} if row.prediction is None else as_json(row.prediction)
+        stream.write(json.dumps({"path": row.path, **label, **said}, ensure_ascii=False) + "\n")
+
+    return write
+
+
+def as_json(prediction: Prediction) -> dict[str, Any]:
+    """Return a prediction as plain types."""
+    return {**asdict(prediction), "unfamiliar": prediction.unfamiliar}
+
+
+def _table(stream: TextIO, predictor: Predictor) -> Writer:
+    """Write aligned columns, a line at a time, so that the first is there before the last is known."""
+    widths = [max(len(name), 6) for name in predictor.classes]
+    known = predictor.temperature is not None
+    what = "calibrated probabilities" if known else "probabilities"
+    head = "  ".join(f"{name:>{width}}" for name, width in zip(predictor.classes, widths, strict=True))
+    if predictor.coverage is not None:
+        what += f"; prediction set of {predictor.coverage:.0%} coverage"
+    stream.write(f"{what}\n{head}  image\n")
+
+    def write(row: Row) -> None:
+        one = row.prediction
+        if one is None:
+            stream.write(f"{'':>{sum(widths) + 2 * len(widths) - 2}}  {row.path}: {row.error}\n")
+            return
+        shown = one.calibrated or one.probabilities
+        numbers = "  ".join(f"{shown[name]:>{width}.3f}" for name, width in zip(shown, widths, strict=True))
+        sets = "" if one.prediction_set is None else f"  {{{', '.join(one.prediction_set)}}}"
+        unlike = "  DOES NOT LOOK LIKE THE TRAINING IMAGES" if one.unfamiliar else ""
+        stream.write(f"{numbers}  {row.path}: {one.predicted}{sets}{unlike}\n")
+
+    return write
+
+
+WRITERS: dict[str, Callable[[TextIO, Predictor], Writer]] = {"csv": _csv, "jsonl": _jsonl, "table": _table}
+
+
+@contextmanager
+def _opened(out: Path | None) -> Iterator[TextIO]:
+    """Open the standard output, or a file that is there whole or not at all.
+
+    After Ctrl-C or an error the lines so far are kept under another name, which is told.
+    """
+    if out is None:
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="surrogateescape")  # names of files may be of any bytes
+        yield sys.stdout
+        return
+    unfinished = out.with_name(f"{out.name}.{os.getpid()}")
+    try:
+        stream = unfinished.open("w", newline="", encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be written: {error.strerror or error}.") from error
+    try:
+        with stream:
+            yield stream
+    except BaseException:
+        kept = out.with_name(f"{out.name}.unfinished")
+        unfinished.replace(kept)
+        print(f"covidnet: what was predicted so far is in {kept}.", file=sys.stderr)
+        raise
+    unfinished.replace(out)
+
+
+def _format(given: str | None, out: Path | None) -> str:
+    """Return the format that was asked for, by name or by the ending of the file; on a terminal a table."""
+    if given:
+        return given
+    if out is None:
+        return "table" if sys.stdout.isatty() else "csv"
+    if out.suffix.lower() not in FORMATS:
+        raise UserError(f"--out {out}: its ending tells no format. Give .csv, .jsonl or .txt, or --format.")
+    return FORMATS[out.suffix.lower()]

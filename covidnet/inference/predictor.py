@@ -1,0 +1,170 @@
+"""A checkpoint -> what its model says of images: the one way from pixels to a prediction outside training."""
+
+import io
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.special import softmax
+
+from covidnet.batch import to_images
+from covidnet.errors import UserError
+from covidnet.evaluation.conformal import prediction_sets
+from covidnet.evaluation.novelty import novelty_scores
+from covidnet.imaging.decode import Interpolation, decode, open_radiograph, read, resize
+from covidnet.machine.device import find_device
+from covidnet.runs.checkpoint import data_module, find_best, load_model, read_recipe
+
+Precision = Literal["float32", "bfloat16"]
+Readable: TypeAlias = str | Path | bytes | Image.Image | NDArray[np.uint8]
+Pixels: TypeAlias = NDArray[np.uint8]  # (C, S, S), C 1 or 3, as `decode` makes them
+NOTICE = "Research software, not a medical device."
+BATCH = 128  # images the model sees at once
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one image.
+
+    Attributes:
+        predicted: The most probable class.
+        probabilities: Of each class, as the model was trained: softmax of its logits.
+        calibrated: Of each class, after temperature scaling; None where nothing was fitted on validation images.
+        prediction_set: The classes that cannot be ruled out: of each class's images, the share ``Predictor.coverage``
+            has it in its set. Empty where none fits. None as above.
+        novelty: How unlike the training images it is; above 1 are about 2 % of the validation images.
+            None as above.
+    """
+
+    predicted: str
+    probabilities: dict[str, float]
+    calibrated: dict[str, float] | None = None
+    prediction_set: list[str] | None = None
+    novelty: float | None = None
+
+    @property
+    def unfamiliar(self) -> bool | None:
+        """Whether the image does not look like the training images; None where that is not known."""
+        return None if self.novelty is None else self.novelty > 1
+
+
+class Predictor:
+    """A trained model and all that it takes to use it, from one checkpoint.
+
+    Args:
+        checkpoint: A checkpoint of covidnet, or the directory of a run: its best one.
+        device: As torch names it; a GPU where there is one, if None.
+        precision: In which the model computes; "bfloat16" is what training takes on a GPU that has it.
+
+    Raises:
+        UserError: Where the checkpoint or the device cannot be used.
+    """
+
+    def __init__(self, checkpoint: str | Path, device: str | None = None, precision: Precision = "float32") -> None:
+        self.checkpoint = find_best(Path(checkpoint).expanduser())
+        self.recipe: dict[str, Any] = read_recipe(self.checkpoint)
+        self.device = find_device(device)
+        self.precision = precision
+        self.model = load_model(self.checkpoint).to(self.device).eval()
+        data = data_module(self.recipe)
+        self.classes: list[str] = list(self.recipe["classes"])
+        self.image_size = data.image_size
+        self.interpolation: Interpolation = data.interpolation
+        self.batch_size = data.batch_size  # of training
+        self.lungs = data.lungs
+        self.notice = f"{f'Trained on {data.notice}' if data.notice else ''}{NOTICE}"
+        calibration: dict[str, Any] = self.recipe.get("calibration") or {}
+        self.temperature: float | None = calibration.get("temperature")
+        conformal: dict[str, Any] = calibration.get("conformal") or {}
+        self.coverage: float | None = conformal.get("coverage")
+        self.least: dict[str, float] | None = conformal.get("least")
+        self.novelty: dict[str, Any] | None = self.recipe.get("novelty")
+
+    def predict(self, images: Readable | Iterable[Readable], batch_size: int = BATCH) -> list[Prediction]:
+        """Return what the model says of images, in their order.
+
+        Args:
+            images: One or several: a path, the bytes of a file, a Pillow image, or an array (H, W) or (H, W, 3) uint8.
+            batch_size: Images that the model sees at once.
+
+        Raises:
+            UnreadableImageError: Where an image gives no pixels, with the reason.
+        """
+        several = [images] if isinstance(images, str | Path | bytes | Image.Image | np.ndarray) else list(images)
+        pixels = [self.decode(image) for image in several]
+        found: list[Prediction] = []
+        for start in range(0, len(pixels), batch_size):
+            found += self.predict_pixels(pixels[start : start + batch_size])
+        return found
+
+    def decode(self, image: Readable) -> Pixels:
+        """Return an image as the model was trained to see it, (C, S, S) uint8.
+
+        Raises:
+            UnreadableImageError: With the reason.
+            UserError: Where the model saw images without lungs, or lungs only: whole ones tell it nothing.
+        """
+        self.refuse_without_lungs()
+        if isinstance(image, str | Path):
+            image = read(Path(image))
+        if isinstance(image, bytes):
+            return decode(image, self.image_size, self.interpolation)
+        picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+        plain = io.BytesIO()
+        picture.save(plain, format="png")  # whatever its mode, it is read as a file of these pixels would be
+        return resize(open_radiograph(plain.getvalue()).image, self.image_size, self.interpolation)
+
+    def refuse_without_lungs(self) -> None:
+        """Raise a UserError where the model saw images without lungs, or lungs only: whole ones tell it nothing."""
+        if self.lungs != "whole":
+            raise UserError(
+                f"{self.checkpoint} was trained with data.lungs={self.lungs}, for the lungs test alone; it has nothing "
+                "to say of whole images. Give the checkpoint of the run itself."
+            )
+
+    def images(self, pixels: Sequence[Pixels]) -> torch.Tensor:
+        """Return decoded images as the model takes them, (B, 3, S, S) float32 in [0, 1], on its device."""
+        in_colour = np.stack([np.broadcast_to(image, (3, *image.shape[1:])) for image in pixels])
+        return to_images(torch.from_numpy(in_colour).to(self.device))
+
+    def predict_pixels(self, pixels: Sequence[Pixels]) -> list[Prediction]:
+        """Return what the model says of decoded images, all of which it sees at once."""
+        return self.describe(*self.outputs(pixels)) if len(pixels) else []
+
+    @torch.inference_mode()
+    def outputs(self, pixels: Sequence[Pixels]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the logits (B, C) and features (B, F) of decoded images."""
+        # As Lightning's precision plugin does in training; images stay float32.
+        reduced = torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
+        with reduced:
+            logits, features = self.model.logits_and_features(self.images(pixels))
+        return logits.float().cpu().numpy(), features.float().cpu().numpy()
+
+    def describe(self, logits: NDArray[np.float32], features: NDArray[np.float32]) -> list[Prediction]:
+        """Return what logits (B, C) and features (B, F) say."""
+        wide = logits.astype(np.float64)
+        probabilities = softmax(wide, axis=1)
+        calibrated = None if self.temperature is None else softmax(wide / self.temperature, axis=1)
+        sets = None
+        if calibrated is not None and self.least is not None:
+            sets = prediction_sets(calibrated, [self.least[name] for name in self.classes])
+        novelty = novelty_scores(self.novelty, features) if self.novelty else None
+        return [
+            Prediction(
+                self.classes[int(row.argmax())],
+                self._by_class(row),
+                None if calibrated is None else self._by_class(calibrated[i]),
+                None if sets is None else [name for name, within in zip(self.classes, sets[i], strict=True) if within],
+                None if novelty is None else float(novelty[i]),
+            )
+            for i, row in enumerate(probabilities)
+        ]
+
+    def _by_class(self, row: NDArray[np.float64]) -> dict[str, float]:
+        return dict(zip(self.classes, row.tolist(), strict=True))

@@ -1,0 +1,1 @@
+"""A run directory: claimed, written, read, sent."""

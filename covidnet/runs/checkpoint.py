@@ -1,0 +1,147 @@
+"""What a checkpoint brings to a command line, and what it forbids."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile
+
+import torch
+
+from covidnet.data.module import RadiographyDataModule
+from covidnet.errors import UserError
+from covidnet.files.tensors import read_tensors
+from covidnet.files.whole import whole
+from covidnet.models.classifier import Classifier
+from covidnet.runs.files import CHECKPOINT, CONFIG, LAST, RESULTS, SPLIT
+from covidnet.runs.trust import find_class
+
+KEY = "covidnet"  # the one key under which a checkpoint holds what is ours, plain types only
+_NAME = re.compile(r"\w[\w.-]*")  # of a run's folder: no way out of the one that it is laid in
+
+
+def find_checkpoint(given: str, runs: Path, name: str) -> Path | None:
+    """Return the file that ``ckpt_path=given`` means.
+
+    ``last`` is the last.ckpt of the newest run of the model ``name``, ``auto`` the same where that run has no results
+    yet, else None. The newest has the highest number: clocks may be wrong.
+
+    Raises:
+        UserError: Where there is none.
+    """
+    if given in ("last", "auto"):
+        found = list(runs.glob(f"{name}/version_*/checkpoints/{LAST}"))
+        newest = max(found, key=lambda file: version_number(file.parent.parent.name), default=None)
+        if given == "auto":
+            return newest if newest and not (newest.parent.parent / RESULTS).is_file() else None
+        if newest is None:
+            raise UserError(
+                f"ckpt_path=last: there is no {runs / name}/version_*/checkpoints/{LAST}. Give the path of a "
+                "checkpoint, another model=, or the trainer.default_root_dir that the runs are in."
+            )
+        return newest
+    checkpoint = Path(given).expanduser()
+    if not checkpoint.is_file():
+        raise UserError(f"ckpt_path={given} does not exist; give the path of a checkpoint, or last, or auto.")
+    return checkpoint
+
+
+def version_number(run: str) -> int:
+    """Return N of the name version_N, -1 of another name."""
+    text = run.removeprefix("version_")
+    return int(text) if text.isdecimal() and text != run else -1
+
+
+def run_directory(checkpoint: Path) -> Path | None:
+    """Return the directory of the run that wrote a checkpoint, where it still lies in it."""
+    run = checkpoint.absolute().parent.parent
+    return run if (run / CONFIG).is_file() else None
+
+
+def read_recipe(checkpoint: Path) -> dict[str, Any]:
+    """Return the recipe that ``RunRecord`` put into a checkpoint, with its ``classes``.
+
+    Raises:
+        UserError: Where the file is no checkpoint, would run code when loaded, or is not one of ours.
+    """
+    try:
+        content = read_tensors(checkpoint, mmap=True)
+        damaged = ZipFile(checkpoint).testzip()  # torch compares no checksums
+        if damaged:
+            raise BadZipFile(f"its part {damaged} is damaged")
+    # A file that is no checkpoint fails in many ways, as zip, as pickle, or by naming code to run.
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"ckpt_path={checkpoint} cannot be read as a checkpoint: {reason}") from error
+    recipe = content.get(KEY) if isinstance(content, dict) else None
+    if not isinstance(recipe, dict) or not {"name", "model", "data", "classes"} <= set(recipe):
+        raise UserError(f"ckpt_path={checkpoint} is a checkpoint of another program: it holds no '{KEY}' recipe.")
+    _check_recipe(recipe, checkpoint)
+    return recipe
+
+
+def load_model(checkpoint: Path) -> Classifier:
+    """Return the model of a checkpoint, on the CPU, in evaluation mode.
+
+    Raises:
+        UserError: As ``read_recipe``.
+    """
+    kind = find_class(read_recipe(checkpoint)["model"]["class_path"], Classifier, checkpoint)
+    try:
+        return kind.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True).eval()
+    except UserError:
+        raise
+    # A recipe and weights that do not go together fail in many ways, as arguments, as shapes, or for want of memory.
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"{checkpoint} holds no model that {kind.__name__} can be: {reason}") from error
+
+
+def add_to_recipe(checkpoint: Path, **plain: Any) -> None:
+    """Write what was fitted after training into a checkpoint of ours, plain types only, whole or not at all."""
+    content = read_tensors(checkpoint)
+    content[KEY].update(plain)
+    with whole(checkpoint, "wb") as file:
+        torch.save(content, file)
+
+
+def _check_recipe(recipe: Mapping[str, Any], checkpoint: Path) -> None:
+    """Refuse a recipe whose parts are not of the types that we write, or whose name leads out of the runs' folder."""
+    sections = [recipe["model"], recipe["data"]]
+    held = all(isinstance(section, dict) and isinstance(section.get("init_args"), dict) for section in sections)
+    named = held and all(isinstance(section.get("class_path"), str) for section in sections)
+    classes = recipe["classes"]
+    listed = isinstance(classes, list) and len(classes) > 1 and all(isinstance(name, str) for name in classes)
+    training = recipe.get("training", {})
+    ending = isinstance(training, dict) and all(isinstance(keys, dict) for keys in training.values())
+    name = recipe["name"]
+    if not (named and listed and ending and isinstance(name, str) and _NAME.fullmatch(name)):
+        raise UserError(f"ckpt_path={checkpoint} holds a damaged recipe, or one that this program did not write.")
+
+
+def find_best(given: Path) -> Path:
+    """Return the checkpoint that a user means: a file, or the best one of a run's directory.
+
+    Raises:
+        UserError: Where there is none.
+    """
+    checkpoint = given / CHECKPOINT if given.is_dir() else given
+    if not checkpoint.is_file():
+        raise UserError(
+            f"{checkpoint} does not exist; CKPT must be a checkpoint, or the directory of a run with {CHECKPOINT}."
+        )
+    return checkpoint
+
+
+def data_module(recipe: Mapping[str, Any], run: Path | None = None) -> RadiographyDataModule:
+    """Return the data module that a recipe names, with the split of ``run``; it has not looked at its images yet.
+
+    Raises:
+        UserError: Where the recipe names another class, or keys that the class does not take.
+    """
+    split = {"split_file": str(run / SPLIT)} if run and (run / SPLIT).is_file() else {}
+    kind = find_class(recipe["data"]["class_path"], RadiographyDataModule, "The recipe in the checkpoint")
+    try:
+        return kind(**{**recipe["data"]["init_args"], "classes": recipe["classes"], **split})
+    except TypeError as error:
+        raise UserError(f"The recipe in the checkpoint does not fit {kind.__name__}: {error}.") from error

@@ -1,0 +1,94 @@
+"""What a run leaves: results.json, predictions.csv and the table on the screen."""
+
+import csv
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from covidnet.errors import UserError
+from covidnet.files.whole import whole, write_whole
+
+LAST = "last.ckpt"  # of the last whole epoch
+PARTS = {
+    "inside": "Inside",
+    "lungs_only": "Lungs only",
+    "lungs_covered": "Lungs covered",
+    "swapped_at_test": "Surround swapped in the test",
+    "outside": "Outside",
+}
+CHECKPOINT = Path("checkpoints", "best.ckpt")
+METRICS = "metrics.csv"
+SHORTCUTS, AUDIT, EXTERNAL, COMPARISON = "shortcuts.json", "audit.json", "external.json", "comparison.json"
+EXTERNAL_PREDICTIONS = "external_predictions.csv"
+LUNGS_RUNS = "shortcuts"  # the folder of the runs that the lungs test trains and tests
+LUNGS = {"lungs_covered": "covered", "lungs_only": "only"}  # what shortcuts.json calls them -> data.lungs, and folder
+LUNGS_AT_TEST = {"covered_at_test": "covered", "swapped_at_test": "swapped"}  # the same of the run's own model
+LUNGS_FOLDERS = {**LUNGS, **{name: name for name in LUNGS_AT_TEST}}
+SEED = "seed_"  # begins the names of the run directories in that of a repeat
+MODELS = ("best", "final", "test")  # keys of results.json that hold scores; the first that is there is the one shown
+
+RESULTS, PREDICTIONS, SPLIT, TESTS = "results.json", "predictions.csv", "split.csv", "test_evaluations.csv"
+CONFIG = "config.yaml"
+
+
+def write_results(file: Path, results: Mapping[str, Any]) -> None:
+    """Write ``results`` as JSON, whole or not at all."""
+    write_whole(file, (json.dumps(results, indent=2, allow_nan=False) + "\n").encode())
+
+
+def count_test(folder: Path, what: str) -> int:
+    """Note in the run directory ``folder`` that its test split was evaluated; return how often it has been.
+
+    Each look at a test split lets it choose a little: its numbers can be believed while the count is low.
+    """
+    file = folder / TESTS
+    rows = counted_tests(folder)
+    rows.append([datetime.now(UTC).isoformat(timespec="seconds"), what])
+    with whole(file, newline="", encoding="utf-8") as lines:
+        csv.writer(lines).writerows([["time", "what"], *rows])
+    return len(rows)
+
+
+def counted_tests(folder: Path) -> list[list[str]]:
+    """Return when and what was evaluated on the test split of a run directory, a row each.
+
+    Raises:
+        UserError: Where the file cannot be read.
+    """
+    file = folder / TESTS
+    try:
+        with file.open(newline="", encoding="utf-8") as lines:
+            return list(csv.reader(lines))[1:]
+    except FileNotFoundError:
+        return []
+    except (OSError, csv.Error, ValueError) as error:
+        raise UserError(
+            f"{file}, which counts how often the test split was looked at, is damaged: {error}. Bring back a copy, or "
+            "remove it, and the count begins anew."
+        ) from error
+
+
+def read_json(file: Path) -> Any:
+    """Return what a JSON file holds, or None where it is not there.
+
+    Raises:
+        UserError: Where it cannot be read.
+    """
+    if not file.is_file():
+        return None
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read as JSON: {error}. Remove it, or write it anew.") from error
+
+
+def unreadable(file: Path, error: Exception) -> UserError:
+    """Return the refusal of a file of a run that is damaged."""
+    return UserError(f"{file} is damaged and cannot be read: {reason_of(error)}. Remove it, or bring back a copy.")
+
+
+def reason_of(error: Exception) -> str:
+    """Return an error's message with its kind, for kinds whose message says little."""
+    return f"{error} ({type(error).__name__})"

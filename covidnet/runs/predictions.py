@@ -1,0 +1,103 @@
+"""covidnet.runs.predictions."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from covidnet.errors import UserError
+from covidnet.files.whole import whole
+from covidnet.runs.files import reason_of
+
+PROBABILITY = "prob_"  # begins the columns of predictions.csv that hold one, and a class's name ends them
+
+
+def write_predictions(
+    file: Path,
+    paths: Sequence[str],
+    logits: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    classes: Sequence[str],
+    more: Mapping[str, Sequence[str | int]] | None = None,
+) -> None:
+    """Write ``path, label, predicted, prob_<class> ...``, one row an image in the order of the data.
+
+    The file is written whole or not at all.
+
+    Args:
+        file: Where to.
+        paths: N paths, POSIX, relative to the root.
+        logits: (N, C).
+        labels: (N,) in 0 .. C - 1.
+        classes: Names of the C classes.
+        more: What else is known of the images: columns of N values, by name.
+    """
+    probabilities = softmax(np.asarray(logits, dtype=np.float64), axis=1)
+    more = more or {}
+    rest = zip(*more.values(), strict=True) if more else [()] * len(paths)
+    with whole(file, newline="", encoding="utf-8", errors="surrogatepass") as lines:
+        writer = csv.writer(lines)
+        writer.writerow(["path", "label", "predicted", *(f"{PROBABILITY}{name}" for name in classes), *more])
+        for path, label, row, known in zip(paths, labels, probabilities, rest, strict=True):
+            writer.writerow([path, classes[label], classes[row.argmax()], *(f"{p:.9g}" for p in row), *known])
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What ``predictions.csv`` or ``external_predictions.csv`` says of N images."""
+
+    paths: list[str]
+    labels: NDArray[np.int64]  # (N,) in 0 .. C - 1
+    probabilities: NDArray[np.float64]  # (N, C)
+    classes: list[str]
+    sources: list[str] | None = None  # N names
+    patients: NDArray[np.int64] | None = None  # (N,) a number that linked images share
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """The most probable class of each image (N,)."""
+        numbers: NDArray[np.int64] = self.probabilities.argmax(axis=1)
+        return numbers
+
+    def of(self, paths: Sequence[str], classes: Sequence[str]) -> "Predictions":
+        """Return what is said of some of the images, in this order of images and classes."""
+        row_of = {path: row for row, path in enumerate(self.paths)}
+        rows = np.array([row_of[path] for path in paths], dtype=np.int64)
+        columns = np.array([self.classes.index(name) for name in classes], dtype=np.int64)
+        return Predictions(
+            list(paths),
+            np.argsort(columns)[self.labels[rows]],
+            self.probabilities[np.ix_(rows, columns)],
+            list(classes),
+            [self.sources[row] for row in rows] if self.sources else None,
+            self.patients[rows] if self.patients is not None else None,
+        )
+
+
+def read_predictions(file: Path) -> Predictions:
+    """Read what ``results.write_predictions`` wrote.
+
+    Raises:
+        UserError: Where the file cannot be read as such.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8", errors="surrogatepass") as lines:  # names of any bytes
+            rows = list(csv.DictReader(lines, strict=True))
+        classes = [name.removeprefix(PROBABILITY) for name in rows[0] if name.startswith(PROBABILITY)]
+        number = {name: label for label, name in enumerate(classes)}
+        return Predictions(
+            [row["path"] for row in rows],
+            np.array([number[row["label"]] for row in rows], dtype=np.int64),
+            np.array([[float(row[f"{PROBABILITY}{name}"]) for name in classes] for row in rows]),
+            classes,
+            [row["source"] for row in rows] if "source" in rows[0] else None,
+            np.array([int(row["patient"]) for row in rows], dtype=np.int64) if "patient" in rows[0] else None,
+        )
+    except (OSError, csv.Error, IndexError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{file} cannot be read as predictions: {reason_of(error)}. Remove it and write it anew."
+        ) from error

@@ -1,0 +1,151 @@
+"""The files of a run directory -> plain values. Files that a run may lack become None."""
+
+import csv
+import hashlib
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from covidnet.data.module import RadiographyDataModule
+from covidnet.errors import UserError
+from covidnet.models.classifier import Classifier
+from covidnet.runs.checkpoint import data_module, load_model, read_recipe
+from covidnet.runs.files import (
+    CHECKPOINT,
+    CONFIG,
+    METRICS,
+    MODELS,
+    PREDICTIONS,
+    RESULTS,
+    SEED,
+    SPLIT,
+    read_json,
+    unreadable,
+)
+from covidnet.runs.predictions import Predictions, read_predictions
+
+History = dict[str, list[tuple[int, float]]]  # column of metrics.csv -> (epoch from 1, value)
+
+
+def finished_runs(folder: Path) -> list[Path]:
+    """Return the run directories that a folder stands for: of a repeat each seed that has finished, else itself."""
+    seeds = [file.parent for file in folder.glob(f"{SEED}*/{RESULTS}")]
+    return sorted(seeds, key=lambda seed: (len(seed.name), seed.name)) or [folder]
+
+
+def newest_run(folder: Path) -> Path | None:
+    """Return the last finished run of those below ``folder/<model>/``, as the lungs test lays them."""
+    runs = sorted(folder.glob(f"*/*/{RESULTS}"))
+    return runs[-1].parent if runs else None
+
+
+class Run:
+    """A run directory.
+
+    Raises:
+        UserError: Where the folder holds no ``results.json`` of ours.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        results = self.read_json(RESULTS)
+        if results is None:
+            raise UserError(
+                f"{folder} holds no {RESULTS}. Give the directory of a run that has finished, such as "
+                "runs/convnet/version_0."
+            )
+        found = results if isinstance(results, dict) else {}
+        self.models: dict[str, dict[str, Any]] = {name: found[name] for name in MODELS if name in found}
+        if not self.models:
+            raise UserError(f"{folder / RESULTS} holds no scores: none of the keys {', '.join(MODELS)}.")
+        told = self.models.values()
+        if not all(isinstance(scores, dict) and isinstance(scores.get("per_class"), dict) for scores in told):
+            raise UserError(f"{folder / RESULTS} is damaged: its scores have no classes. Test the model again.")
+        self.results: dict[str, Any] = results
+        self.scores = next(iter(self.models.values()))
+        self.classes: list[str] = list(results.get("classes", self.scores["per_class"]))
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the best model is, if it is there."""
+        return self.folder / CHECKPOINT
+
+    @cached_property
+    def recipe(self) -> dict[str, Any] | None:
+        """How the best model and its data were made, as its checkpoint says."""
+        return read_recipe(self.checkpoint) if self.checkpoint.is_file() else None
+
+    @cached_property
+    def predictions(self) -> Predictions | None:
+        """The test images and what the model said of them."""
+        file = self.folder / PREDICTIONS
+        if not file.is_file():
+            return None
+        found = read_predictions(file)
+        return found.of(found.paths, self.classes)
+
+    @cached_property
+    def split(self) -> list[dict[str, str]]:
+        """The rows ``path, label, split``; none where the run did not train."""
+        return self.read_table(SPLIT)
+
+    @cached_property
+    def history(self) -> History:
+        """What was logged for each epoch; of an epoch that was trained twice, the last."""
+        epochs: dict[str, dict[int, float]] = {}
+        rows = self.read_table(METRICS)
+        try:
+            for row in rows:
+                for name, value in row.items():
+                    if name not in ("epoch", "step") and value:
+                        epochs.setdefault(name, {})[int(row["epoch"]) + 1] = float(value)
+        except (KeyError, TypeError, ValueError) as error:
+            raise unreadable(self.folder / METRICS, error) from error
+        return {name: sorted(values.items()) for name, values in epochs.items()}
+
+    @cached_property
+    def config(self) -> str | None:
+        """The text of ``config.yaml``."""
+        file = self.folder / CONFIG
+        try:
+            return file.read_text(encoding="utf-8") if file.is_file() else None
+        except (OSError, ValueError) as error:
+            raise unreadable(file, error) from error
+
+    def load_model(self) -> Classifier:
+        """Return the best model, on the CPU, set to evaluate."""
+        return load_model(self.checkpoint)
+
+    def open_data(self) -> RadiographyDataModule:
+        """Return the data module of the run with its own split; nothing is read yet."""
+        assert self.recipe is not None
+        return data_module(self.recipe, self.folder)
+
+    def hashes(self) -> dict[str, str]:
+        """Return the SHA-256 of the files that a repetition must agree with."""
+        files = [self.folder / SPLIT, self.checkpoint, self.folder / PREDICTIONS]
+        return {file.name: _sha256(file) for file in files if file.is_file()}
+
+    def read_json(self, name: str) -> Any:
+        """Return what a JSON file of the run holds, as ``read_json``."""
+        return read_json(self.folder / name)
+
+    def read_table(self, name: str) -> list[dict[str, str]]:
+        """Return the rows of a CSV file of the run, none where it is not there.
+
+        Raises:
+            UserError: Where it cannot be read.
+        """
+        file = self.folder / name
+        if not file.is_file():
+            return []
+        try:
+            with file.open(newline="", encoding="utf-8", errors="surrogatepass") as lines:  # names of any bytes
+                return list(csv.DictReader(lines))
+        except (OSError, csv.Error, ValueError) as error:
+            raise unreadable(file, error) from error
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -1,0 +1,223 @@
+"""Several runs in one directory, one after the other: claimed, locked, resumed, told on Ctrl-C."""
+
+import gc
+import shutil
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import pytorch_lightning as pl
+from filelock import FileLock, Timeout
+
+from covidnet.__version__ import __version__
+from covidnet.errors import UserError
+from covidnet.runs.claim import recorded_recipe
+from covidnet.runs.files import LAST, RESULTS, write_results
+from covidnet.runs.remote import refuse_store
+from covidnet.training.args import COMMANDS, CommandLine
+from covidnet.training.interface import CommandLineInterface, runs_folder
+from covidnet.training.lightning import WholeCSVLogger
+from covidnet.training.processes import started
+
+
+class Kind(NamedTuple):
+    """How a series and its runs are called: run K of ``repeat`` lies in ``runs/<model>/repeat_N/seed_K``."""
+
+    command: str
+    member: str
+
+    @property
+    def option(self) -> str:
+        """The key that says which runs."""
+        return f"{self.member}s"
+
+    @property
+    def record(self) -> str:
+        """The file that tells of all runs."""
+        return f"{self.command}.json"
+
+    @property
+    def lock(self) -> str:
+        """The file that is locked while a series is under way, so that no other goes on in its directory."""
+        return f"{self.command}.lock"
+
+
+class Series(CommandLineInterface, ABC):
+    """A command that parses as ``run`` does, then runs several times, each in a directory of its own.
+
+    It goes on in the newest directory of the same recipe where that lacks one of the runs, and begins a new one else. A
+    run is finished when its results.json is there; an unfinished one goes on from its last whole epoch.
+    """
+
+    kind: ClassVar[Kind]
+    numbers: list[int]  # of the runs that were asked for, known before the first begins
+
+    def __init__(self, command_line: CommandLine) -> None:
+        super().__init__(replace(command_line, command="run"))
+
+    @abstractmethod
+    def run_one(self, line: CommandLine, folder: Path, number: int) -> None:
+        """Do run ``number`` of the series in ``folder``."""
+
+    @abstractmethod
+    def summary(self, folder: Path, runs: Sequence[Path]) -> dict[str, Any]:
+        """Return what the record says of the finished runs."""
+
+    @abstractmethod
+    def show(self, summary: Mapping[str, Any], folder: Path) -> None:
+        """Print the table of all runs."""
+
+    def setup_parser(self, *args: Any, **kwargs: Any) -> None:
+        """Build the parser of ``run`` under our own name."""
+        super().setup_parser(*args, **kwargs)
+        command, option = self.kind.command, self.kind.option
+        parser = self._subcommand_parsers["run"]
+        parser.usage = f"python train.py {command} [{option}=...] [group=name ...] [key=value ...]"
+        parser.description = f"{COMMANDS[command][0].upper()}{COMMANDS[command][1:]}."
+
+    def parse_arguments(self, parser: Any, args: Any) -> None:
+        """Parse what was typed and refuse what is no series of whole runs in one process."""
+        super().parse_arguments(parser, args)
+        config = self.config["run"]
+        command, member = self.kind
+        if config.get("ckpt_path"):
+            raise UserError(f"{command} trains each {member} from the beginning: leave ckpt_path out, or use run.")
+        refuse_store(self.runs, command)
+        if config.trainer.fast_dev_run:
+            raise UserError(f"{command} needs whole runs: leave trainer.fast_dev_run out, or use run.")
+        _, world = started()
+        if world > 1:
+            raise _several_processes(command, world)
+
+    def instantiate_classes(self) -> None:
+        """Leave data, model and trainer to each run."""
+
+    def recipe(self) -> dict[str, Any]:
+        """Return, as plain types, what must be the same for a series to go on."""
+        self._dump_config()
+        settings = {key: value for key, value in self.config_dump.items() if key != self.kind.option}
+        return {"version": __version__, **settings}
+
+    def _how_to_go_on(self) -> str:
+        return ""  # told for all runs together
+
+    def _set_seed(self) -> None:
+        """Leave the seed to each run."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        recipe = self.recipe()
+        folder, lock = self._claim(recipe)
+        try:
+            self._run_lacking(folder)
+            summary = self.summary(folder, [self._run(folder, number) for number in self.numbers])
+            write_results(folder / self.kind.record, {**summary, "recipe": recipe})
+            self.show(summary, folder)
+        finally:
+            lock.release()
+            if not any(folder.glob(f"{self.kind.member}_*")):
+                shutil.rmtree(folder)  # a series that failed before it trained leaves nothing
+
+    def _claim(self, recipe: Mapping[str, Any]) -> tuple[Path, FileLock]:
+        """Return the directory to go on in, or a new one, and its lock, which is held."""
+        command = self.kind.command
+        parent = runs_folder(self.config["run"]) / self.name
+        named = [path for path in parent.glob(f"{command}_*") if path.name.removeprefix(f"{command}_").isdecimal()]
+        numbered = {int(path.name.rpartition("_")[2]): path for path in named}
+        same = [numbered[number] for number in sorted(numbered) if self._recipe_in(numbered[number]) == recipe]
+        if same and self._lacking(same[-1]):
+            lock = FileLock(same[-1] / self.kind.lock)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                pass  # the same command is at work there now
+            else:
+                return same[-1], lock
+        number = max(numbered, default=-1) + 1
+        while True:
+            folder = parent / f"{command}_{number}"
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:  # begun at the same moment
+                number += 1
+            else:
+                break
+        lock = FileLock(folder / self.kind.lock)
+        lock.acquire()
+        write_results(folder / self.kind.record, {self.kind.option: self.numbers, "recipe": recipe})
+        return folder, lock
+
+    def _run_lacking(self, folder: Path) -> None:
+        """Do the runs that lack results, in this process, one after the other."""
+        line, (_, member) = self.command_line, self.kind
+        line = replace(line, environment=self._of_run(line.environment), settings=self._of_run(line.settings))
+        lacking = self._lacking(folder)
+        total = len(self.numbers)
+        finished = total - len(lacking)
+        if finished:
+            print(f"{finished} of {total} {member}s are finished in {folder}; going on there.")
+        try:
+            for number in lacking:
+                run = self._run(folder, number)
+                print(f"{member.capitalize()} {number}, {finished + 1} of {total}: {run}")
+                last = run / "checkpoints" / LAST
+                if last.is_file():
+                    going_on = replace(line, settings=[*line.settings, f"--ckpt_path={last}"])
+                else:
+                    going_on = line
+                    shutil.rmtree(run, ignore_errors=True)
+                self.run_one(going_on, folder, number)
+                gc.collect()  # model and trainer hold one another, and the pixels on a GPU with them
+                finished += 1
+        except BaseException:  # a mistake, a crash, Ctrl-C: whatever ended it, the user must know what is kept
+            if finished:
+                kept = f"{finished} of {total} {member}s are finished and kept in {folder}."
+                print(f"{kept} The same command goes on there.", file=sys.stderr)
+            raise
+
+    def _lacking(self, folder: Path) -> list[int]:
+        return [number for number in self.numbers if not (self._run(folder, number) / RESULTS).is_file()]
+
+    def _run(self, folder: Path, number: int) -> Path:
+        return folder / f"{self.kind.member}_{number}"
+
+    def _of_run(self, options: Sequence[str]) -> list[str]:
+        return [option for option in options if not option.startswith(f"--{self.kind.option}=")]
+
+    def _recipe_in(self, folder: Path) -> Any:
+        return recorded_recipe(folder / self.kind.record)
+
+
+class SeriesRun(CommandLineInterface):
+    """``run`` as number ``number`` of the series in ``folder``."""
+
+    kind: ClassVar[Kind]
+
+    def __init__(self, command_line: CommandLine, folder: Path, number: int) -> None:
+        self.folder, self.number = folder, number
+        super().__init__(command_line)
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        trainer = super().instantiate_trainer(**kwargs)
+        if trainer.world_size > 1:
+            raise _several_processes(self.kind.command, trainer.world_size)
+        return trainer
+
+    def _how_to_go_on(self) -> str:
+        return ""  # the series tells
+
+    def _logger(self, root: Path) -> WholeCSVLogger:
+        if self.resumed:
+            return super()._logger(root)
+        self.claimed = self.folder / f"{self.kind.member}_{self.number}"
+        self.claimed.mkdir()
+        return WholeCSVLogger(root, f"{self.name}/{self.folder.name}", self.claimed.name)
+
+
+def _several_processes(command: str, number: int) -> UserError:
+    return UserError(
+        f"{command} trains in one process, but {number} were asked for. Give trainer.devices=1 without trainer=ddp or "
+        "torchrun; several processes are for the command run, one seed and one split at a time."
+    )

@@ -1,0 +1,395 @@
+"""``loso``: leave sources out. Each fold is tested on sources of which its model has seen no image."""
+
+import hashlib
+import json
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from numpy.typing import NDArray
+from pytorch_lightning.cli import LightningArgumentParser
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from covidnet.data.division.held_out import Fold, count_sources, draw_folds, name_sources, spare_sources
+from covidnet.data.division.metadata import linked_groups
+from covidnet.data.division.sources import OTHERS, SMALLEST, UNKNOWN, sources_of
+from covidnet.data.division.split import TEST_PREFIX, write_split
+from covidnet.data.module import RadiographyDataModule
+from covidnet.errors import UserError
+from covidnet.evaluation.folds import mean_balanced_accuracy
+from covidnet.evaluation.intervals import proportion_interval
+from covidnet.runs.files import SPLIT
+from covidnet.runs.run import Run
+from covidnet.series.base import Kind, Series, SeriesRun
+from covidnet.training.args import CommandLine
+
+KIND = Kind("loso", "fold")
+OWN_TESTS = ("split_file", "test_root")  # keys of data that bring another test
+PER_CLASS = ("sensitivity", "specificity", "auroc")
+MEANING = (
+    "Each line is of a model that had seen no image of the sources named there: so much may be expected at an unseen "
+    "hospital, as far as these sources stand for it; the intervals are of other patients at the same sources."
+)
+MEANING_ALONE = (
+    "Each fold's model had seen no image of the sources named there: their sensitivity may be expected at an unseen "
+    "hospital, as far as they stand for it. The lines of a class's own sources are of other images from where the "
+    "model learned that class, so specificity, AUROC and balanced accuracy are of an unseen hospital in part at most. "
+    "The intervals are of other patients at the same sources."
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What can be left out of a folder.
+
+    Attributes:
+        counts: Class -> source -> images, most first.
+        folds: By their number, those that test two classes or more.
+        impossible: Of each other fold, why it cannot.
+        patients: A number for each image, by its path; those that are linked share it.
+        sources: Of each image, by its path, the name by which its source is told.
+    """
+
+    counts: dict[str, dict[str, int]]
+    folds: dict[int, Fold]
+    impossible: dict[int, str]
+    patients: dict[str, int]
+    sources: dict[str, str]
+
+
+class LeaveSourcesOut(Series):
+    """The command ``loso``: each fold is a run in ``runs/<model>/loso_N/fold_K``."""
+
+    kind = KIND
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the folds and what each leaves out."""
+        super().add_arguments_to_parser(parser)
+        each = "Each fold leaves out one source of every class; false: one source alone."
+        parser.add_argument("--together", type=bool, default=True, help=each)
+        parser.add_argument("--folds", type=list[int] | None, help="Which folds, from 1: [1,3]; all where left out.")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse what was typed and refuse another test than that of the folds."""
+        super().parse_arguments(parser, args)
+        given = self.config["run"].data.init_args
+        for key in OWN_TESTS:
+            if given.get(key):
+                raise UserError(f"loso tests on the sources that it leaves out: leave data.{key} out, or use run.")
+
+    def instantiate_classes(self) -> None:
+        """Draw the folds, so that what cannot be known is told before any training."""
+        self._dump_config()
+        data = self.config_dump["data"]
+        self.data: RadiographyDataModule = resolve_name(data["class_path"])(**data["init_args"])
+        self.together: bool = self.config["run"].together
+        self.plan = make_plan(self.data, together=self.together)
+        self.numbers = _numbers(self.config["run"].folds, self.plan)
+
+    def recipe(self) -> dict[str, Any]:
+        """Add the images of each fold, which change with the folder and its table."""
+        paths = self.data.images.paths
+        named = [[[paths[i] for i in held] for _, held in fold.split.items()] for fold in self.plan.folds.values()]
+        return {**super().recipe(), "splits": hashlib.sha256(json.dumps(named).encode()).hexdigest()}
+
+    def run_one(self, line: CommandLine, folder: Path, number: int) -> None:
+        """Run one fold."""
+        fold, images = self.plan.folds[number], self.data.images
+
+        def write(file: Path) -> None:
+            write_split(file, fold.split, images.paths, images.labels, self.data.classes)
+
+        print("\n".join([f"It is tested on {_listed(fold)}.", *_notes_of(fold)]))
+        split_file = folder / f"{KIND.member}_{number}" / SPLIT
+        own = [f"--data.split_file={split_file}", f"--data.classes={json.dumps(fold.classes)}"]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*take no part")  # as meant, and told
+            _FoldRun(replace(line, settings=[*line.settings, *own]), folder, number, write)
+
+    def summary(self, folder: Path, runs: Sequence[Path]) -> dict[str, Any]:
+        """Return what each fold, each source and all folds together say of the best models."""
+        finished = [Run(run) for run in runs]
+        folds = [self.plan.folds[number] for number in self.numbers]
+        tests = list(zip(folds, finished, strict=True))
+        return {
+            "folds": self.numbers,
+            "runs": [run.name for run in runs],
+            "sources": self.plan.counts,
+            "per_fold": [_fold_scores(fold, run) for fold, run in tests],
+            **_over_folds(tests, self.plan),
+            "meaning": MEANING if self.together else MEANING_ALONE,
+            "notes": [*notes_of(self.plan), *(note for fold in folds for note in _notes_of(fold))],
+        }
+
+    def show(self, summary: Mapping[str, Any], folder: Path) -> None:
+        """Print the folds, their mean, and what cannot be known."""
+        print_summary(summary, str(folder))
+
+    def _of_run(self, options: Sequence[str]) -> list[str]:
+        return [option for option in super()._of_run(options) if not option.startswith("--together=")]
+
+
+class _FoldRun(SeriesRun):
+    """``run`` on one fold, whose split ``write`` writes into the run's directory once that is there."""
+
+    kind = KIND
+
+    def __init__(self, command_line: CommandLine, folder: Path, number: int, write: Callable[[Path], None]) -> None:
+        self.write = write
+        super().__init__(command_line, folder, number)
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        trainer = super().instantiate_trainer(**kwargs)
+        assert self.claimed is not None
+        self.write(self.claimed / SPLIT)
+        return trainer
+
+
+def make_plan(data: RadiographyDataModule, *, together: bool) -> Plan:
+    """Return what can be left out of a folder, one source of each class together or one alone.
+
+    Raises:
+        UserError: Where no fold can test two classes; it says of each class which sources it has, and why.
+    """
+    if not together and not data.test_per_class:
+        raise UserError(
+            "loso together=false tests the classes that lose no source on data.test_per_class images of their own: "
+            "give 1 or more (now 0)."
+        )
+    rows = data.metadata.rows if data.metadata else {}
+
+    def counted(paths: Sequence[str], labels: Sequence[int]) -> dict[str, dict[str, int]]:
+        return count_sources(name_sources(sources_of(paths, rows), labels, SMALLEST), labels, data.classes)
+
+    counts = counted(data.folder.paths, data.folder.targets)
+    able = sum(map(bool, spare_sources(counts, SMALLEST).values()))
+    if able < (2 if together else 1):  # known before an image is decoded
+        raise _refusal(data, counts, {}, together=together)
+    own = sum(not path.startswith(TEST_PREFIX) for path in data.images.paths)
+    paths, labels = data.images.paths[:own], data.images.labels[:own]
+    groups = linked_groups(paths, rows, data.duplicates[(data.duplicates < own).all(axis=1)])
+    sources = sources_of(paths, rows)
+    counts = counted(paths, labels)  # of the files that can be read
+    folds, impossible = draw_folds(
+        paths,
+        labels,
+        groups,
+        sources,
+        data.classes,
+        together=together,
+        seed=data.seed,
+        val_fraction=data.val_fraction,
+        test_per_class=data.test_per_class,
+        smallest=SMALLEST,
+    )
+    if not folds:
+        raise _refusal(data, counts, impossible, together=together)
+    return Plan(
+        counts,
+        {fold.number: fold for fold in folds},
+        impossible,
+        dict(zip(paths, groups, strict=True)),
+        dict(zip(paths, name_sources(sources, labels, SMALLEST), strict=True)),
+    )
+
+
+def notes_of(plan: Plan) -> list[str]:
+    """Return what the folds of a plan cannot tell, and why, a sentence each."""
+    notes = []
+    for name, sources in spare_sources(plan.counts, SMALLEST).items():
+        held = plan.counts[name]
+        if not sources:
+            why = f"{_told(held)}: {_why(held)}"
+            notes.append(f"{name} cannot be tested on an unseen source, but takes part in training. {why}.")
+        elif 0 < held.get(OTHERS, 0) < SMALLEST:
+            notes.append(f"{name} has {_images(held[OTHERS])} of other sources, too few to be held out as unseen.")
+        if held.get(UNKNOWN):
+            notes.append(
+                f"{name} has {_images(held[UNKNOWN])} without a source. They may be of any, so they are never left "
+                "out, and a source that is held out may not be wholly unseen."
+            )
+    return [*notes, *(f"Fold {number} is left out: {why}." for number, why in plan.impossible.items())]
+
+
+def print_summary(summary: Mapping[str, Any], title: str) -> None:
+    """Print each fold, their mean, what the numbers mean and what they cannot tell."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False)
+    table.add_column("tested on", overflow="fold")
+    for column in ("images", "sensitivity [95 %]", "AUROC [95 %]"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for scores in summary["per_fold"]:
+        table.add_section()
+        table.add_row(f"fold {scores['fold']}, {scores['model']} model")
+        for name, of_class in scores["per_class"].items():
+            tested_on = ", ".join(scores["held_out"].get(name, ["its own sources"]))
+            shown = (_with_interval(of_class, key) for key in ("sensitivity", "auroc"))
+            table.add_row(escape(f"  {name}: {tested_on}"), f"{of_class['images']:,}", *shown)
+        table.add_row("  balanced accuracy", "", _with_interval(scores, "balanced_accuracy"))
+    table.add_section()
+    table.add_row("mean balanced accuracy", "", _with_interval(summary, "mean_balanced_accuracy"))
+    Console().print(table)
+    print("\n".join([summary["meaning"], *summary["notes"]]))
+
+
+def _fold_scores(fold: Fold, run: Run) -> dict[str, Any]:
+    """Return what a finished run says of the classes that its fold tests."""
+    per_class = {}
+    for name in (*fold.held_out, *fold.own):
+        scores = run.scores["per_class"][name]
+        limits = {key: scores["intervals"][key] for key in PER_CLASS if key in scores["intervals"]}
+        per_class[name] = {"images": scores["support"], **{key: scores[key] for key in PER_CLASS}, "intervals": limits}
+    limits = {key: value for key, value in run.scores["intervals"].items() if key == "balanced_accuracy"}
+    return {
+        "fold": fold.number,
+        "model": next(iter(run.models)),
+        "held_out": fold.held_out,
+        "own_sources": fold.own,
+        "classes": fold.classes,
+        "dropped_classes": fold.dropped,
+        "linked_images_left_out": fold.linked,
+        "per_class": per_class,
+        "balanced_accuracy": run.scores["balanced_accuracy"],
+        "intervals": limits,
+    }
+
+
+def _over_folds(tests: Sequence[tuple[Fold, Run]], plan: Plan) -> dict[str, Any]:
+    """Return the mean over all folds and, over those that hold it out, how well each source is recognised."""
+    classes = list(plan.counts)
+    names = sorted(set(plan.sources.values()))
+    numbers = {path: number for number, path in enumerate(plan.sources)}
+    cases = []
+    for fold, run in tests:
+        predictions = run.predictions
+        assert predictions is not None
+        right = predictions.predicted == predictions.labels
+        for path, label, hit in zip(predictions.paths, predictions.labels, right, strict=True):
+            name = run.classes[label]
+            of = classes.index(name), names.index(plan.sources[path])
+            cases.append((hit, fold.number, *of, plan.patients[path], numbers[path], name in fold.held_out))
+    right, folds, labels, sources, patients, images, unseen = np.array(cases, dtype=np.int64).T
+    mean, limits = mean_balanced_accuracy(right.astype(bool), folds, labels, sources, patients)
+    per_source: dict[str, dict[str, Any]] = {}
+    held_out = unseen.astype(bool)
+    for label, source in np.unique(np.stack([labels, sources], axis=1)[held_out], axis=0):
+        among = held_out & (labels == label) & (sources == source)
+        scores = _source_scores(right[among].astype(bool), folds[among], patients[among], images[among])
+        per_source.setdefault(classes[label], {})[names[source]] = scores
+    intervals = {"mean_balanced_accuracy": list(limits)} if limits else {}
+    return {"per_source": per_source, "mean_balanced_accuracy": mean, "intervals": intervals}
+
+
+def _source_scores(
+    right: NDArray[np.bool_], folds: NDArray[np.int64], patients: NDArray[np.int64], images: NDArray[np.int64]
+) -> dict[str, Any]:
+    """Return the sensitivity over all folds that test a source of a class, which may each hold some of its images."""
+    limits = proportion_interval(right, patients)
+    assert limits is not None
+    scores = {"images": len(np.unique(images)), "folds": len(np.unique(folds)), "sensitivity": float(right.mean())}
+    return {**scores, "intervals": {"sensitivity": list(limits)}}
+
+
+def _numbers(given: Sequence[int] | None, plan: Plan) -> list[int]:
+    if given is None:
+        return list(plan.folds)
+    wrong = [number for number in given if number not in plan.folds]
+    if wrong or not given or len(set(given)) != len(given):
+        reasons = "".join(
+            f" Fold {number}: {plan.impossible[number]}." for number in wrong if number in plan.impossible
+        )
+        raise UserError(
+            f"folds={list(given)} must be one or more different ones of {list(plan.folds)}, such as "
+            f"folds=[{next(iter(plan.folds))}].{reasons}"
+        )
+    return list(given)
+
+
+def _notes_of(fold: Fold) -> list[str]:
+    notes = []
+    if fold.dropped:
+        lacking = "without the sources held out, too few images of it are left to train on"
+        test = " and, data.test_per_class of them, to test" if fold.own else ""
+        notes.append(f"Fold {fold.number} does without {' and '.join(fold.dropped)}: {lacking}{test}.")
+    if fold.linked:
+        why = "linked to an image held out, by patient, group or duplicate"
+        notes.append(f"Fold {fold.number} leaves {_images(fold.linked)} out: {why}.")
+    only = {name: next(iter(held)) for name, held in fold.trained.items() if len(held) == 1 and UNKNOWN not in held}
+    if only:
+        learned = {source: [name for name in only if only[name] == source] for source in only.values()}
+        facts = " and ".join(
+            f"every training image of {' and '.join(n)} is of {source}" for source, n in learned.items()
+        )
+        holders = Counter(source for held in fold.trained.values() for source in held)
+        one = ": class and source are one there" if all(holders[source] == 1 for source in only.values()) else ""
+        notes.append(f"In fold {fold.number} {facts}{one}, so the model may have learned the source.")
+    return notes
+
+
+def _refusal(
+    data: RadiographyDataModule, counts: dict[str, dict[str, int]], impossible: dict[int, str], *, together: bool
+) -> UserError:
+    spare = spare_sources(counts, SMALLEST)
+    able = [name for name, sources in spare.items() if sources]
+    lines = [f"  {name}: {_told(held)}: {_why(held)}." for name, held in counts.items()]
+    if impossible:
+        known = "".join(f"\nFold {number}: {why}." for number, why in impossible.items())
+    elif able:
+        known = (
+            f"\nWith {able[0]} alone tested, how often it is missed at an unseen hospital could be measured, but not "
+            "how often another class is taken for it: its specificity there cannot be known. together=false measures "
+            "the former, beside images of the other classes' own sources."
+        )
+    else:
+        known = ""
+    needed = (
+        "loso needs two classes of two sources each" if together else "loso together=false needs a class of two sources"
+    )
+    table = f"in {data.metadata.file}" if data.metadata else "by a table: there is none (data.metadata)"
+    return UserError(
+        f"{needed}, named {table}, with {SMALLEST} images or more; what "
+        f"{data.root} holds does not tell how a model does at an unseen hospital:\n" + "\n".join(lines) + f"{known}\n"
+        "Add images of other sources, and name these in the table's column source."
+    )
+
+
+def _why(held: Mapping[str, int]) -> str:
+    """Return why a class of these sources can be tested on unseen ones, or why not."""
+    large = [source for source, count in held.items() if count >= SMALLEST and source != UNKNOWN]
+    if len(large) > 1:
+        return f"{len(large)} can be left out, one at a time"
+    if set(held) == {UNKNOWN}:
+        return "no source is known"
+    if not large:
+        return f"none has {SMALLEST} images or more"
+    if len(held) == 1:
+        return "its only source, without which there is nothing to learn it from"
+    return f"only {large[0]} has {SMALLEST} images or more, without which too few are left to learn it from"
+
+
+def _told(held: Mapping[str, int]) -> str:
+    return ", ".join(f"{source} ({_images(count)})" for source, count in held.items())
+
+
+def _listed(fold: Fold) -> str:
+    unseen = [f"{name} of {_told(held)}" for name, held in fold.held_out.items()]
+    return "; ".join([*unseen, *(f"{name} of its own sources ({_images(count)})" for name, count in fold.own.items())])
+
+
+def _images(count: int) -> str:
+    return f"{count:,} image{'' if count == 1 else 's'}"
+
+
+def _with_interval(scores: Mapping[str, Any], key: str) -> str:
+    if scores[key] is None:
+        return "-"
+    limits = scores["intervals"].get(key)
+    return f"{scores[key]:.3f}" + (f" [{limits[0]:.3f}, {limits[1]:.3f}]" if limits else "")

@@ -1,0 +1,376 @@
+"""The command ``search``: trials of other keys, judged by their validation, until the best configuration is known."""
+
+import copy
+import gc
+import hashlib
+import json
+import logging
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock
+from optuna.trial import FrozenTrial, Trial, TrialState
+from pytorch_lightning.cli import LightningArgumentParser
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from covidnet.__version__ import __version__
+from covidnet.errors import DivergedError, UserError, require
+from covidnet.files.whole import write_whole
+from covidnet.runs.claim import recorded_recipe
+from covidnet.runs.files import write_results
+from covidnet.runs.remote import refuse_store
+from covidnet.series.space import Space, corners, default_space, plain_space, read_space, space_size
+from covidnet.series.study import SharedStudy, best_value, without_password
+from covidnet.series.trial import DIVERGED, MEMORY, _Judge, _out_of_memory, _several_processes, _TrialRun
+from covidnet.training.args import COMMANDS, GROUPS, CommandLine
+from covidnet.training.interface import INTERRUPTED, CommandLineInterface, runs_folder
+from covidnet.training.parser import SUBCLASS_SECTIONS, CommandParser
+from covidnet.training.processes import started
+
+RECORD, BEST, CLAIM = "search.json", "best.yaml", ".search.lock"
+OPTIONS = ("trials", "space", "storage", "name", "prune")
+FACTS = ("ended", "epochs", "seconds")  # what is told of each trial besides
+POLL = 1.0  # seconds between two looks at what other processes do
+SHOWN = 10  # so many trials are in the table; all are in the record
+
+
+class Search(CommandLineInterface):
+    """The command ``search``: each trial is a ``fit`` in ``runs/<model>/search_N/trial_K``.
+
+    Trials are judged by the best ``checkpoint.monitor`` of their validations; the test split is not evaluated. The same
+    command goes on in the same directory, also from several processes at once, until as many distinct trials are
+    finished as were asked for: whole, or ended early because they did badly.
+    """
+
+    def __init__(self, command_line: CommandLine) -> None:
+        super().__init__(replace(command_line, command="fit"))
+
+    def setup_parser(self, *args: Any, **kwargs: Any) -> None:
+        """Build the parser of ``fit`` under our own name."""
+        super().setup_parser(*args, **kwargs)
+        parser = self._subcommand_parsers["fit"]
+        parser.usage = "python train.py search [trials=N] [space={key: range}] [group=name ...] [key=value ...]"
+        parser.description = f"{COMMANDS['search'][0].upper()}{COMMANDS['search'][1:]}."
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what is tried, how often and where the trials are noted."""
+        super().add_arguments_to_parser(parser)
+        parser.add_argument("--trials", type=int, default=20, help="How many trials there are to be, in total.")
+        text = (
+            "Keys and their ranges, or a YAML file of them: {model.dropout: [0.0, 0.6], data.augment: {choices: ...}}"
+        )
+        parser.add_argument("--space", type=dict[str, Any] | str | None, default=None, help=text)
+        text = "URL of a database that several machines share; a file in the search's directory where left out."
+        parser.add_argument("--storage", type=str | None, default=None, help=text)
+        text = "Name of the search: its directory is search_<name>, and so it is called in the storage."
+        parser.add_argument("--name", type=str | None, default=None, help=text)
+        parser.add_argument("--prune", type=bool, default=True, help="End trials early that do worse than the median.")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse what was typed and refuse what cannot be searched, before anything trains."""
+        super().parse_arguments(parser, args)
+        config = self.config["fit"]
+        self.trials, self.monitor, self.mode = config.trials, str(config.checkpoint.monitor), config.checkpoint.mode
+        require(self.trials > 0, "trials", self.trials, "1 or more")
+        name = config.name
+        require(
+            not name or bool(re.fullmatch(r"[A-Za-z][\w.-]*", name)), "name", name, "a letter, then letters or digits"
+        )
+        seed = config.seed_everything
+        require(
+            isinstance(seed, int) and not isinstance(seed, bool), "seed_everything", seed, "a number: trials share it"
+        )
+        if config.get("ckpt_path"):
+            raise UserError("search trains each trial from the beginning: leave ckpt_path out.")
+        refuse_store(self.runs, "search")
+        if config.trainer.fast_dev_run:
+            raise UserError("search needs whole trainings: leave trainer.fast_dev_run out.")
+        if not self.monitor.startswith("val_"):
+            raise UserError(
+                f"checkpoint.monitor={self.monitor}: search judges trials by their validation. Give checkpoint.monitor="
+                "val_loss, or val_accuracy with checkpoint.mode=max."
+            )
+        devices = config.trainer.devices
+        devices = len(devices) if isinstance(devices, list) else int(devices) if str(devices).isdecimal() else 1
+        processes = max(started()[1], devices * config.trainer.num_nodes)
+        if processes > 1:
+            raise _several_processes(processes)
+        command_parser = self._subcommand_parsers["fit"]
+        assert isinstance(command_parser, CommandParser)
+        self.storage = without_password(config.storage) if config.storage else None
+        self.space = self._space(config.space, command_parser.hints())
+        self.plain = self._plain_config()
+
+    def instantiate_classes(self) -> None:
+        """Leave data, model and trainer to each trial."""
+
+    def _set_seed(self) -> None:
+        """Leave the seed to each trial."""
+
+    def _space(self, given: Any, hints: Mapping[str, Any]) -> Space:
+        typed = self.command_line.typed_keys()
+        if given is None:
+            return default_space(hints, list(typed))
+        space = read_space(given, hints)
+        fixed = [key for key in space if key in typed]
+        if fixed:
+            raise UserError(
+                f"{fixed[0]}={typed[fixed[0]]} is fixed, but space={{...}} tries it too: leave one of them out."
+            )
+        size = space_size(space)
+        if size is not None and size < self.trials:
+            raise UserError(
+                f"The space has {size} combinations, but trials={self.trials}: give trials={size} or fewer."
+            )
+        return space
+
+    def _plain_config(self) -> dict[str, Any]:
+        """Return the configuration that all trials share, as plain types."""
+        dumped = self.parser.dump(self.config, skip_unset=False, format="yaml")
+        config: dict[str, Any] = yaml.safe_load(dumped)["fit"]
+        return {key: value for key, value in config.items() if key not in OPTIONS}
+
+    def with_parameters(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the whole configuration of a trial."""
+        config = copy.deepcopy(self.plain)
+        for name, value in params.items():
+            section, _, key = name.partition(".")
+            part = config[section]
+            (part["init_args"] if section in SUBCLASS_SECTIONS else part)[key] = value
+        return config
+
+    def recipe(self) -> dict[str, Any]:
+        """Return, as plain types, what must be the same for a search to go on."""
+        prune = self.config["fit"].prune
+        own = {"space": plain_space(self.space), "prune": prune, "storage": self.storage}
+        return {"version": __version__, **self.plain, **own}
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        self._check_corners()
+        recipe = self.recipe()
+        folder = self._claim(recipe)
+        config = self.config["fit"]
+        known = json.dumps({**recipe, "storage": None}, sort_keys=True)
+        name = config.name or f"{self.name}-{hashlib.sha256(known.encode()).hexdigest()[:12]}"
+        options = {"seed": config.seed_everything, "prune": config.prune}
+        try:
+            study = SharedStudy(folder, config.storage, name, self.space, self.mode, **options)
+        except BaseException:
+            _remove_empty(folder)
+            raise
+        try:
+            with _quiet():
+                self._do_trials(study)
+            importance = study.importance()
+            self._record(study, recipe, importance)
+            self._show(study, importance)
+        finally:
+            study.close()
+
+    def _check_corners(self) -> None:
+        """Build data and model with both ends of each range and each choice: a mistake shows before the first trial."""
+        for params in corners(self.space):
+            config = self.with_parameters(params)
+            if "pretrained" in config["model"]["init_args"]:
+                config["model"]["init_args"]["pretrained"] = False  # weights from elsewhere cannot be out of range
+            parsed = self.parser.parse_args(["fit", f"--config={json.dumps(config)}"])
+            self.parser.instantiate_classes(parsed)
+
+    def _claim(self, recipe: Mapping[str, Any]) -> Path:
+        """Return the directory of this search, made where there is none of its recipe, or of its name."""
+        config = self.config["fit"]
+        parent = runs_folder(config) / self.name
+        parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(parent / CLAIM):  # two processes that begin at the same moment must take the same
+            if config.name:
+                folder = parent / f"search_{config.name}"
+                if folder.exists() and recorded_recipe(folder / RECORD) != recipe:
+                    raise UserError(f"{folder} holds a search of another recipe. Give another name=, or that recipe.")
+            else:
+                named = [path for path in parent.glob("search_*") if path.name.removeprefix("search_").isdecimal()]
+                numbered = {int(path.name.removeprefix("search_")): path for path in named}
+                same = [
+                    numbered[number]
+                    for number in sorted(numbered)
+                    if recorded_recipe(numbered[number] / RECORD) == recipe
+                ]
+                folder = same[-1] if same else parent / f"search_{max(numbered, default=-1) + 1}"
+            if not folder.exists():
+                folder.mkdir()
+                write_results(folder / RECORD, {"recipe": recipe})
+        return folder
+
+    def _do_trials(self, study: SharedStudy) -> None:
+        """Do trials until all are finished, here or in other processes."""
+        finished = len(study.finished())
+        if finished:
+            print(
+                f"{min(finished, self.trials)} of {self.trials} trials are finished in {study.folder}; going on there."
+            )
+        waiting = False
+        try:
+            while True:
+                trial = study.claim(self.trials)
+                if trial is not None:
+                    self._do(trial, study)
+                elif len(study.finished()) >= self.trials:
+                    break
+                elif not waiting:
+                    waiting = True
+                    print(
+                        f"Other processes do the rest ({study.under_way()}); waiting for them, to go on where one dies."
+                    )
+                if trial is None:
+                    time.sleep(POLL)
+        except BaseException as ended:  # a mistake, a crash, Ctrl-C: whatever it was, the user must know what is kept
+            kept = f"{len(study.finished())} of {self.trials} trials are finished and kept in {study.folder}."
+            print(f"{kept} The same command goes on there.", file=sys.stderr)
+            if isinstance(ended, SystemExit) and isinstance(ended.__context__, KeyboardInterrupt):
+                sys.exit(INTERRUPTED)  # Lightning ends with 1
+            raise
+
+    def _do(self, trial: Trial, study: SharedStudy) -> None:
+        """Train one trial and keep what it has found."""
+        folder = study.directory(trial.number)
+        print(f"Trial {trial.number}: {_listed(trial.params)}", flush=True)
+        judge = _Judge(trial, self.monitor, better=min if self.mode == "min" else max)
+        line = CommandLine("fit", self.command_line.groups, self.command_line.typed_groups)
+        line.configs.append(json.dumps(self.with_parameters(trial.params)))
+        began = time.perf_counter()
+        try:
+            try:
+                _TrialRun(line, folder, judge)
+            except DivergedError:
+                judge.ended = DIVERGED
+            except Exception as error:
+                if not _out_of_memory(error):
+                    raise
+                judge.ended = MEMORY
+            if not judge.values and not judge.ended:
+                raise UserError(f"{self.monitor} was not measured, so trials cannot be judged by it.")
+        except BaseException:
+            study.give_up(trial)
+            raise
+        finally:
+            gc.collect()  # model and trainer hold one another, and the pixels on a GPU with them
+        facts: dict[str, Any] = {"epochs": judge.epochs, "seconds": time.perf_counter() - began}
+        if judge.ended:
+            facts["ended"] = judge.ended
+        study.finish(trial, None if judge.ended else judge.best, facts)
+        with study.lock:
+            self._record(study, self.recipe())
+        best = study.finished()[0]
+        told = f"{self.monitor} {_number(judge.best)} in {judge.epochs} epochs"
+        ended = f", ended early: {judge.ended}" if judge.ended else ""
+        print(f"Trial {trial.number}: {told}{ended}. Best so far: trial {best.number}.", flush=True)
+
+    def _record(
+        self, study: SharedStudy, recipe: Mapping[str, Any], importance: Mapping[str, float] | None = None
+    ) -> None:
+        """Write what is known of all trials, and the best one's whole configuration."""
+        trials = study.finished()
+        told = [self._facts(trial) for trial in sorted(trials, key=lambda trial: trial.number)]
+        best = _best(trials)
+        summary = {
+            "monitor": self.monitor,
+            "mode": self.mode,
+            "finished": len(trials),
+            "whole": sum(trial.state == TrialState.COMPLETE for trial in trials),
+            "best": self._facts(best) if best else None,
+            "importance": importance or {},
+            "trials": told,
+        }
+        with study.lock:
+            write_results(study.folder / RECORD, {**summary, "recipe": recipe})
+            if best:
+                write_whole(study.folder / BEST, self._best_yaml(best, study.folder).encode())
+
+    def _best_yaml(self, best: FrozenTrial, folder: Path) -> str:
+        facts = f"{self.monitor} {_number(best.value)} in {best.user_attrs.get('epochs')} epochs"
+        head = f"# Trial {best.number} of {folder}: {facts}.\n# {self._again(folder)}\n"
+        return head + yaml.safe_dump(self.with_parameters(best.params), sort_keys=False)
+
+    def _again(self, folder: Path) -> str:
+        model = "" if self.name == GROUPS["model"] else f"model={self.name} "
+        return f"python train.py {model}--config {folder / BEST}"
+
+    def _facts(self, trial: FrozenTrial) -> dict[str, Any]:
+        known: dict[str, Any] = {key: value for key, value in trial.user_attrs.items() if key in FACTS}
+        value = best_value(trial, minimize=self.mode == "min")
+        return {"trial": trial.number, self.monitor: value, **known, "parameters": dict(sorted(trial.params.items()))}
+
+    def _show(self, study: SharedStudy, importance: Mapping[str, float]) -> None:
+        """Print the best trials, what matters and how to use what was found."""
+        trials = study.finished()
+        whole = sum(trial.state == TrialState.COMPLETE for trial in trials)
+        counted = f"{len(trials)} trials, {whole} whole, {len(trials) - whole} ended early"
+        table = Table(title=f"{study.folder}: {counted}", title_justify="left", box=SIMPLE_HEAD, show_edge=False)
+        table.add_column("trial", justify="right")
+        table.add_column(self.monitor, justify="right")
+        table.add_column("epochs", justify="right")
+        for key in self.space:
+            table.add_column(escape(key.removeprefix("model.").replace("_", " ")), justify="right")
+        table.add_column("")
+        for trial in trials[:SHOWN]:
+            value = best_value(trial, minimize=self.mode == "min")
+            shown = [str(trial.number), _number(value), str(trial.user_attrs.get("epochs", "-"))]
+            chosen = [_number(trial.params[key]) for key in self.space]
+            table.add_row(*shown, *map(escape, chosen), trial.user_attrs.get("ended", ""))
+        Console().print(table)
+        if importance:
+            shares = ", ".join(f"{key} {share:.0%}" for key, share in importance.items())
+            print(f"What the differences between whole trials come from (fANOVA): {shares}.")
+        if _best(trials) is None:
+            print("No trial was trained to its end, so there is no best one: give narrower ranges.")
+            return
+        print(
+            "Chosen on the validation split; the test split was not evaluated. The best configuration, then its test:"
+        )
+        print(f"  {self._again(study.folder)}")
+        print(f"trials={2 * len(trials)} adds trials to these, name=NAME begins anew.")
+
+
+def _best(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+    """Return the best of trials that are sorted; None where none was trained to its end."""
+    return trials[0] if trials and trials[0].state == TrialState.COMPLETE else None
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove the directory of a search that could not begin."""
+    if not any(folder.glob("trial_*")):
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning from telling of each trial what it tells of a run."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _listed(params: Mapping[str, Any]) -> str:
+    return " ".join(f"{key}={_number(value)}" for key, value in sorted(params.items()))
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

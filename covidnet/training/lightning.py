@@ -1,0 +1,124 @@
+"""covidnet.training.lightning."""
+
+import csv
+import os
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from lightning_fabric.loggers.logger import rank_zero_experiment
+from lightning_fabric.plugins.io import TorchCheckpointIO
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
+
+from covidnet.files.whole import whole
+from covidnet.runs.files import LAST
+
+_received: set[int] = set()  # signals that this process was told
+Row = dict[str, Any]  # of metrics.csv
+
+
+class SignalConnector(_SignalConnector):
+    """Lightning's, whose handler only takes note of SIGTERM and passes it on to the processes that this one started.
+
+    The training loop asks for the note after each batch, and rank 0 tells it to all before the next. Lightning's own
+    handler tells it from within the signal, between any two collective calls: where each process gets the signal, as
+    from torchrun, they then wait for one another for ever.
+    """
+
+    def __init__(self, trainer: Any) -> None:
+        super().__init__(trainer)
+        _received.clear()  # of another training in this process
+
+    def _sigterm_notifier_fn(self, signum: Any, _: FrameType) -> None:
+        launcher = self.trainer.strategy.launcher
+        if launcher is not None and not self.received_sigterm:
+            launcher.kill(signum)
+        self.received_sigterm = True
+        _received.add(signum)
+
+    def teardown(self) -> None:
+        """Give back the signals as they were, but for that of ended children.
+
+        torch takes that one to tell of dead workers, once a process: a test after the training would not hear of them.
+        """
+        if os.name == "posix":
+            self._original_handlers.pop(signal.SIGCHLD, None)
+        super().teardown()
+
+
+def last_checkpoint() -> ModelCheckpoint:
+    """Return what keeps ``last.ckpt`` of each whole epoch.
+
+    With ``save_last``, Lightning's ModelCheckpoint writes it only in epochs that improve on the best.
+    """
+    return ModelCheckpoint(
+        filename=Path(LAST).stem, monitor=None, save_on_train_epoch_end=True, enable_version_counter=False
+    )
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Write checkpoints whole or not at all; Lightning moves them from another disk, perhaps, and trusts its cache."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write what ``torch.load`` reads with ``weights_only=True``."""
+        if "://" in str(path):  # a callback of the user's own, into an object store
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        file = Path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with whole(file, "wb") as out:
+            torch.save(checkpoint, out)
+
+
+class WholeCSVLogger(CSVLogger):
+    """CSVLogger whose ``metrics.csv`` is always whole, and goes on when a run is resumed; Lightning's is deleted."""
+
+    def __init__(self, save_dir: Path, name: str, version: int | str | None = None) -> None:
+        super().__init__(save_dir, name, version, flush_logs_every_n_steps=1)
+
+    @property
+    def rows(self) -> list[Row]:
+        """What was logged so far, on the first process; empty on others."""
+        writer = self.experiment
+        return list(writer.metrics) if isinstance(writer, _WholeWriter) else []
+
+    @rows.setter
+    def rows(self, rows: list[Row]) -> None:
+        writer = self.experiment
+        if isinstance(writer, _WholeWriter):
+            writer.metrics = list(rows)
+            writer.save()
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> ExperimentWriter:
+        """The writer of this run's metrics.csv."""
+        if self._experiment is None:
+            self._experiment = _WholeWriter(log_dir=self.log_dir)
+        assert isinstance(self._experiment, ExperimentWriter)
+        return self._experiment
+
+
+class _WholeWriter(ExperimentWriter):
+    """Keeps all rows and writes them anew: two an epoch are few, and an appended line may be half a line."""
+
+    def save(self) -> None:
+        if not self.metrics:
+            return
+        columns = sorted(set().union(*self.metrics))
+        with whole(Path(self.metrics_file_path), newline="", encoding="utf-8") as lines:
+            writer = csv.DictWriter(lines, columns)
+            writer.writeheader()
+            writer.writerows(self.metrics)
+
+    def _check_log_dir_exists(self) -> None:
+        file = Path(self.metrics_file_path)
+        if file.is_file():
+            with file.open(newline="", encoding="utf-8") as lines:
+                rows: list[Row] = list(csv.DictReader(lines))
+            self.metrics = [{key: value for key, value in row.items() if value} for row in rows]

@@ -1,0 +1,106 @@
+"""Lightning's parser with short messages: what was found, which key, and the nearest name that exists."""
+
+import importlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from jsonargparse import ArgumentParser
+from pytorch_lightning.cli import LightningArgumentParser
+
+from covidnet.errors import UserError, did_you_mean, exit_with
+from covidnet.runs.trust import how_to_trust, refuse_bomb
+
+CONFIG_HOLDS = "It must be YAML of keys and values, such as a run's config.yaml, or 'data: {batch_size: 32}'."
+SUBCLASS_SECTIONS = ("model", "data")  # whose keys depend on the class that is chosen
+
+
+class CommandParser(LightningArgumentParser):
+    """The parser of one command."""
+
+    typed: Mapping[str, str] = {}  # the keys that the user set, as text
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print one short message and exit with code 2."""
+        if not self.exit_on_error:  # a parser that jsonargparse makes for a class: its caller says more
+            super().error(message, ex)
+        exit_with(self._readable(message))
+
+    def print_help(self, *args: Any, **kwargs: Any) -> None:
+        """Print Lightning's help, then the keys of the chosen model and data."""
+        super().print_help(*args, **kwargs)
+        for section in SUBCLASS_SECTIONS:
+            print()
+            self._section_parser(section).print_help(*args, **kwargs)
+
+    def _section_parser(self, section: str) -> ArgumentParser:
+        """Return a parser of what the class chosen for ``section`` takes."""
+        chosen = self.get_defaults()[section]
+        class_path = chosen.class_path
+        module, _, name = class_path.rpartition(".")
+        parser = ArgumentParser(usage=f"{section}.<key>=<value>, for {class_path}", add_help=False)
+        parser.add_class_arguments(getattr(importlib.import_module(module), name), section)
+        parser.set_defaults({f"{section}.{key}": value for key, value in chosen.init_args.items()})
+        return parser
+
+    def hints(self) -> dict[str, Any]:
+        """Return the type of every key of this command, of the chosen model and data."""
+        sections = [self._section_parser(section) for section in SUBCLASS_SECTIONS]
+        actions = (action for parser in (self, *sections) for action in parser._actions)
+        return {action.dest: getattr(action, "_typehint", action.type) for action in actions}
+
+    def _readable(self, message: str) -> str:
+        """Shorten jsonargparse's message to the user's key, what it expects and what was given."""
+        denied = re.search(r"Importing '([^']+)' is not allowed", message)
+        if denied:
+            return f"{denied[1]} is named in a file. {how_to_trust(denied[1])}"
+        unknown = re.search(r"nrecognized arguments: --([^\s=]+)|Option '([^']+)' is not accepted", message)
+        if unknown:
+            key = self._full(unknown[1] or unknown[2])
+            return f"Unknown key '{key}'.{did_you_mean(key, self.hints())}"
+        types = re.findall(r"Expected (?:a )?(.+?)(?:\. Got value.*)?$", message, re.MULTILINE)
+        expected = [text for text in dict.fromkeys(map(_plain_type, types)) if text != "NoneType"]
+        named = re.findall(r'Parser key "([^"]+)"', message)
+        nested = re.search(r"NestedArg\(key='([^']+)'", message)
+        key = self._full(nested[1] if nested else named[-1] if named else "")
+        if not key or not expected:
+            return re.sub(r"\s+", " ", message)
+        given = self.typed.get(key) or next(iter(re.findall(r"(?:Got|Given) value: (.+)", message)), "")
+        return f"{key}={given} is not accepted: expected {' or '.join(expected)}."
+
+    def _full(self, key: str) -> str:
+        """Return the typed key that ``key``, perhaps only its last part, stands for."""
+        return next((typed for typed in self.typed if typed == key or typed.endswith(f".{key}")), key)
+
+
+def check_config(file: Path) -> None:
+    """Refuse a ``--config`` file that holds no keys: jsonargparse's own messages do not name it.
+
+    Raises:
+        UserError: Where it is no UTF-8, no YAML, something other than keys and values, or far too many of them.
+    """
+    try:
+        if not file.is_file():  # told by the parser; or a pipe, which can be read but once
+            return
+    except OSError:  # keys and values themselves, which are no name of a file
+        return
+    refuse_bomb(file)
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise UserError(f"--config={file} is no text: {error}. {CONFIG_HOLDS}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise UserError(f"--config={file}{where}: {problem}. {CONFIG_HOLDS}") from error
+    if not isinstance(content, dict):
+        found = "is empty" if content is None else f"holds a {type(content).__name__}"
+        raise UserError(f"--config={file} {found}. {CONFIG_HOLDS}")
+
+
+def _plain_type(text: str) -> str:
+    text = re.sub(r"<class '(?:[\w.]*\.)?(\w+)'>", r"\1", text.strip())
+    return re.sub(r"typing\.Literal\[(.*)\]", r"one of \1", text)

@@ -1,0 +1,118 @@
+"""What makes a run repeatable and its resumption exact: split, recipe, metrics, order and seeds of each epoch."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning_utilities.core.rank_zero import rank_zero_info
+from pytorch_lightning import Callback, LightningModule
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+
+from covidnet.__version__ import __version__
+from covidnet.runs.checkpoint import KEY
+from covidnet.runs.files import LAST, SPLIT
+from covidnet.seeds import seed_epoch
+from covidnet.training.lightning import Row, WholeCSVLogger
+from covidnet.training.trainer import Trainer
+
+
+class RunRecord(Callback):
+    """Write ``split.csv`` when training begins; have all checkpoints hold the recipe and the rows of ``metrics.csv``.
+
+    A training that goes on from the checkpoint of a whole epoch ends with the bits of one that was never interrupted:
+    each epoch has its own seed, ``metrics.csv`` goes on after that epoch, and early stopping that had ended the
+    training ends it again.
+
+    Args:
+        recipe: ``name`` of the run's folder, the ``model`` and ``data`` sections of its configuration, and what of it
+            tells when ``training`` ends.
+        logger: What writes ``metrics.csv``.
+    """
+
+    def __init__(self, recipe: dict[str, Any], logger: "WholeCSVLogger") -> None:
+        self.recipe = recipe
+        self.logger = logger
+        self.resumed: list[Row] | None = None
+        self.ending: Row | None = None  # of the epoch that is just ending: Lightning logs it after the checkpoint
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the rows so far, for a checkpoint."""
+        rows = [*self.logger.rows, *([self.ending] if self.ending else [])]
+        return {"metrics": rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the rows of a checkpoint."""
+        self.resumed = state_dict["metrics"]
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # type: ignore[override]
+        folder = trainer.run_directory
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            folder.mkdir(parents=True, exist_ok=True)
+            trainer.datamodule.write_split(folder / SPLIT)  # type: ignore[attr-defined]
+        if self.resumed is not None:
+            self.logger.rows = self.resumed
+            self.resumed = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # type: ignore[override]
+        """End a training again that early stopping had ended; Lightning would train one more epoch."""
+        for stopping in trainer.early_stopping_callbacks:
+            if stopping is not None and stopping.wait_count >= stopping.patience:
+                trainer.should_stop = True
+                rank_zero_info(
+                    f"Early stopping had ended this training after {trainer.current_epoch} epochs. To train on, give "
+                    f"early_stopping.patience above {stopping.patience}."
+                )
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # type: ignore[override]
+        self.ending = None
+        seed_epoch(trainer.current_epoch, trainer.global_rank)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # type: ignore[override]
+        trained = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith("train_")}
+        self.ending = {**trained, "epoch": trainer.current_epoch, "step": trainer.global_step - 1}
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # type: ignore[override]
+        self.ending = None
+
+    def on_save_checkpoint(  # type: ignore[override]
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        classes = trainer.datamodule.classes  # type: ignore[attr-defined]
+        # The model's own record has the last word: it knows that a checkpoint needs no weights from elsewhere.
+        arguments = self.recipe["model"]["init_args"]
+        own = {key: value for key, value in pl_module.hparams.items() if key in arguments}
+        model = {**self.recipe["model"], "init_args": {**arguments, **own}}
+        checkpoint[KEY] = {**self.recipe, "model": model, "classes": classes, "version": __version__}
+
+    def on_load_checkpoint(  # type: ignore[override]
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep Lightning's callbacks from two mistakes.
+
+        ModelCheckpoint forgets the best score where its folder has another name now, and EarlyStopping takes the
+        patience of the checkpoint over the one that was typed.
+        """
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            state = checkpoint.get("callbacks", {}).get(callback.state_key)
+            if state and isinstance(callback, ModelCheckpoint) and callback.dirpath:
+                _follow(state, Path(callback.dirpath))
+            if state and isinstance(callback, EarlyStopping):
+                state["patience"] = callback.patience
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # type: ignore[override]
+        """Say on Ctrl-C what is kept and how to go on."""
+        last = Path(self.logger.log_dir, "checkpoints", LAST)  # the trainer would ask all processes for it
+        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero and last.is_file():
+            print(f"\nInterrupted after {trainer.current_epoch} whole epochs. To go on: ckpt_path={last}")
+
+
+def _follow(state: dict[str, Any], folder: Path) -> None:
+    """Change the paths in a ModelCheckpoint's state to ``folder``, if the files that it names lie there."""
+
+    def here(path: str) -> str:
+        return str(folder / Path(path).name) if path else ""
+
+    names = ("best_model_path", "kth_best_model_path", "last_model_path")
+    if all(Path(here(state[name])).is_file() for name in names if state.get(name)):
+        state["dirpath"] = str(folder)
+        state["best_k_models"] = {here(path): score for path, score in state["best_k_models"].items()}
+        state.update({name: here(state[name]) for name in names})

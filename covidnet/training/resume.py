@@ -1,0 +1,92 @@
+"""covidnet.training.resume."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from covidnet.errors import UserError
+from covidnet.runs.checkpoint import run_directory
+from covidnet.runs.files import SPLIT
+from covidnet.training.args import CONFIGS, TRAINING, CommandLine
+
+# Where training began from, how fast it goes, and what is done outside it: all that may change.
+FREE = ("pretrained", "weights", "capture", "average_mirrored")
+ENDING = {"trainer": ("max_epochs",), "early_stopping": ("patience", "min_delta")}  # what tells when training ends
+PREPROCESSING = ("image_size", "interpolation", "classes")  # the weights know no other
+DIVISION = ("seed", "val_fraction", "test_per_class", "test_root")  # changed in mid-training, they would leak
+
+
+def recipe_layer(recipe: Mapping[str, Any], checkpoint: Path, typed: CommandLine) -> dict[str, Any]:
+    """Return the configuration that lies between the defaults and what was typed.
+
+    With a data= that was typed, only the preprocessing comes from the checkpoint. Else the images are split as they
+    were for the training, by its split.csv where that lies there: a folder that has grown since must not move training
+    images into the test. Training goes on to the end that it had: a schedule depends on it.
+    """
+    data = {**recipe["data"]["init_args"], "classes": recipe["classes"]}
+    training = _ending(recipe) if typed.command in TRAINING else {}
+    if "data" in typed.typed_groups:
+        kept = {key: data[key] for key in PREPROCESSING if key in data}
+        return {"model": recipe["model"], "data": kept, **training}
+    run = run_directory(checkpoint)
+    chosen = {f"data.{key}" for key in ("root", "split_file", *DIVISION)} & set(typed.typed_keys())
+    if run and (run / SPLIT).is_file() and not chosen:
+        data["split_file"] = str(run / SPLIT)
+    return {"model": recipe["model"], "data": {**recipe["data"], "init_args": data}, **training}
+
+
+def refuse_changes(config: Mapping[str, Any], recipe: Mapping[str, Any], typed: CommandLine) -> None:
+    """Refuse a configuration that would silently not hold, or would let test images into the training.
+
+    Raises:
+        UserError: Naming the first key that differs from the checkpoint's.
+    """
+    if "model" in typed.typed_groups and typed.groups["model"] != recipe["name"]:
+        raise UserError(
+            f"model={typed.groups['model']} does not go with this checkpoint, which holds {recipe['name']}. "
+            "Leave model= out."
+        )
+    _refuse_another_recipe(recipe, typed)
+    data = {**recipe["data"]["init_args"], "classes": recipe["classes"]}
+    fixed = (*PREPROCESSING, *(DIVISION if typed.command in TRAINING else ()))
+    recorded = {
+        "data": {key: data[key] for key in fixed if key in data},
+        "model": {key: value for key, value in recipe["model"]["init_args"].items() if key not in FREE},
+    }
+    for section, values in recorded.items():
+        for key, value in values.items():
+            now = config[section]["init_args"].get(key)
+            if now != value:
+                raise UserError(
+                    f"{section}.{key}={now} does not go with this checkpoint, which holds {section}.{key}={value}. "
+                    "Leave it out, or train anew without ckpt_path."
+                )
+
+
+def _ending(recipe: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return where training ends: those keys alone, for a recipe may be a stranger's."""
+    held = recipe.get("training", {})
+    return {
+        name: {key: held[name][key] for key in keys if key in held[name]}
+        for name, keys in ENDING.items()
+        if name in held
+    }
+
+
+def _refuse_another_recipe(recipe: Mapping[str, Any], typed: CommandLine) -> None:
+    """Refuse a recipe= whose keys are not the checkpoint's: those of the checkpoint would silently win."""
+    if "recipe" not in typed.typed_groups:
+        return
+    name = typed.groups["recipe"]
+    held = {section: recipe[section]["init_args"] for section in ("model", "data")} | _ending(recipe)
+    chosen = yaml.safe_load((CONFIGS / "recipe" / f"{name}.yaml").read_text(encoding="utf-8"))
+    for section, values in chosen.items():
+        for key, value in values.items():
+            own = held.get(section, {}).get(key)
+            if own != value and f"{section}.{key}" not in typed.typed_keys():
+                raise UserError(
+                    f"recipe={name} does not go with this checkpoint: it means {section}.{key}={value}, but the "
+                    f"checkpoint was trained with {own}. Leave recipe= out, or train anew without ckpt_path."
+                )

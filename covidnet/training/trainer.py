@@ -1,0 +1,172 @@
+"""Lightning's Trainer with one more command, ``run``: fit, then test the final and the best model."""
+
+import platform
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
+
+from covidnet.__version__ import __version__
+from covidnet.data.module import RadiographyDataModule
+from covidnet.errors import UserError
+from covidnet.evaluation.conformal import COVERAGE, too_few
+from covidnet.evaluation.scores import fitted_scores, score_outputs
+from covidnet.files.tensors import read_tensors
+from covidnet.models.classifier import Classifier
+from covidnet.runs.checkpoint import add_to_recipe, read_recipe, run_directory
+from covidnet.runs.files import PREDICTIONS, RESULTS, count_test, write_results
+from covidnet.runs.predictions import write_predictions
+from covidnet.runs.screen import print_scores
+from covidnet.training.fitted import fit_calibration, fit_looks
+
+
+class Trainer(pl.Trainer):
+    """Lightning's Trainer, which also knows the whole job and what it leaves in the run directory."""
+
+    def run(
+        self,
+        model: Classifier,
+        datamodule: RadiographyDataModule,
+        ckpt_path: str | None = None,
+        weights_only: bool | None = None,
+    ) -> dict[str, Any]:
+        """Train a model, then test its final and its best state.
+
+        Writes ``results.json`` and, of the best model, ``predictions.csv`` into the run directory; into the best
+        checkpoint what is fitted after training: temperature, thresholds and prediction sets, on the validation split,
+        and what tells whether an image looks like the training's.
+
+        Args:
+            model: Model to train.
+            datamodule: Its data.
+            ckpt_path: Checkpoint to go on from.
+            weights_only: Load checkpoints without executing code in them; Lightning's default where left out.
+
+        Returns:
+            What ``results.json`` holds.
+        """
+        if not datamodule.split.test:  # told now, not after hours of training
+            raise UserError(
+                f"run tests the models, but data.test_per_class={datamodule.test_per_class} or data.split_file leaves "
+                "no images for that. Give data.test_per_class or data.test_root, or train alone with the command fit."
+            )
+        began = time.perf_counter()
+        self.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only)
+        fitted = time.perf_counter()
+        epochs = self.current_epoch
+        if self.fast_dev_run:  # type: ignore[attr-defined]  # Lightning sets it while it connects its parts
+            self.test(model, datamodule=datamodule, verbose=False)
+            return {}
+        models = {"final": self._tested(model, datamodule, None)}
+        checkpoint = self.checkpoint_callback
+        best = getattr(checkpoint, "best_model_path", "")
+        if best:
+            models["best"] = self._tested(model, datamodule, best)
+        else:
+            rank_zero_warn("No best checkpoint was written, so the final model alone is tested.")
+        results = {
+            **models,
+            "classes": datamodule.classes,
+            "counts": datamodule.counts,
+            "epochs": epochs,
+            "best_epoch": _epoch_of(best) if best else None,
+            "versions": _versions(),
+            "seconds": {"fit": fitted - began, "test": time.perf_counter() - fitted},
+        }
+        self._leave(model, datamodule, results, models, self.run_directory)
+        return results
+
+    def report_test(self, model: Classifier, datamodule: RadiographyDataModule, checkpoint: Path) -> dict[str, Any]:
+        """Write and print the scores of the test of ``checkpoint`` that has just run, as the one key ``test``."""
+        calibration = read_recipe(checkpoint).get("calibration")
+        models = {"test": self._scores(model, datamodule, calibration)}
+        results: dict[str, Any] = {**models, "classes": datamodule.classes, "counts": datamodule.counts}
+        self._leave(model, datamodule, results, models, run_directory(checkpoint) or self.run_directory)
+        return results
+
+    @property
+    def run_directory(self) -> Path:
+        """The directory of this run, the same on every process; to be asked for by all of them."""
+        return Path(self.log_dir or self.default_root_dir)
+
+    def _tested(self, model: Classifier, datamodule: RadiographyDataModule, ckpt_path: str | None) -> dict[str, Any]:
+        calibration = self._calibration(model, datamodule, ckpt_path)
+        self.test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
+        if ckpt_path and self.is_global_zero:
+            checkpoint = Path(ckpt_path)
+            looks = fit_looks(checkpoint, datamodule, self.strategy.root_device) if calibration else None
+            add_to_recipe(checkpoint, calibration=calibration, novelty=looks)
+            _tell_too_few(calibration)
+        return self._scores(model, datamodule, calibration)
+
+    def _calibration(
+        self, model: Classifier, datamodule: RadiographyDataModule, ckpt_path: str | None
+    ) -> dict[str, Any] | None:
+        """Fit what makes the model's numbers usable, on the validation split; None where the model has diverged."""
+        datamodule.predict_split = "val"
+        try:
+            self.predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False, weights_only=True)
+        finally:
+            datamodule.predict_split = "test"
+        assert model.outputs is not None
+        return fit_calibration(*model.outputs, datamodule.classes)
+
+    def _scores(
+        self, model: Classifier, datamodule: RadiographyDataModule, calibration: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        assert model.outputs is not None
+        logits, labels = model.outputs
+        patients = datamodule.patients("test")
+        scores = score_outputs(logits, labels, datamodule.classes, model.class_weights.cpu().numpy(), patients)
+        if calibration:
+            scores |= fitted_scores(logits, labels, datamodule.classes, calibration, patients)
+        return {"notice": datamodule.notice.strip(), **scores} if datamodule.notice else scores
+
+    def _leave(
+        self,
+        model: Classifier,
+        datamodule: RadiographyDataModule,
+        results: dict[str, Any],
+        models: dict[str, dict[str, Any]],
+        trained: Path,
+    ) -> None:
+        """Write and print the scores of ``models``; ``trained`` is the directory of the run that trained them."""
+        folder = self.run_directory
+        if not self.is_global_zero:
+            return
+        self._write_predictions(model, datamodule, folder)
+        for name in models:
+            results["test_evaluations"] = count_test(trained, name)
+        write_results(folder / RESULTS, results)
+        looks = f"The test split of {trained} has been evaluated {results['test_evaluations']} times."
+        print_scores(models, f"{datamodule.notice}{folder}", looks)
+
+    def _write_predictions(self, model: Classifier, datamodule: RadiographyDataModule, folder: Path) -> None:
+        assert model.outputs is not None
+        logits, labels = model.outputs
+        paths = datamodule.datasets["test"].paths
+        folder.mkdir(parents=True, exist_ok=True)
+        write_predictions(folder / PREDICTIONS, paths, logits, labels, datamodule.classes)
+
+
+def _tell_too_few(calibration: Mapping[str, Any] | None) -> None:
+    names = too_few(calibration["conformal"]) if calibration else []
+    if names:
+        rank_zero_info(
+            f"The validation split has too few images of {names} to state a coverage of {COVERAGE:.0%} for them: they "
+            "are in every prediction set."
+        )
+
+
+def _epoch_of(checkpoint: str) -> int:
+    """Return how many epochs a checkpoint's weights have seen: 1 after the first."""
+    return int(read_tensors(Path(checkpoint), mmap=True)["epoch"]) + 1
+
+
+def _versions() -> dict[str, str]:
+    packages = ("torch", "torchvision", "pytorch-lightning", "timm", "numpy", "pillow", "imagecodecs")
+    return {"covidnet": __version__, "python": platform.python_version(), **{name: version(name) for name in packages}}

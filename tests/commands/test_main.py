@@ -1,0 +1,101 @@
+"""Facts about the console script: it answers at once, tells mistakes with code 2, and writes what it found."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from helpers import paint
+from made_run import write_run
+
+from covidnet.commands.main import main
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys, covidnet.commands.main as t\ntry: t.main(['--help'])\nexcept SystemExit: pass\nprint(*sys.modules)"
+    )
+    printed = run("-c", code)
+    assert "audit" in printed
+    heavy = {"torch", "numpy", "scipy", "sklearn", "pandas", "rich", "PIL", "pytorch_lightning"}
+    assert not heavy & set(printed.split())
+
+
+def test_an_audit_is_printed_and_written(xray_root, tmp_path, capsys):
+    assert main(["audit", str(xray_root), "--json", str(tmp_path / "audit.json")]) == 0
+    found = json.loads((tmp_path / "audit.json").read_text())
+    assert found["verdict"] == "FAIL"  # a finding, not an error
+    assert found["table"] == str(xray_root / "metadata.csv")
+    assert (xray_root / "metadata.csv").is_file()
+    assert "Verdict: FAIL" in capsys.readouterr().out
+
+
+def test_no_table_hides_the_one_that_was_not_read(xray_root, tmp_path, capsys):
+    assert main(["audit", str(xray_root), "--metadata", "none"]) == 0
+    assert not (xray_root / "metadata.csv").exists()
+    assert "No table was written" in capsys.readouterr().out
+    assert main(["audit", str(xray_root), "--metadata", "none", "--out", str(tmp_path / "t.csv")]) == 0
+    assert (tmp_path / "t.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["audit", "nowhere"], "ROOT must be a folder"),
+        (["audit", "{root}", "--classes", "NORMAL", "COVID"], "COVID"),
+        (["audit", "{root}", "--metadata", "nowhere.csv"], "nowhere.csv cannot be read"),
+        (["audit", "{root}", "--out", "{file}"], "--force"),
+        (["audit", "{root}", "--json", "{file}/a.json"], "--json FILE"),
+    ],
+    ids=["root", "classes", "metadata", "out", "json"],
+)
+def test_a_mistake_is_one_message_and_code_2(options, says, tmp_path, capsys):
+    root, file = paint(tmp_path / "xrays", per_class=2), tmp_path / "file"
+    file.touch()
+    with pytest.raises(SystemExit) as exit_:
+        main([option.format(root=root, file=file) for option in options])
+    assert exit_.value.code == 2
+    assert says in capsys.readouterr().err
+    assert not file.read_text()
+
+
+@pytest.mark.parametrize("arguments", [[], ["audits"], ["audit"]])
+def test_a_wrong_command_is_code_2(arguments, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    assert "usage: covidnet" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_code_130(xray_root, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("covidnet.evidence.audit.audit", interrupt)
+    assert main(["audit", str(xray_root)]) == 130
+    assert "Interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "replaced", "file"),
+    [
+        (["shortcuts", "{run}"], "covidnet.evidence.lungs_test.test_lungs", "shortcuts.json"),
+        (["evaluate", "{run}", "elsewhere"], "covidnet.evidence.external.run", "external.json"),
+    ],
+    ids=["shortcuts", "evaluate"],
+)
+def test_what_adds_to_what_is_known_writes_the_card_anew(command, replaced, file, tmp_path, monkeypatch):
+    folder = write_run(tmp_path)
+
+    def finding(*_):
+        found = {"verdict": "FAIL", "sentence": "This is new.", "overall": {"accuracy": 0.4}}
+        (folder / file).write_text(json.dumps(found))
+        return [folder]
+
+    monkeypatch.setattr(replaced, finding)
+    assert main([word.format(run=folder) for word in command]) == 0
+    assert "This is new." in (folder / "model_card.md").read_text(encoding="utf-8")

@@ -1,0 +1,77 @@
+"""What the tests share: painted radiographs, quick training, and how a command ends."""
+
+import csv
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pytorch_lightning import Callback
+
+from covidnet.training.interface import main
+
+ROOT = Path(__file__).parents[1]
+TRAIN = ROOT / "train.py"
+RUN = Path("runs", "convnet", "version_0")
+LAST = RUN / "checkpoints" / "last.ckpt"
+BARE = ["trainer.enable_progress_bar=false", "trainer.enable_model_summary=false"]
+QUICK = ["trainer=cpu", *BARE]
+CLASSES = ("COVID-19", "NORMAL", "Viral Pneumonia")
+PER_CLASS = 12
+
+slow = pytest.mark.skipif("COVIDNET_TEST_SLOW" not in os.environ, reason="COVIDNET_TEST_SLOW is not set; CI sets it")
+
+
+def paint(root: Path, classes: Sequence[str] = CLASSES, per_class: int = PER_CLASS, size: int = 24) -> Path:
+    """Paint ``per_class`` small grey PNGs a class, each class its own brightness, so that a model can learn it."""
+    rng = np.random.default_rng(0)
+    for label, name in enumerate(classes):
+        folder = root / name
+        folder.mkdir(parents=True)
+        for number in range(1, per_class + 1):
+            pixels = rng.normal(40 + 80 * label, 10, (size, size)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"{name} ({number}).png")
+    return root
+
+
+def read_json(file: Path) -> Any:
+    """Return what a JSON file holds."""
+    return json.loads(file.read_text())
+
+
+def read_rows(file: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file."""
+    with file.open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def mistake(command: Sequence[str] | Callable[[], object], capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what a wrong command, or a call that stands for one, says on stderr; its exit code must be 2."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        command() if callable(command) else main(command)
+    assert ended.value.code == 2
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    return message
+
+
+class Ended(Callback):
+    """End this process by a signal, once, before a batch of an epoch."""
+
+    def __init__(self, number: int, epoch: int, batch: int = 1) -> None:
+        self.number, self.epoch, self.batch = number, epoch, batch
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if (trainer.current_epoch, batch_idx) == (self.epoch, self.batch):
+            os.kill(os.getpid(), self.number)
+
+
+def end(number: int, epoch: int) -> str:
+    """Return the option that ends a training by a signal in an epoch."""
+    arguments = {"number": int(number), "epoch": epoch}
+    return f"trainer.callbacks={json.dumps([{'class_path': 'helpers.Ended', 'init_args': arguments}])}"
