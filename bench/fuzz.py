@@ -30,6 +30,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bench.hostile import KINDS, good
+from covidnet.commands.train import main
 from covidnet.data.external import list_outside
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
@@ -37,7 +38,6 @@ from covidnet.evidence.audit import audit
 from covidnet.imaging.decode import decode, thumbnail
 from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.serving.limits import check
-from covidnet.training.interface import main
 
 SECONDS = 60  # that a case may take
 SIDE = 8  # pixels

@@ -27,7 +27,7 @@ import torch
 
 import covidnet.files.whole
 import covidnet.training.record
-from covidnet.training.interface import main
+from covidnet.commands.train import main
 
 RUN = Path("runs", "convnet")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)

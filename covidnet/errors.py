@@ -54,3 +54,10 @@ def exit_with(error: object) -> NoReturn:
     """Print ``error`` on stderr and exit with its code; 2, a user's mistake, where it has none."""
     print(f"error: {error}", file=sys.stderr)
     sys.exit(getattr(error, "exit_code", 2))
+
+
+def user_error(error: BaseException | None) -> UserError | None:
+    """Return the user's mistake behind an error, if there is one; libraries wrap what a constructor raises."""
+    while error is not None and not isinstance(error, UserError):
+        error = error.__cause__ or error.__context__
+    return error

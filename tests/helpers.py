@@ -1,10 +1,12 @@
 """What the tests share: painted radiographs, quick training, and how a command ends."""
 
+import argparse
 import csv
 import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 from PIL import Image
 from pytorch_lightning import Callback
 
-from covidnet.training.interface import main
+from covidnet.commands.train import main
 
 ROOT = Path(__file__).parents[1]
 TRAIN = ROOT / "train.py"
@@ -58,6 +60,13 @@ def mistake(command: Sequence[str] | Callable[[], object], capsys: pytest.Captur
     message = capsys.readouterr().err
     assert "Traceback" not in message
     return message
+
+
+def call(tool: ModuleType, *words: object) -> Any:
+    """Call a command of covidnet without its exit codes: what it raises comes through."""
+    parser = argparse.ArgumentParser()
+    tool.add_options(parser)
+    return tool.run(parser.parse_args([str(word) for word in words]))
 
 
 class Ended(Callback):

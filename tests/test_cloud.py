@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from covidnet.training.interface import main
+from covidnet.commands.train import main
 
 CLOUD = Path(__file__).parent.parent / "cloud"
 SCRIPTS = sorted(CLOUD.glob("*.sh"))

@@ -7,8 +7,8 @@ import timm
 import torch
 import yaml
 
+from covidnet.commands.train import main
 from covidnet.training.args import CONFIGS, choices
-from covidnet.training.interface import main
 
 QUICK = [
     "trainer.max_epochs=1",

@@ -23,6 +23,7 @@ from PIL import Image
 from torch import nn
 
 from covidnet.commands.main import main as tools
+from covidnet.commands.train import main
 from covidnet.data.cache import open_cache
 from covidnet.data.division.metadata import read_metadata
 from covidnet.data.division.split import read_split
@@ -35,7 +36,6 @@ from covidnet.models.inception import load_backbone_weights
 from covidnet.runs.checkpoint import read_recipe
 from covidnet.runs.run import Run
 from covidnet.runs.trust import refuse_bomb
-from covidnet.training.interface import main
 from covidnet.training.resume import recipe_layer
 
 MARKER = Path("ran")  # a folder that is there where a payload has run
@@ -128,7 +128,7 @@ def test_a_recipe_in_a_checkpoint_imports_nothing_foreign(tmp_path, capsys, host
 
 
 @pytest.mark.parametrize(
-    "path", ["subprocess.Popen", "covidnet.training.interface:os.system", "torch.os.system", "torch.nn.Linear"]
+    "path", ["subprocess.Popen", "covidnet.training.processes:os.system", "torch.os.system", "torch.nn.Linear"]
 )
 def test_a_recipe_builds_no_other_class(tmp_path, path):
     run = write_run(tmp_path)

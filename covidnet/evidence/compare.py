@@ -1,4 +1,4 @@
-"""``covidnet compare A B``: whether one recipe is better than another, paired on the same images.
+"""Whether one recipe is better than another, paired on the same images.
 
 A and B are each a run, or a repeat, which stands for the mean of its seeds.
 """
@@ -17,9 +17,8 @@ from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError, did_you_mean
 from covidnet.evaluation.comparison import compare_outputs, compare_recalls, compare_sides
 from covidnet.evaluation.survival import compare_survival
-from covidnet.evidence.compare_table import print_comparison, sentence
+from covidnet.evidence.compare_table import sentence
 from covidnet.runs.files import (
-    COMPARISON,
     CONFIG,
     EXTERNAL,
     EXTERNAL_PREDICTIONS,
@@ -28,7 +27,6 @@ from covidnet.runs.files import (
     PARTS,
     PREDICTIONS,
     read_json,
-    write_results,
 )
 from covidnet.runs.predictions import Predictions, read_predictions
 from covidnet.runs.run import finished_runs, newest_run
@@ -52,23 +50,6 @@ class Matched:
     second: NDArray[np.float64]  # (T, N, C)
     images: Predictions  # what the first run says of them
     left_out: list[int]  # images of each side that are not compared
-
-
-def run(first: Path, second: Path, over: Sequence[str] | None = None) -> dict[str, Any]:
-    """Do what ``covidnet compare`` was asked for: compare, print, and write comparison.json into ``second``; return it.
-
-    Raises:
-        UserError: For a user's mistake.
-    """
-    found = compare_runs(first, second, over)
-    print_comparison(found)
-    file = second / COMPARISON
-    try:
-        write_results(file, found)
-    except OSError as error:
-        raise UserError(f"{file} cannot be written: {error.strerror or error}.") from error
-    print(file)
-    return found
 
 
 def compare_runs(first: Path, second: Path, over: Sequence[str] | None = None) -> dict[str, Any]:

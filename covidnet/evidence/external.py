@@ -1,9 +1,8 @@
-"""``covidnet evaluate``: a trained model on images from elsewhere, beside its own test. Joins data, models, evaluation.
+"""A trained model on images from elsewhere, beside its own test. Joins data, models, evaluation.
 
 Whether images of its training are among them is told by their content.
 """
 
-import argparse
 import csv
 import json
 import sys
@@ -19,20 +18,18 @@ from numpy.typing import NDArray
 from covidnet.batch import to_images
 from covidnet.data.division.metadata import find_metadata, linked_groups, read_metadata
 from covidnet.data.division.sources import UNKNOWN
-from covidnet.data.external import LISTED, SKIP, OutsideFolder, find_seen, list_outside
+from covidnet.data.external import LISTED, OutsideFolder, find_seen, list_outside
 from covidnet.data.images import Pixels, open_pixels
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
 from covidnet.evaluation.comparison import score_drops
 from covidnet.evaluation.scores import fitted_scores, score_outputs
-from covidnet.evidence.external_table import print_report, sentence
+from covidnet.evidence.external_table import sentence
 from covidnet.machine.device import find_device
 from covidnet.machine.parallel import progress_bar
 from covidnet.models.classifier import Classifier
-from covidnet.runs.checkpoint import data_module, find_best, load_model, read_recipe, run_directory
-from covidnet.runs.files import EXTERNAL, EXTERNAL_PREDICTIONS, RESULTS, SPLIT, write_results
-from covidnet.runs.predictions import write_predictions
-from covidnet.runs.run import finished_runs
+from covidnet.runs.checkpoint import data_module, load_model, read_recipe, run_directory
+from covidnet.runs.files import RESULTS, SPLIT
 
 NOTICE = "Research software, not a medical device."
 BATCH = 128  # images the model sees at once; the scores do not depend on it
@@ -81,62 +78,6 @@ class Evaluation:
     classes: list[str]
     sources: list[str]
     groups: NDArray[np.int64]
-
-
-def run(args: argparse.Namespace) -> list[Path]:
-    """Do what ``covidnet evaluate`` was asked for: evaluate, print and write; of a repeat each seed that has finished.
-
-    Returns the directories of the runs of which more is known now.
-
-    Raises:
-        UserError: For a user's mistake.
-    """
-    given = args.checkpoint.expanduser()
-    runs = finished_runs(given) if given.is_dir() else [given]
-    checkpoints = [find_best(one) for one in runs]
-    options = Options(
-        names=dict(_name_and_class(text) for text in args.map),
-        metadata=args.metadata,
-        keep_seen=args.keep_seen,
-        device=args.device,
-        cache=not args.no_cache,
-        cache_dir=args.cache_dir,
-    )
-    for file in filter(None, (args.json, args.predictions)):
-        if len(runs) > 1:
-            raise UserError(
-                f"{file} can hold one run, but {given} holds {len(runs)}: leave it out, as each of them gets its "
-                f"{EXTERNAL} and {EXTERNAL_PREDICTIONS}."
-            )
-        if not file.absolute().parent.is_dir():  # told now, not after the work
-            raise UserError(f"{file} cannot be written: there is no folder {file.absolute().parent}.")
-    for checkpoint in checkpoints:
-        evaluation = evaluate(checkpoint, args.root, options)
-        print_report(evaluation.report)
-        _write(evaluation, run_directory(checkpoint), args.json, args.predictions)
-    folders = (run_directory(checkpoint) for checkpoint in checkpoints)
-    return [folder for folder in folders if folder and (folder / RESULTS).is_file()]
-
-
-def _write(evaluation: Evaluation, folder: Path | None, report: Path | None, predictions: Path | None) -> None:
-    """Write what was found into the run directory and wherever else it was asked for; tell where."""
-    tables = [*([folder / EXTERNAL_PREDICTIONS] if folder else []), *([predictions] if predictions else [])]
-    reports = [*([folder / EXTERNAL] if folder else []), *([report] if report else [])]
-    more = {"source": evaluation.sources, "patient": evaluation.groups.tolist()}
-    try:
-        for file in tables:
-            write_predictions(file, evaluation.paths, evaluation.logits, evaluation.labels, evaluation.classes, more)
-        for file in reports:
-            write_results(file, evaluation.report)
-    except OSError as error:
-        raise UserError(f"{error.filename} cannot be written: {error.strerror}.") from error
-    if not folder:
-        _warn(
-            f"{evaluation.report['checkpoint']} does not lie in its run directory, so no {EXTERNAL} is left; "
-            "--json FILE writes it."
-        )
-    for file in (*reports, *tables):
-        print(file)
 
 
 def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
@@ -340,13 +281,6 @@ def _open(data: RadiographyDataModule, root: Path, paths: Sequence[str], options
         cache=options.cache,
         cache_dir=options.cache_dir or data.cache_dir,
     )
-
-
-def _name_and_class(text: str) -> tuple[str, str]:
-    name, equals, value = text.rpartition("=")
-    if not (equals and name.strip() and value.strip()):
-        raise UserError(f"--map {text} must be NAME=CLASS, or NAME={SKIP}: a folder's name and what it means.")
-    return name.strip(), value.strip()
 
 
 def _tell_left_out(what: str, reasons: Sequence[tuple[str, str]]) -> None:

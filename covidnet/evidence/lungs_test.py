@@ -1,5 +1,6 @@
 """The lungs test: how much of a run's skill survives without lungs. Trains by the run's own command line."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from covidnet.errors import UserError
 from covidnet.evaluation.survival import surviving_skill
 from covidnet.runs.files import CHECKPOINT, CONFIG, LUNGS, LUNGS_AT_TEST, LUNGS_RUNS, SHORTCUTS, SPLIT, write_results
 from covidnet.runs.run import Run, newest_run
-from covidnet.training.interface import main
+from covidnet.training.args import expand
+from covidnet.training.run_line import run_line
 
 ONE_PROCESS = ["trainer.strategy=auto", "trainer.devices=1", "trainer.num_nodes=1"]  # whatever the run itself took
 ROWS = {
@@ -58,7 +60,7 @@ def _trained(whole: Run, folder: Path, lungs: str) -> Run:
     """Train a model of the run's recipe on covered images, or find the one that was trained before."""
     done = newest_run(folder)
     if not done:
-        main(
+        _run(
             [
                 "run",
                 f"--config={whole.folder / CONFIG}",
@@ -82,10 +84,15 @@ def _tested(whole: Run, folder: Path, lungs: str) -> Run:
     done = newest_run(folder)
     if not done:
         checkpoint = f"ckpt_path={whole.folder / CHECKPOINT}"
-        main(["test", checkpoint, f"data.lungs={lungs}", f"trainer.default_root_dir={folder}", *ONE_PROCESS])
+        _run(["test", checkpoint, f"data.lungs={lungs}", f"trainer.default_root_dir={folder}", *ONE_PROCESS])
         done = newest_run(folder)
     assert done
     return Run(done)
+
+
+def _run(words: list[str]) -> None:
+    """Run a command line of covidnet in this process."""
+    run_line(expand(words, os.environ))
 
 
 def _name(run: Run) -> str:

@@ -1,6 +1,5 @@
-"""``covidnet export``: a checkpoint -> model.onnx and model.pt2, from pixels of any size to probabilities."""
+"""A checkpoint -> model.onnx and model.pt2, from pixels of any size to probabilities."""
 
-import argparse
 import copy
 import csv
 import json
@@ -28,7 +27,6 @@ from covidnet.imaging.decode import open_radiograph, read
 from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.inference.graph import Deployed
 from covidnet.inference.predictor import Pixels, Predictor
-from covidnet.machine.parallel import progress_bar
 from covidnet.runs.checkpoint import data_module, run_directory
 from covidnet.runs.files import SPLIT
 
@@ -59,26 +57,6 @@ class Written:
     file: Path
     size: int  # bytes, with those of weights beside it
     difference: float  # the greatest, of a probability
-
-
-def run(options: argparse.Namespace) -> None:
-    """Do what ``covidnet export`` was asked for.
-
-    Raises:
-        UserError: For a user's mistake, or where an exported file does not say what PyTorch says.
-    """
-    refuse_missing_libraries()
-    predictor = Predictor(options.checkpoint, "cpu")
-    folder = options.out or default_folder(predictor)
-    files = files_below(options.check) if options.check else files_of_test(predictor)
-    print(f"covidnet: {predictor.notice}")
-    examples = Examples(predictor, files)
-    written = export(predictor, folder, _under_a_bar(examples))
-    print(f"Compared with PyTorch on {examples.told(options.check)}; greatest difference of a probability:")
-    for one in written:
-        print(f"{one.file}  {one.size / 1e6:.1f} MB  {one.difference:.1e}")
-    for reason in examples.unreadable:
-        print(f"left out: {reason}")
 
 
 def export(predictor: Predictor, folder: Path, examples: Iterable[Example]) -> list[Written]:
@@ -338,14 +316,6 @@ def refuse_missing_libraries() -> None:
             f"covidnet export needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not "
             f"installed: pip install {' '.join(missing)}"
         )
-
-
-def _under_a_bar(examples: Examples) -> Iterator[Example]:
-    with progress_bar(len(examples), "comparing") as bar:
-        for example in examples:
-            if example is not None:
-                yield example
-            bar.update()
 
 
 def _forget_where_it_was_made(program: torch.export.ExportedProgram) -> None:

@@ -1,15 +1,11 @@
-"""``covidnet predict``: files, folders and patterns -> one line an image, as CSV, JSON lines or a table."""
+"""Files, folders and patterns -> what a model says of each image, as CSV, JSON lines or a table."""
 
-import argparse
 import csv
 import glob
 import json
-import os
-import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -18,15 +14,12 @@ from covidnet.data.walk import radiographs_below
 from covidnet.errors import UserError
 from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.inference.predictor import Pixels, Prediction, Predictor
-from covidnet.machine.parallel import cores, progress_bar
+from covidnet.machine.parallel import cores
 from covidnet.runs.checkpoint import data_module, run_directory
 from covidnet.runs.files import SPLIT
 from covidnet.runs.predictions import PROBABILITY
 
-UNREADABLE = 3  # the exit code where some files could not be read
-FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "table"}  # by the ending of --out
 CALIBRATED = "calibrated_"  # begins the columns of calibrated probabilities
-FEW = 16  # so many images need no progress bar
 
 
 @dataclass(frozen=True)
@@ -46,37 +39,6 @@ class Work:
     paths: list[str]
     labels: list[str]
     decode: Callable[[int], Pixels]  # raises UnreadableImageError
-
-
-def run(options: argparse.Namespace) -> int:
-    """Do what ``covidnet predict`` was asked for; return its exit code: 3 where a file could not be read.
-
-    Raises:
-        UserError: For a user's mistake.
-    """
-    kind = _format(options.format, options.out)
-    predictor = Predictor(options.checkpoint, options.device, options.precision)
-    work = files_in(predictor, options.paths) if options.paths else test_images(predictor)
-    batch_size = predictor.batch_size if options.batch_size is None else options.batch_size
-    if batch_size < 1:
-        raise UserError(f"--batch-size {batch_size} must be 1 image or more.")
-    print(f"covidnet: {predictor.notice}", file=sys.stderr)
-    unreadable = 0
-    with _opened(options.out) as stream:
-        write = WRITERS[kind](stream, predictor)
-        with progress_bar(len(work.paths), "predicting", hidden=len(work.paths) <= FEW) as bar:
-            for row in rows(predictor, work, batch_size):
-                write(row)
-                unreadable += row.error is not None
-                bar.update()
-    if options.out:
-        print(options.out)
-    if unreadable:
-        print(
-            f"covidnet: {unreadable} of {len(work.paths)} files could not be read; the column error tells why.",
-            file=sys.stderr,
-        )
-    return UNREADABLE if unreadable else 0
 
 
 def rows(predictor: Predictor, work: Work, batch_size: int) -> Iterator[Row]:
@@ -222,41 +184,3 @@ def _table(stream: TextIO, predictor: Predictor) -> Writer:
 
 
 WRITERS: dict[str, Callable[[TextIO, Predictor], Writer]] = {"csv": _csv, "jsonl": _jsonl, "table": _table}
-
-
-@contextmanager
-def _opened(out: Path | None) -> Iterator[TextIO]:
-    """Open the standard output, or a file that is there whole or not at all.
-
-    After Ctrl-C or an error the lines so far are kept under another name, which is told.
-    """
-    if out is None:
-        if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(errors="surrogateescape")  # names of files may be of any bytes
-        yield sys.stdout
-        return
-    unfinished = out.with_name(f"{out.name}.{os.getpid()}")
-    try:
-        stream = unfinished.open("w", newline="", encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise UserError(f"--out {out} cannot be written: {error.strerror or error}.") from error
-    try:
-        with stream:
-            yield stream
-    except BaseException:
-        kept = out.with_name(f"{out.name}.unfinished")
-        unfinished.replace(kept)
-        print(f"covidnet: what was predicted so far is in {kept}.", file=sys.stderr)
-        raise
-    unfinished.replace(out)
-
-
-def _format(given: str | None, out: Path | None) -> str:
-    """Return the format that was asked for, by name or by the ending of the file; on a terminal a table."""
-    if given:
-        return given
-    if out is None:
-        return "table" if sys.stdout.isatty() else "csv"
-    if out.suffix.lower() not in FORMATS:
-        raise UserError(f"--out {out}: its ending tells no format. Give .csv, .jsonl or .txt, or --format.")
-    return FORMATS[out.suffix.lower()]

@@ -1,8 +1,37 @@
-"""covidnet.runs.claim."""
+"""A directory for a run, or for several: the next number, taken by one process, and the lock of who writes there."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
+
+
+def numbered(parent: Path, prefix: str) -> dict[int, Path]:
+    """Return what lies in ``parent`` under ``prefix`` and a number, by that number, lowest first."""
+    found = {path.name.removeprefix(prefix): path for path in parent.glob(f"{prefix}*")}
+    return dict(sorted((int(number), path) for number, path in found.items() if number.isdecimal()))
+
+
+def next_folder(parent: Path, prefix: str, lowest: int = 0) -> Path:
+    """Make the directory of the next number, at least ``lowest``; of two processes each gets one of its own."""
+    parent.mkdir(parents=True, exist_ok=True)
+    number = max([lowest - 1, *numbered(parent, prefix)]) + 1
+    while True:
+        folder = parent / f"{prefix}{number}"
+        try:
+            folder.mkdir()
+        except FileExistsError:  # taken at the same moment
+            number += 1
+        else:
+            return folder
+
+
+def newest_of(parent: Path, prefix: str, record: str, recipe: Mapping[str, Any]) -> Path | None:
+    """Return the numbered directory that was last begun with this recipe, as its ``record`` tells."""
+    folders = reversed(numbered(parent, prefix).values())
+    return next((folder for folder in folders if recorded_recipe(folder / record) == recipe), None)
 
 
 def recorded_recipe(file: Path) -> Any:
@@ -11,3 +40,13 @@ def recorded_recipe(file: Path) -> Any:
         return json.loads(file.read_text("utf-8")).get("recipe")
     except (OSError, ValueError, AttributeError):
         return None
+
+
+def hold(folder: Path, name: str) -> FileLock | None:
+    """Lock the file ``name`` in a directory until it is released or this process ends; None while another holds it."""
+    lock = FileLock(folder / name)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return None
+    return lock

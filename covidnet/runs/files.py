@@ -11,6 +11,7 @@ from covidnet.errors import UserError
 from covidnet.files.whole import whole, write_whole
 
 LAST = "last.ckpt"  # of the last whole epoch
+LOCK = ".lock"  # is held in a run directory while a run writes there
 PARTS = {
     "inside": "Inside",
     "lungs_only": "Lungs only",

@@ -18,7 +18,7 @@ from covidnet.runs.claim import recorded_recipe
 from covidnet.runs.files import LAST, RESULTS, write_results
 from covidnet.runs.remote import refuse_store
 from covidnet.training.args import COMMANDS, CommandLine
-from covidnet.training.interface import CommandLineInterface, runs_folder
+from covidnet.training.interface import AfterRun, CommandLineInterface, runs_folder
 from covidnet.training.lightning import WholeCSVLogger
 from covidnet.training.processes import started
 
@@ -55,8 +55,8 @@ class Series(CommandLineInterface, ABC):
     kind: ClassVar[Kind]
     numbers: list[int]  # of the runs that were asked for, known before the first begins
 
-    def __init__(self, command_line: CommandLine) -> None:
-        super().__init__(replace(command_line, command="run"))
+    def __init__(self, line: CommandLine, afterwards: AfterRun | None = None) -> None:
+        super().__init__(replace(line, command="run"), afterwards)
 
     @abstractmethod
     def run_one(self, line: CommandLine, folder: Path, number: int) -> None:
@@ -74,9 +74,9 @@ class Series(CommandLineInterface, ABC):
         """Build the parser of ``run`` under our own name."""
         super().setup_parser(*args, **kwargs)
         command, option = self.kind.command, self.kind.option
-        parser = self._subcommand_parsers["run"]
+        parser = self.command_parser("run")
         parser.usage = f"python train.py {command} [{option}=...] [group=name ...] [key=value ...]"
-        parser.description = f"{COMMANDS[command][0].upper()}{COMMANDS[command][1:]}."
+        parser.description = f"{COMMANDS[command].text[0].upper()}{COMMANDS[command].text[1:]}."
 
     def parse_arguments(self, parser: Any, args: Any) -> None:
         """Parse what was typed and refuse what is no series of whole runs in one process."""
@@ -97,17 +97,16 @@ class Series(CommandLineInterface, ABC):
 
     def recipe(self) -> dict[str, Any]:
         """Return, as plain types, what must be the same for a series to go on."""
-        self._dump_config()
-        settings = {key: value for key, value in self.config_dump.items() if key != self.kind.option}
+        settings = {key: value for key, value in self.plain_config().items() if key != self.kind.option}
         return {"version": __version__, **settings}
 
-    def _how_to_go_on(self) -> str:
+    def how_to_go_on(self) -> str:
         return ""  # told for all runs together
 
-    def _set_seed(self) -> None:
+    def seed(self) -> None:
         """Leave the seed to each run."""
 
-    def _run_subcommand(self, subcommand: str) -> None:
+    def perform(self, command: str) -> None:
         recipe = self.recipe()
         folder, lock = self._claim(recipe)
         try:
@@ -195,9 +194,9 @@ class SeriesRun(CommandLineInterface):
 
     kind: ClassVar[Kind]
 
-    def __init__(self, command_line: CommandLine, folder: Path, number: int) -> None:
+    def __init__(self, line: CommandLine, afterwards: AfterRun | None, folder: Path, number: int) -> None:
         self.folder, self.number = folder, number
-        super().__init__(command_line)
+        super().__init__(line, afterwards)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         trainer = super().instantiate_trainer(**kwargs)
@@ -205,12 +204,12 @@ class SeriesRun(CommandLineInterface):
             raise _several_processes(self.kind.command, trainer.world_size)
         return trainer
 
-    def _how_to_go_on(self) -> str:
+    def how_to_go_on(self) -> str:
         return ""  # the series tells
 
-    def _logger(self, root: Path) -> WholeCSVLogger:
+    def run_logger(self, root: Path) -> WholeCSVLogger:
         if self.resumed:
-            return super()._logger(root)
+            return super().run_logger(root)
         self.claimed = self.folder / f"{self.kind.member}_{self.number}"
         self.claimed.mkdir()
         return WholeCSVLogger(root, f"{self.name}/{self.folder.name}", self.claimed.name)

@@ -31,6 +31,7 @@ from covidnet.runs.files import SPLIT
 from covidnet.runs.run import Run
 from covidnet.series.base import Kind, Series, SeriesRun
 from covidnet.training.args import CommandLine
+from covidnet.training.interface import AfterRun
 
 KIND = Kind("loso", "fold")
 OWN_TESTS = ("split_file", "test_root")  # keys of data that bring another test
@@ -88,8 +89,7 @@ class LeaveSourcesOut(Series):
 
     def instantiate_classes(self) -> None:
         """Draw the folds, so that what cannot be known is told before any training."""
-        self._dump_config()
-        data = self.config_dump["data"]
+        data = self.plain_config()["data"]
         self.data: RadiographyDataModule = resolve_name(data["class_path"])(**data["init_args"])
         self.together: bool = self.config["run"].together
         self.plan = make_plan(self.data, together=self.together)
@@ -113,7 +113,7 @@ class LeaveSourcesOut(Series):
         own = [f"--data.split_file={split_file}", f"--data.classes={json.dumps(fold.classes)}"]
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*take no part")  # as meant, and told
-            _FoldRun(replace(line, settings=[*line.settings, *own]), folder, number, write)
+            _FoldRun(replace(line, settings=[*line.settings, *own]), self.afterwards, folder, number, write)
 
     def summary(self, folder: Path, runs: Sequence[Path]) -> dict[str, Any]:
         """Return what each fold, each source and all folds together say of the best models."""
@@ -143,9 +143,16 @@ class _FoldRun(SeriesRun):
 
     kind = KIND
 
-    def __init__(self, command_line: CommandLine, folder: Path, number: int, write: Callable[[Path], None]) -> None:
+    def __init__(
+        self,
+        line: CommandLine,
+        afterwards: AfterRun | None,
+        folder: Path,
+        number: int,
+        write: Callable[[Path], None],
+    ) -> None:
         self.write = write
-        super().__init__(command_line, folder, number)
+        super().__init__(line, afterwards, folder, number)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         trainer = super().instantiate_trainer(**kwargs)

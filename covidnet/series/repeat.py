@@ -49,7 +49,8 @@ class Repetition(Series):
 
     def run_one(self, line: CommandLine, folder: Path, number: int) -> None:
         """Run one seed."""
-        _SeedRun(replace(line, settings=[*line.settings, f"--seed_everything={number}"]), folder, number)
+        seeded = replace(line, settings=[*line.settings, f"--seed_everything={number}"])
+        _SeedRun(seeded, self.afterwards, folder, number)
 
     def summary(self, folder: Path, runs: Sequence[Path]) -> dict[str, Any]:
         """Return the spread of every metric."""

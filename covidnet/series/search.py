@@ -34,9 +34,10 @@ from covidnet.series.space import Space, corners, default_space, plain_space, re
 from covidnet.series.study import SharedStudy, best_value, without_password
 from covidnet.series.trial import DIVERGED, MEMORY, _Judge, _out_of_memory, _several_processes, _TrialRun
 from covidnet.training.args import COMMANDS, GROUPS, CommandLine
-from covidnet.training.interface import INTERRUPTED, CommandLineInterface, runs_folder
+from covidnet.training.interface import AfterRun, CommandLineInterface, runs_folder
 from covidnet.training.parser import SUBCLASS_SECTIONS, CommandParser
 from covidnet.training.processes import started
+from covidnet.training.run_line import INTERRUPTED
 
 RECORD, BEST, CLAIM = "search.json", "best.yaml", ".search.lock"
 OPTIONS = ("trials", "space", "storage", "name", "prune")
@@ -53,15 +54,15 @@ class Search(CommandLineInterface):
     finished as were asked for: whole, or ended early because they did badly.
     """
 
-    def __init__(self, command_line: CommandLine) -> None:
-        super().__init__(replace(command_line, command="fit"))
+    def __init__(self, line: CommandLine, afterwards: AfterRun | None = None) -> None:
+        super().__init__(replace(line, command="fit"), afterwards)
 
     def setup_parser(self, *args: Any, **kwargs: Any) -> None:
         """Build the parser of ``fit`` under our own name."""
         super().setup_parser(*args, **kwargs)
-        parser = self._subcommand_parsers["fit"]
+        parser = self.command_parser("fit")
         parser.usage = "python train.py search [trials=N] [space={key: range}] [group=name ...] [key=value ...]"
-        parser.description = f"{COMMANDS['search'][0].upper()}{COMMANDS['search'][1:]}."
+        parser.description = f"{COMMANDS['search'].text[0].upper()}{COMMANDS['search'].text[1:]}."
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what is tried, how often and where the trials are noted."""
@@ -106,7 +107,7 @@ class Search(CommandLineInterface):
         processes = max(started()[1], devices * config.trainer.num_nodes)
         if processes > 1:
             raise _several_processes(processes)
-        command_parser = self._subcommand_parsers["fit"]
+        command_parser = self.command_parser("fit")
         assert isinstance(command_parser, CommandParser)
         self.storage = without_password(config.storage) if config.storage else None
         self.space = self._space(config.space, command_parser.hints())
@@ -115,7 +116,7 @@ class Search(CommandLineInterface):
     def instantiate_classes(self) -> None:
         """Leave data, model and trainer to each trial."""
 
-    def _set_seed(self) -> None:
+    def seed(self) -> None:
         """Leave the seed to each trial."""
 
     def _space(self, given: Any, hints: Mapping[str, Any]) -> Space:
@@ -156,7 +157,7 @@ class Search(CommandLineInterface):
         own = {"space": plain_space(self.space), "prune": prune, "storage": self.storage}
         return {"version": __version__, **self.plain, **own}
 
-    def _run_subcommand(self, subcommand: str) -> None:
+    def perform(self, command: str) -> None:
         self._check_corners()
         recipe = self.recipe()
         folder = self._claim(recipe)

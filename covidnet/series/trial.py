@@ -32,7 +32,7 @@ class _TrialRun(CommandLineInterface):
         trainer.callbacks.append(self.judge)  # type: ignore[attr-defined]  # Lightning sets it while it connects its parts
         return trainer
 
-    def _logger(self, root: Path) -> WholeCSVLogger:
+    def run_logger(self, root: Path) -> WholeCSVLogger:
         return WholeCSVLogger(root, f"{self.name}/{self.folder.parent.name}", self.folder.name)
 
 

@@ -1,6 +1,5 @@
-"""``covidnet serve``: a checkpoint -> a web page and a JSON API, until Ctrl-C."""
+"""The server of a page and an API: its socket, its start, its stop."""
 
-import argparse
 import ipaddress
 import logging
 import signal
@@ -11,59 +10,44 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
 from covidnet.errors import UserError, require
-
-try:
-    import uvicorn
-    from uvicorn.protocols.http.h11_impl import H11Protocol
-
-    from covidnet.serving.app import build_app
-    from covidnet.serving.limits import Limits
-except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] not in ("fastapi", "uvicorn", "markdown_it", "h11"):
-        raise
-    raise UserError(
-        f"What serves is not installed ({error}): pip install 'covidnet[serve]', then the same command again."
-    ) from error
-
-from covidnet.inference.predictor import Predictor
+from covidnet.serving.app import build_app
 from covidnet.serving.engine import Engine
+from covidnet.serving.limits import Limits
 
 HEAD_SECONDS = 10.0  # in which the first request of a connection must have begun
 STOP_SECONDS = 30  # in which running requests may finish
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")  # the last as older Starlette reads it
 
 
-def run(options: argparse.Namespace) -> int:
-    """Serve until Ctrl-C or SIGTERM, let running requests finish, return 0.
+def serve(engine: Engine, listener: socket.socket, host: str, limits: Limits) -> None:
+    """Answer on a bound socket until Ctrl-C or SIGTERM; let running requests finish.
 
-    Raises:
-        UserError: For a user's mistake.
+    Args:
+        engine: What answers.
+        listener: The socket, as ``listen`` gives it.
+        host: The address as the user wrote it.
+        limits: What a client may ask.
     """
-    for key in ("max_bytes", "max_pixels", "batch_size", "waiting"):
-        value = getattr(options, key)
-        require(value >= 1, f"--{key.replace('_', '-')}", value, "1 or more")
-    with listen(options.host, options.port) as listener:  # before the model is read: a port in use shows at once
-        predictor = Predictor(options.checkpoint, options.device)
-        engine = Engine(predictor, options.batch_size, options.waiting, options.max_pixels)
-        address, port = listener.getsockname()[:2]
-        alone = ipaddress.ip_address(address).is_loopback
-        host = f"[{options.host}]" if ":" in options.host else options.host
-        ready = f"http://{host}:{port} shows {predictor.recipe['name']} at work. Ctrl-C stops it."
-        limits = Limits(max_bytes=options.max_bytes, under_way=options.waiting)
-        server = make_server(engine, limits, [*LOOPBACK, address] if alone else ["*"], ready)
-        if not alone:
-            print(
-                f"covidnet: --host {options.host} lets in whoever reaches this machine: there is no password, and "
-                "images travel in the clear.",
-                file=sys.stderr,
-            )
-        print(f"covidnet: {predictor.notice}", file=sys.stderr)
-        _keep_quiet()
-        with _signals_are_no_error():
-            server.run([listener])
-    print("covidnet: stopped.", flush=True)
-    return 0
+    predictor = engine.predictor
+    address, port = listener.getsockname()[:2]
+    alone = ipaddress.ip_address(address).is_loopback
+    shown = f"[{host}]" if ":" in host else host
+    ready = f"http://{shown}:{port} shows {predictor.recipe['name']} at work. Ctrl-C stops it."
+    server = make_server(engine, limits, [*LOOPBACK, address] if alone else ["*"], ready)
+    if not alone:
+        print(
+            f"covidnet: --host {host} lets in whoever reaches this machine: there is no password, and images travel in "
+            "the clear.",
+            file=sys.stderr,
+        )
+    print(f"covidnet: {predictor.notice}", file=sys.stderr)
+    _keep_quiet()
+    with _signals_are_no_error():
+        server.run([listener])
 
 
 def make_server(engine: Engine, limits: Limits, hosts: list[str], ready: str) -> "Server":

@@ -1,23 +1,40 @@
 """``key=value`` and ``group=name`` -> options of the Lightning command line. Imports nothing heavy."""
 
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from covidnet.errors import UserError, did_you_mean, exit_with
+from covidnet.errors import UserError, did_you_mean
 
+
+@dataclass(frozen=True)
+class Command:
+    """A command that trains or tests: what it does, and its own keys, which stand in no section."""
+
+    text: str
+    keys: tuple[str, ...]
+
+
+_ALL = ("seed_everything", "tensorboard", "ckpt_path", "weights_only")
+_RUN = (*_ALL, "report", "shortcuts")
 COMMANDS = {
-    "run": "train, then test the final and the best model (the default)",
-    "repeat": "run with several seeds, then show mean, standard deviation and range of each metric",
-    "loso": "run with sources left out (hospitals, data bases), then show how well each is recognised unseen",
-    "search": "try other keys, in parallel if you like, and write the best configuration; the test split stays unseen",
-    "fit": "train only",
-    "validate": "measure a checkpoint on the validation split (needs ckpt_path)",
-    "test": "measure a checkpoint on the test split (needs ckpt_path)",
+    "run": Command("train, then test the final and the best model (the default)", _RUN),
+    "repeat": Command(
+        "run with several seeds, then show mean, standard deviation and range of each metric", (*_RUN, "seeds")
+    ),
+    "loso": Command(
+        "run with sources left out (hospitals, data bases), then show how well each is recognised unseen",
+        (*_RUN, "folds", "together"),
+    ),
+    "search": Command(
+        "try other keys, in parallel if you like, and write the best configuration; the test split stays unseen",
+        (*_ALL, "trials", "space", "storage", "name", "prune"),
+    ),
+    "fit": Command("train only", _ALL),
+    "validate": Command("measure a checkpoint on the validation split (needs ckpt_path)", (*_ALL, "verbose")),
+    "test": Command("measure a checkpoint on the test split (needs ckpt_path)", (*_ALL, "verbose")),
 }
-PREDICT = "predict"  # the one command of `covidnet` that train.py takes too
 TRAINING = ("run", "fit")  # the commands that need no checkpoint
 GROUPS = {
     "model": "convnet",
@@ -25,23 +42,6 @@ GROUPS = {
     "recipe": "tutorial",
     "trainer": "auto",
 }  # group -> default; later groups win
-TOP_KEYS = (
-    "seed_everything",
-    "seeds",
-    "folds",
-    "together",
-    "trials",
-    "space",
-    "storage",
-    "name",
-    "prune",
-    "ckpt_path",
-    "weights_only",
-    "tensorboard",
-    "report",
-    "shortcuts",
-    "verbose",
-)
 SECTIONS = ("trainer", "model", "data", "early_stopping", "checkpoint")
 ENVIRONMENT_PREFIX = "COVIDNET_"
 VALUELESS = ("--print_config", "--help", "-h")
@@ -89,6 +89,7 @@ def expand(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> Com
     typed: dict[str, str] = {}
     configs: list[str] = []
     settings: list[str] = []
+    names: list[str] = []
     words = iter(argv)
     for word in words:
         if word in COMMANDS and command is None:
@@ -110,13 +111,16 @@ def expand(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> Com
             if name in group_names():
                 typed[name] = _choice(name, value)
             else:
-                settings.append(f"--{_key(name)}={value}")
+                names.append(name)
+                settings.append(f"--{name}={value}")
         else:
             raise UserError(
                 f"'{word}' is neither a command ({', '.join(COMMANDS)}) nor a setting (key=value)."
                 f"{did_you_mean(word, COMMANDS)}"
             )
     command = command or "run"
+    for name in names:
+        _check_key(name, command)
     groups = {group: typed.get(group, GROUPS.get(group, "")) for group in group_names()}
     return CommandLine(
         command=command,
@@ -126,23 +130,6 @@ def expand(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> Com
         configs=configs,
         settings=settings,
     )
-
-
-def expand_or_exit() -> CommandLine:
-    """Expand this process's own command line; print help or a mistake and exit where that is all there is to do."""
-    argv = sys.argv[1:]
-    if PREDICT in argv and not set(argv).intersection(COMMANDS):
-        from covidnet.commands.main import main  # which stands above this module
-
-        argv.remove(PREDICT)
-        sys.exit(main([PREDICT, *argv]))
-    if not set(argv).intersection(COMMANDS) and {"-h", "--help"}.intersection(argv):
-        print(help_text())
-        sys.exit(0)
-    try:
-        return expand(argv, os.environ)
-    except UserError as error:
-        exit_with(error)
 
 
 def program() -> str:
@@ -161,74 +148,6 @@ def choices(group: str) -> list[str]:
     return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
 
 
-def help_text() -> str:
-    """Return the first page of help: commands, groups and the keys that people look for."""
-    commands = "\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())
-    groups = "\n".join(
-        f"  {f'{group}={name}':<20} {_headline(group, name)}{' (default)' * (GROUPS.get(group) == name)}"
-        for group in group_names()
-        for name in choices(group)
-    )
-    return f"""\
-Train and test a chest X-ray classifier from a folder of images by class.
-
-usage: {program()} [command] [group=name ...] [key=value ...] [--lightning-options]
-
-commands:
-{commands}
-  {PREDICT:<10} what a trained model says of images: predict CKPT [PATH ...], the same as covidnet {PREDICT}
-
-groups (each name is a file configs/<group>/<name>.yaml):
-{groups}
-
-keys that people look for:
-  data.root=FOLDER              the folder that holds one folder a class
-  data.image_size=N data.batch_size=N data.num_workers=N
-  data.classes='[A,B]'          which class folders, in which order
-  data.seed=28 data.val_fraction=0.2 data.test_per_class=40
-  data.test_root=FOLDER data.split_file=FILE data.metadata=FILE data.duplicates=true
-  data.augment=strong data.unchanged=0.1 data.surround=0.5 data.balance=source data.restyle=amplitude
-  model.learning_rate=1e-3 model.dropout=0.5 model.weight_decay=0.02
-  model.schedule=cosine model.warmup_epochs=1 model.label_smoothing=0.05
-  model.equalize=true model.average_mirrored=true
-  early_stopping.patience=5 early_stopping.min_delta=0.01
-  checkpoint.monitor=val_loss
-  trainer.max_epochs=1000 trainer.devices=8 trainer.default_root_dir=runs
-  seed_everything=28            weights, order of batches and dropout
-  seeds=5                       of repeat: 0 to 4; or which ones, seeds='[3,5,8]'
-  folds='[1,3]'                 of loso: only these of its folds; it needs data.metadata with a column source
-  together=false                of loso: leave out one source alone in each fold, not one of every class
-  trials=20                     of search: how many in total; the same command goes on, also from several processes
-  space='{{model.dropout: [0.0, 0.6], data.batch_size: [16, 256, log], data.augment: {{choices: [none, mild]}}}}'
-                                of search: keys and their ranges, or a YAML file of them
-  storage=URL name=NAME         of search: a database that several machines share; the search's name there
-  prune=false                   of search: train each trial to its end
-  ckpt_path=FILE                a checkpoint to test, or to go on from (or: last, of the newest run)
-  ckpt_path=auto                go on with the newest run if it has no results yet, else begin one
-  shortcuts=true                the lungs test: train twice more, lungs covered and lungs only
-  report=false                  no report.html and model_card.md at the end of run
-  tensorboard=true              TensorBoard files beside metrics.csv
-  --config FILE                 a YAML file of keys, such as a run's config.yaml
-  --print_config                every key with its value, and stop
-
-  COVIDNET_DATA__ROOT=FOLDER in the environment is data.root=FOLDER.
-
-examples:
-  python train.py data=phantom
-  python train.py model=inception data.root="data/COVID-19 Radiography Database"
-  python train.py model=inception recipe=robust
-  python train.py search trials=50
-  python train.py test ckpt_path=runs/convnet/version_0/checkpoints/best.ckpt
-  python train.py run --help    every key of the chosen model, data and trainer
-"""
-
-
-def _headline(group: str, name: str) -> str:
-    """Return the first comment line of a group's YAML file, without its mark and full stop."""
-    with (CONFIGS / group / f"{name}.yaml").open(encoding="utf-8") as lines:
-        return next(lines, "").removeprefix("#").strip().rstrip(".")
-
-
 def _value_of(option: str, words: Iterator[str]) -> str:
     value = next(words, None)
     if value is None:
@@ -245,13 +164,16 @@ def _choice(group: str, name: str) -> str:
     return name
 
 
-def _key(name: str) -> str:
-    """Return ``name`` if its first part is a section or a key of the command line."""
-    known = [*SECTIONS, *TOP_KEYS, *group_names()]
+def _check_key(name: str, command: str) -> None:
+    """Refuse a key whose first part is no section and no key of the command."""
+    known = [*SECTIONS, *COMMANDS[command].keys, *group_names()]
     first = name.split(".")[0]
-    if first not in known:
-        raise UserError(f"Unknown key '{name}': keys begin with {', '.join(known)}.{did_you_mean(first, known)}")
-    return name
+    if first in known:
+        return
+    others = [other for other, known_there in COMMANDS.items() if first in known_there.keys]
+    if others:
+        raise UserError(f"Unknown key '{name}': it is a key of {', '.join(others)}, not of {command}.")
+    raise UserError(f"Unknown key '{name}': keys begin with {', '.join(known)}.{did_you_mean(first, known)}")
 
 
 def _environment(environ: Mapping[str, str], command: str) -> list[str]:
@@ -266,6 +188,6 @@ def _environment(environ: Mapping[str, str], command: str) -> list[str]:
                 continue
             parts = parts[1:]
         # Other COVIDNET_ names (of a test suite, say) are not settings.
-        if (len(parts) > 1 and parts[0] in SECTIONS) or (len(parts) == 1 and parts[0] in TOP_KEYS):
+        if (len(parts) > 1 and parts[0] in SECTIONS) or (len(parts) == 1 and parts[0] in COMMANDS[command].keys):
             options.append(f"--{'.'.join(parts)}={value}")
     return options

@@ -12,6 +12,7 @@ from pytorch_lightning.cli import LightningArgumentParser
 
 from covidnet.errors import UserError, did_you_mean, exit_with
 from covidnet.runs.trust import how_to_trust, refuse_bomb
+from covidnet.training.lightning import types_of_keys
 
 CONFIG_HOLDS = "It must be YAML of keys and values, such as a run's config.yaml, or 'data: {batch_size: 32}'."
 SUBCLASS_SECTIONS = ("model", "data")  # whose keys depend on the class that is chosen
@@ -48,8 +49,7 @@ class CommandParser(LightningArgumentParser):
     def hints(self) -> dict[str, Any]:
         """Return the type of every key of this command, of the chosen model and data."""
         sections = [self._section_parser(section) for section in SUBCLASS_SECTIONS]
-        actions = (action for parser in (self, *sections) for action in parser._actions)
-        return {action.dest: getattr(action, "_typehint", action.type) for action in actions}
+        return types_of_keys((self, *sections))
 
     def _readable(self, message: str) -> str:
         """Shorten jsonargparse's message to the user's key, what it expects and what was given."""

@@ -2,15 +2,12 @@
 
 import atexit
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
 
 import torch.distributed as dist
-
-from covidnet.training.lightning import _received
 
 LOOK = 2.0  # seconds between two looks at whether the parent lives
 LOST = (
@@ -26,11 +23,6 @@ def started() -> tuple[str, int]:
     """Return how many processes torchrun or srun has started for this training, and the variable that says so."""
     name = "WORLD_SIZE" if "WORLD_SIZE" in os.environ else "SLURM_STEP_NUM_TASKS"
     return name, int(os.environ.get(name, "1"))
-
-
-def terminated() -> bool:
-    """Tell whether SIGTERM came to this process in a training or test."""
-    return signal.SIGTERM in _received
 
 
 def lost_another(error: BaseException) -> bool:

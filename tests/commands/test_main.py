@@ -1,11 +1,13 @@
 """Facts about the console script: it answers at once, tells mistakes with code 2, and writes what it found."""
 
 import json
+import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
-from helpers import paint
+from helpers import ROOT, paint
 from made_run import write_run
 
 from covidnet.commands.main import main
@@ -84,7 +86,7 @@ def test_ctrl_c_is_code_130(xray_root, monkeypatch, capsys):
     ("command", "replaced", "file"),
     [
         (["shortcuts", "{run}"], "covidnet.evidence.lungs_test.test_lungs", "shortcuts.json"),
-        (["evaluate", "{run}", "elsewhere"], "covidnet.evidence.external.run", "external.json"),
+        (["evaluate", "{run}", "elsewhere"], "covidnet.evidence.external.evaluate", "external.json"),
     ],
     ids=["shortcuts", "evaluate"],
 )
@@ -94,8 +96,31 @@ def test_what_adds_to_what_is_known_writes_the_card_anew(command, replaced, file
     def finding(*_):
         found = {"verdict": "FAIL", "sentence": "This is new.", "overall": {"accuracy": 0.4}}
         (folder / file).write_text(json.dumps(found))
-        return [folder]
+        return SimpleNamespace(report=found)
 
     monkeypatch.setattr(replaced, finding)
+    monkeypatch.setattr("covidnet.evidence.external_table.print_report", lambda report: None)
+    monkeypatch.setattr("covidnet.commands.evaluate._write", lambda *_: None)
     assert main([word.format(run=folder) for word in command]) == 0
     assert "This is new." in (folder / "model_card.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", [["train.py", "--help"], ["-m", "covidnet", "audit", "--help"]])
+def test_a_reader_that_has_seen_enough_ends_it_without_a_word(command, tmp_path):
+    asked = [sys.executable, *command]
+    here = {"cwd": ROOT, "env": {**os.environ, "PYTHONUNBUFFERED": ""}}
+    with subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **here) as process:
+        process.stdout.close()  # before anything is printed
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+    assert subprocess.run(asked, capture_output=True, check=True, **here).stdout
+
+
+def test_a_pipe_that_broke_elsewhere_keeps_its_traceback(monkeypatch):
+    def broken(_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("covidnet.commands.main.train.run", broken)
+    monkeypatch.setattr("covidnet.commands.main._nobody_reads", lambda: False)
+    with pytest.raises(BrokenPipeError):
+        main(["run"])

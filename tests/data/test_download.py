@@ -15,7 +15,7 @@ from covidnet.commands.main import main
 from covidnet.data import download as module
 from covidnet.data.download import HANDLE, download
 from covidnet.errors import UserError
-from covidnet.files import archive as unpack
+from covidnet.files.folders import KEPT_FREE
 
 kagglehub = pytest.importorskip("kagglehub", reason="the extra 'download' is not installed")
 
@@ -105,8 +105,8 @@ def hub(archive, monkeypatch, tmp_path):
 
 
 def free(monkeypatch, size):
-    usage = namedtuple("Usage", "free")(unpack.KEPT_FREE + size)
-    monkeypatch.setattr(unpack.shutil, "disk_usage", lambda _: usage)
+    usage = namedtuple("Usage", "free")(KEPT_FREE + size)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
 
 
 def test_the_newest_version_becomes_the_folder_that_training_reads(hub, tmp_path):

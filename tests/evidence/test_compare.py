@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import QUICK, paint
+from helpers import QUICK, call, paint, read_json
 
+from covidnet.commands import compare
 from covidnet.commands.main import main as tools
+from covidnet.commands.train import main
 from covidnet.errors import UserError
 from covidnet.evaluation.comparison import compare_outputs
-from covidnet.evidence.compare import compare_runs, run
-from covidnet.training.interface import main
+from covidnet.evidence.compare import compare_runs
 
 CLASSES = ["COVID-19", "NORMAL"]
 
@@ -188,7 +189,8 @@ def test_what_a_run_lacks_is_told_and_the_rest_is_compared():
 
 def test_what_seeds_alone_may_have_made_is_called_chance(capsys):
     first = write_repeat("first", {"inside": [8, 0]})
-    found = run(first, write_repeat("second", {"inside": [0, 0]}))
+    call(compare, first, write_repeat("second", {"inside": [0, 0]}))
+    found = read_json(Path("second", "comparison.json"))
     metric = found["parts"]["inside"]["metrics"]["balanced_accuracy"]
     assert metric["seed_interval"][0] < 0 < metric["interval"][0]
     assert "by seeds, which may be chance" in found["sentence"]

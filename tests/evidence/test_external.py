@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import QUICK, paint
+from helpers import QUICK, call, paint
 from PIL import Image
 
-from covidnet.commands.main import build_parser
+from covidnet.commands import evaluate
+from covidnet.commands.train import main
 from covidnet.errors import UserError
-from covidnet.evidence.external import run
 from covidnet.runs.predictions import read_predictions
-from covidnet.training.interface import main
 
 NAMES = ("covid", "Normal", "viral")  # of the painted COVID-19, NORMAL, Viral Pneumonia
 
@@ -36,12 +35,12 @@ def trained(tmp_path_factory):
 def evaluation_of(trained, tmp_path):
     """Return a function that evaluates the run on a folder and returns what external.json holds."""
 
-    def evaluate(root, *options, checkpoint=trained):
+    def evaluation(root, *options, checkpoint=trained):
         file = tmp_path / "out.json"
-        run(build_parser().parse_args(["evaluate", str(checkpoint), str(root), f"--json={file}", *options]))
+        call(evaluate, checkpoint, root, f"--json={file}", *options)
         return json.loads(file.read_text())
 
-    return evaluate
+    return evaluation
 
 
 @pytest.fixture
@@ -97,12 +96,12 @@ def test_a_repeat_is_evaluated_seed_by_seed(trained, outside, tmp_path):
     for name in seeds:
         shutil.copytree(trained, repeat / name)
     (repeat / "seed_11").mkdir()  # not finished
-    run(build_parser().parse_args(["evaluate", str(repeat), str(outside)]))
+    call(evaluate, repeat, outside)
     checkpoints = [json.loads((repeat / name / "external.json").read_text())["checkpoint"] for name in seeds]
     assert checkpoints == [str(repeat / name / "checkpoints" / "best.ckpt") for name in seeds]
     assert not list((repeat / "seed_11").iterdir())
     with pytest.raises(UserError, match=r"p\.csv can hold one run, but .*repeat_0 holds 2"):
-        run(build_parser().parse_args(["evaluate", str(repeat), str(outside), "--predictions=p.csv"]))
+        call(evaluate, repeat, outside, "--predictions=p.csv")
 
 
 def test_images_of_the_training_are_left_out_unless_they_are_asked_for(evaluation_of, trained, outside, capsys):

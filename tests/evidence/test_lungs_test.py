@@ -8,7 +8,7 @@ import pytest
 from helpers import QUICK, RUN
 
 from covidnet.commands.main import main as tools
-from covidnet.training.interface import main
+from covidnet.commands.train import main
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Facts about unpacking: nothing leaves the folder, nothing grows beyond reason, nothing is left half done."""
 
 import io
+import shutil
 import stat
 import tarfile
 import zipfile
@@ -11,6 +12,7 @@ import pytest
 from covidnet.errors import UserError
 from covidnet.files import archive as module
 from covidnet.files.archive import unpack
+from covidnet.files.folders import KEPT_FREE
 
 
 def zipped(file, members):
@@ -132,7 +134,7 @@ def test_a_damaged_file_leaves_nothing(tmp_path):
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(module.KEPT_FREE + 5))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(KEPT_FREE + 5))
     monkeypatch.setattr(module, "_write", lambda *_: pytest.fail("it was unpacked"))
     refuses(zipped(tmp_path / "x.zip", [("a.png", b"sixsix")]), tmp_path / "to", "to spare")
 

@@ -24,11 +24,11 @@ from s3fs import S3FileSystem
 import covidnet.files.store as module
 from bench.soak import differences, record
 from covidnet.commands.main import main as tools
+from covidnet.commands.train import main
 from covidnet.errors import UserError
 from covidnet.files.mirror import mirror_file, mirror_folder
 from covidnet.files.store import Store, Stored, check_url, is_url
 from covidnet.runs.remote import RECORD, RunStore, local_runs
-from covidnet.training.interface import main
 
 PER_CLASS = 6
 SMALL = ["data.test_per_class=2", "data.image_size=12", "trainer.max_epochs=2"]

@@ -16,8 +16,8 @@ from PIL import Image
 
 import covidnet
 from covidnet.commands.main import main as tools
+from covidnet.commands.train import main
 from covidnet.inference import export
-from covidnet.training.interface import main
 
 DOCS = Path(__file__).parents[2] / "docs" / "export.md"
 SHAPES = [(12, 12), (30, 20, 3), (90, 13), (5, 40, 3)]

@@ -20,11 +20,11 @@ from torch.utils.data._utils import signal_handling
 
 import covidnet.data.module as data_module
 from covidnet.commands.main import main as tools
+from covidnet.commands.train import main
 from covidnet.data.images import Stream
 from covidnet.errors import MachineError
 from covidnet.machine import parallel
 from covidnet.models.classifier import Classifier
-from covidnet.training.interface import main
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_disk_that_fills_up_or_breaks_in_training_leaves_the_last_whole_epoch(
         raise OSError(number, os.strerror(number))  # as a write raises it: without a name
 
     with monkeypatch.context() as full:
-        full.setattr("covidnet.files.os.fsync", refuse)
+        full.setattr("covidnet.files.whole.os.fsync", refuse)
         message = told([*args, "trainer.max_epochs=3", "ckpt_path=last"], capsys, code=4)
     assert re.search(rf"version_0/\S+\.(csv|ckpt) cannot be (written|read or written): {os.strerror(number)}", message)
     assert "ckpt_path=auto goes on from the last whole epoch" in message

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from helpers import QUICK, mistake, paint, read_json, read_rows
 
+from covidnet.commands.train import main
 from covidnet.models.classifier import Classifier
 from covidnet.series import loso
 from covidnet.series.loso import _FoldRun as RealFoldRun
 from covidnet.training.args import CommandLine
-from covidnet.training.interface import main
 
 RUNS = Path("runs", "convnet")
 SOURCES = {  # of images 1 to 12 of each class; fewer than 4 are merged
@@ -55,7 +55,7 @@ def trained(monkeypatch) -> list[str]:
     """Let folds leave made-up results, at once, every image right; return those that were asked for, in their order."""
     done = []
 
-    def leave(line: CommandLine, folder: Path, number: int, write) -> None:
+    def leave(line: CommandLine, afterwards, folder: Path, number: int, write) -> None:
         run = folder / f"fold_{number}"
         run.mkdir()
         done.append(f"{folder.name}/{run.name}")
@@ -227,8 +227,8 @@ def test_another_recipe_or_other_images_begin_anew(args, root, trained):
 def test_an_interrupted_fold_begins_again(args, trained, monkeypatch, capsys):
     pretend = loso._FoldRun
 
-    def break_in_fold_2(line: CommandLine, folder: Path, number: int, write) -> object:
-        return (pretend if number == 1 else RealFoldRun)(line, folder, number, write)
+    def break_in_fold_2(line: CommandLine, afterwards, folder: Path, number: int, write) -> object:
+        return (pretend if number == 1 else RealFoldRun)(line, afterwards, folder, number, write)
 
     def fail(*_: object) -> None:
         raise KeyboardInterrupt

@@ -8,12 +8,12 @@ import pytest
 from filelock import FileLock
 from helpers import QUICK, mistake, read_json
 
+from covidnet.commands.train import main
 from covidnet.models.classifier import Classifier
 from covidnet.series import repeat
 from covidnet.series.repeat import _SeedRun as RealSeedRun
 from covidnet.series.repeat import summarise
 from covidnet.training.args import CommandLine
-from covidnet.training.interface import main
 
 RUNS = Path("runs", "convnet")
 
@@ -28,7 +28,7 @@ def trained(monkeypatch) -> list[str]:
     """Let seeds leave made-up results, at once; return those that were asked for, in their order."""
     seeds = []
 
-    def leave(line: CommandLine, folder: Path, seed: int) -> None:
+    def leave(line: CommandLine, afterwards, folder: Path, seed: int) -> None:
         run = folder / f"seed_{seed}"
         run.mkdir()
         seeds.append(f"{folder.name}/{run.name}")
@@ -93,8 +93,8 @@ def test_images_that_changed_between_the_seeds_are_told(args, trained, capsys):
 def test_an_interrupted_repeat_goes_on_with_the_seed_that_was_not_finished(failure, args, trained, monkeypatch, capsys):
     pretend, whole = repeat._SeedRun, RealSeedRun
 
-    def break_in_seed_1(line: CommandLine, folder: Path, seed: int) -> object:
-        return pretend(line, folder, seed) if seed == 0 else whole(line, folder, seed)
+    def break_in_seed_1(line: CommandLine, afterwards, folder: Path, seed: int) -> object:
+        return (pretend if seed == 0 else whole)(line, afterwards, folder, seed)
 
     def fail(*_: object) -> None:
         raise failure

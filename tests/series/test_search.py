@@ -13,10 +13,10 @@ from helpers import QUICK, mistake, slow
 from optuna import Trial
 
 from bench.search import kill_and_go_on, reproduce, wrong
+from covidnet.commands.train import main
 from covidnet.data.module import RadiographyDataModule
 from covidnet.models.classifier import Classifier
 from covidnet.training.args import expand
-from covidnet.training.interface import main
 
 RUNS = Path("runs", "convnet")
 FOLDER = RUNS / "search_0"

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from helpers import QUICK, paint
 
+from covidnet.commands.train import main
 from covidnet.inference.predictor import Predictor
 from covidnet.serving.engine import Engine
 from covidnet.serving.limits import Limits
 from covidnet.serving.server import LOOPBACK, listen, make_server
-from covidnet.training.interface import main
 
 PATIENCE = 60  # seconds
 

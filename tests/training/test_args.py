@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from covidnet.commands.help import help_text
+from covidnet.commands.main import TOOLS
 from covidnet.errors import UserError
-from covidnet.training.args import COMMANDS, CONFIGS, choices, expand, group_names, help_text
+from covidnet.training.args import COMMANDS, CONFIGS, choices, expand, group_names
 
 
 def test_nothing_typed_is_run_with_the_default_groups():
@@ -82,8 +84,8 @@ def test_wrong_words_are_refused_with_a_hint(word, hint):
 
 
 def test_help_names_every_command_and_choice():
-    text = help_text()
-    for word in [*COMMANDS, *(f"{group}={name}" for group in group_names() for name in choices(group))]:
+    text = help_text({name: module.__doc__ for name, module in TOOLS.items()})
+    for word in [*COMMANDS, *TOOLS, *(f"{group}={name}" for group in group_names() for name in choices(group))]:
         assert word in text
 
 

@@ -17,8 +17,8 @@ import torch
 from helpers import CLASSES, LAST, TRAIN, paint, slow
 
 from bench.two_processes import repeat
+from covidnet.commands.train import main
 from covidnet.runs.checkpoint import read_recipe
-from covidnet.training.interface import main
 
 QUICK = ["trainer.enable_progress_bar=false", "trainer.enable_model_summary=false"]
 TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
@@ -155,7 +155,7 @@ def test_more_processes_with_the_same_global_batch_end_with_the_same_model(train
 
 FAILING = """
 import os, sys
-from covidnet.training.interface import main
+from covidnet.commands.train import main
 from covidnet.models.classifier import Classifier
 
 step = Classifier.validation_step

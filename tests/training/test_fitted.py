@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from bench.other_images import other_images, turned
+from covidnet.commands.train import main
 from covidnet.data.module import RadiographyDataModule
 from covidnet.evaluation.novelty import fit_novelty, novelty_scores
 from covidnet.imaging.decode import resize
@@ -14,7 +15,6 @@ from covidnet.models.convnet import ConvNet
 from covidnet.models.parts.appearance import SIDE
 from covidnet.runs.checkpoint import load_model, read_recipe
 from covidnet.training.fitted import MOST, features_of, fit_calibration, fit_looks
-from covidnet.training.interface import main
 
 QUICK = ["trainer=cpu", "trainer.enable_progress_bar=false", "trainer.enable_model_summary=false", "report=false"]
 CPU = torch.device("cpu")

@@ -13,8 +13,8 @@ from helpers import QUICK, RUN, TRAIN, mistake, read_rows
 from pytorch_lightning import Callback
 
 from covidnet.commands.main import main as tools
+from covidnet.commands.train import main
 from covidnet.runs.checkpoint import read_recipe
-from covidnet.training.interface import main
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ class Terminator(Callback):
 
 def test_a_terminated_run_is_no_success_and_goes_on_where_it_was(args, capsys):
     with pytest.raises(SystemExit) as ended:
-        main([*args, 'trainer.callbacks=[{"class_path": "test_cli.Terminator"}]'])
+        main([*args, 'trainer.callbacks=[{"class_path": "test_interface.Terminator"}]'])
     assert ended.value.code == 143
     assert "ckpt_path=auto goes on" in capsys.readouterr().err
     assert not (RUN / "results.json").exists()

@@ -11,7 +11,7 @@ from filelock import FileLock
 from helpers import QUICK, RUN, TRAIN, end, slow
 
 from bench.soak import differences, finished, record
-from covidnet.training.interface import main
+from covidnet.commands.train import main
 
 
 @pytest.fixture

@@ -1,0 +1,17 @@
+"""The model card of a run, as hubs read it: model_card.md."""
+
+import argparse
+
+from covidnet.commands.options import add_run
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_run(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write the card."""
+    from covidnet.report.card import write_card
+
+    print(write_card(options.run))

@@ -1,0 +1,36 @@
+"""Whether recipe B is better than recipe A, paired on the same images: inside, without lungs, outside."""
+
+import argparse
+from pathlib import Path
+
+from covidnet.commands.options import add_json, write_json
+from covidnet.errors import UserError
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    # Before A and B, --over would take them too.
+    parser.usage = f"{parser.prog} A B [--over CLASS ...] [--json FILE]"
+    text = "directory of a run, or of a repeat: the mean of its seeds"
+    parser.add_argument("first", type=Path, metavar="A", help=text)
+    parser.add_argument("second", type=Path, metavar="B", help=f"{text}; comparison.json is written there")
+    text = "outside, the scores are over these classes and their images only; all that are there, if left out"
+    parser.add_argument("--over", nargs="+", metavar="CLASS", help=text)
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Compare, print, and write comparison.json into the directory of B."""
+    from covidnet.evidence.compare import compare_runs
+    from covidnet.evidence.compare_table import print_comparison
+    from covidnet.runs.files import COMPARISON, write_results
+
+    found = compare_runs(options.first, options.second, options.over)
+    print_comparison(found)
+    file = options.second / COMPARISON
+    try:
+        write_results(file, found)
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror or error}.") from error
+    print(file)
+    write_json(options.json, found)

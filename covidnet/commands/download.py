@@ -1,0 +1,32 @@
+"""The COVID-19 Radiography Database: download, unpack, audit."""
+
+import argparse
+from pathlib import Path
+
+from covidnet.errors import UserError
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument("--version", type=int, metavar="N", help="of the data set on Kaggle; the newest if left out")
+    text = "folder to make, which training then reads (data.root); its default, if left out"
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help=text)
+    text = "unpack this file, which was downloaded by hand, and keep it"
+    parser.add_argument("--archive", type=Path, metavar="FILE", help=text)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Fetch the data base, look at it, and tell how to train on it."""
+    from covidnet.data.download import download
+    from covidnet.data.module import RadiographyDataModule
+    from covidnet.evidence.audit import audit, print_audit, write_table
+
+    if options.version is not None and (options.archive or options.version < 1):
+        raise UserError("--version must be 1 or more, and goes with a download, not with --archive.")
+    default = RadiographyDataModule.default_root
+    root = download(options.to or default, options.version, options.archive)
+    audited = audit(root)
+    _, told = write_table(audited, root, None, force=False)
+    print_audit(audited.report, told)
+    print(f"Here is {audited.report['release'] or 'a release that is not known'}: {root}")
+    print("Train: python train.py" + ("" if root == default else f' data.root="{root}"'))

@@ -1,0 +1,104 @@
+"""A trained model on images from elsewhere, beside its own test: the drop, and each source."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from covidnet.commands.options import add_device
+from covidnet.errors import UserError
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    text = "a checkpoint, or the directory of a run (its best.ckpt) or of a repeat (that of each seed)"
+    parser.add_argument("checkpoint", type=Path, metavar="CKPT", help=text)
+    parser.add_argument("root", type=Path, metavar="ROOT", help="folder above class folders, at any depth")
+    text = "what a folder's name means: a class, or skip to leave it out; may be given again"
+    parser.add_argument("--map", action="append", default=[], metavar="NAME=CLASS", help=text)
+    text = "table (path, patient, group, source), or none; if left out, metadata.csv in ROOT or its parent"
+    parser.add_argument("--metadata", metavar="FILE", help=text)
+    parser.add_argument("--keep-seen", action="store_true", help="measure on images of the training set too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what external.json holds here too")
+    text = "write what external_predictions.csv holds here too"
+    parser.add_argument("--predictions", type=Path, metavar="FILE", help=text)
+    add_device(parser)
+    parser.add_argument("--cache-dir", type=Path, metavar="FOLDER", help="where decoded images are kept")
+    parser.add_argument("--no-cache", action="store_true", help="keep no decoded images")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Evaluate, print and write; of a repeat each seed that has finished. Write the cards of these runs anew."""
+    from covidnet.evidence.external import Options, evaluate
+    from covidnet.evidence.external_table import print_report
+    from covidnet.report.card import write_card
+    from covidnet.runs.checkpoint import find_best, run_directory
+    from covidnet.runs.files import RESULTS
+    from covidnet.runs.run import finished_runs
+
+    given = options.checkpoint.expanduser()
+    checkpoints = [find_best(one) for one in (finished_runs(given) if given.is_dir() else [given])]
+    how = Options(
+        names=dict(_name_and_class(text) for text in options.map),
+        metadata=options.metadata,
+        keep_seen=options.keep_seen,
+        device=options.device,
+        cache=not options.no_cache,
+        cache_dir=options.cache_dir,
+    )
+    _refuse_files(options, len(checkpoints))
+    for checkpoint in checkpoints:
+        evaluation = evaluate(checkpoint, options.root, how)
+        print_report(evaluation.report)
+        _write(evaluation, run_directory(checkpoint), options.json, options.predictions)
+    for folder in map(run_directory, checkpoints):
+        if folder and (folder / RESULTS).is_file():
+            print(write_card(folder))
+
+
+def _name_and_class(text: str) -> tuple[str, str]:
+    from covidnet.data.external import SKIP
+
+    name, equals, value = text.rpartition("=")
+    if not (equals and name.strip() and value.strip()):
+        raise UserError(f"--map {text} must be NAME=CLASS, or NAME={SKIP}: a folder's name and what it means.")
+    return name.strip(), value.strip()
+
+
+def _refuse_files(options: argparse.Namespace, runs: int) -> None:
+    """Refuse files that cannot be written, now and not after the work."""
+    from covidnet.runs.files import EXTERNAL, EXTERNAL_PREDICTIONS
+
+    for file in filter(None, (options.json, options.predictions)):
+        if runs > 1:
+            raise UserError(
+                f"{file} can hold one run, but {options.checkpoint.expanduser()} holds {runs}: leave it out, as each "
+                f"of them gets its {EXTERNAL} and {EXTERNAL_PREDICTIONS}."
+            )
+        if not file.absolute().parent.is_dir():
+            raise UserError(f"{file} cannot be written: there is no folder {file.absolute().parent}.")
+
+
+def _write(evaluation: Any, folder: Path | None, report: Path | None, predictions: Path | None) -> None:
+    """Write what was found into the run directory and wherever else it was asked for; tell where."""
+    from covidnet.runs.files import EXTERNAL, EXTERNAL_PREDICTIONS, write_results
+    from covidnet.runs.predictions import write_predictions
+
+    tables = [*([folder / EXTERNAL_PREDICTIONS] if folder else []), *([predictions] if predictions else [])]
+    reports = [*([folder / EXTERNAL] if folder else []), *([report] if report else [])]
+    more = {"source": evaluation.sources, "patient": evaluation.groups.tolist()}
+    try:
+        for file in tables:
+            write_predictions(file, evaluation.paths, evaluation.logits, evaluation.labels, evaluation.classes, more)
+        for file in reports:
+            write_results(file, evaluation.report)
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be written: {error.strerror}.") from error
+    if not folder:
+        print(
+            f"covidnet: {evaluation.report['checkpoint']} does not lie in its run directory, so no {EXTERNAL} is left; "
+            "--json FILE writes it.",
+            file=sys.stderr,
+        )
+    for file in (*reports, *tables):
+        print(file)

@@ -1,0 +1,53 @@
+"""A trained model as ONNX and torch.export: pixels of any size in, probabilities out."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from covidnet.commands.options import add_checkpoint
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_checkpoint(parser)
+    text = "where model.onnx and model.pt2 go; the folder export of the run, if left out"
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help=text)
+    text = "compare with PyTorch on all images below it; on 32 of the run's test split, if left out"
+    parser.add_argument("--check", type=Path, metavar="FOLDER", help=text)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write the files, and tell how near each is to PyTorch."""
+    from covidnet.inference.export import (
+        Examples,
+        default_folder,
+        export,
+        files_below,
+        files_of_test,
+        refuse_missing_libraries,
+    )
+    from covidnet.inference.predictor import Predictor
+
+    refuse_missing_libraries()
+    predictor = Predictor(options.checkpoint, "cpu")
+    folder = options.out or default_folder(predictor)
+    files = files_below(options.check) if options.check else files_of_test(predictor)
+    print(f"covidnet: {predictor.notice}")
+    examples = Examples(predictor, files)
+    written = export(predictor, folder, _under_a_bar(examples))
+    print(f"Compared with PyTorch on {examples.told(options.check)}; greatest difference of a probability:")
+    for one in written:
+        print(f"{one.file}  {one.size / 1e6:.1f} MB  {one.difference:.1e}")
+    for reason in examples.unreadable:
+        print(f"left out: {reason}")
+
+
+def _under_a_bar(examples: Any) -> Iterator[Any]:
+    from covidnet.machine.parallel import progress_bar
+
+    with progress_bar(len(examples), "comparing") as bar:
+        for example in examples:
+            if example is not None:
+                yield example
+            bar.update()

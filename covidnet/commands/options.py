@@ -1,0 +1,48 @@
+"""Options that commands share, and how a command writes what it found."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from covidnet.errors import UserError
+
+
+def add_run(parser: argparse.ArgumentParser, repeat: str = "") -> None:
+    """Add RUN, the directory of a finished run; ``repeat`` says what that of a repeat means."""
+    text = f"directory of a finished run, as runs/convnet/version_0{repeat}"
+    parser.add_argument("run", type=Path, metavar="RUN", help=text)
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Add CKPT, a checkpoint or the directory of its run."""
+    text = "a checkpoint, or the directory of a run (its best.ckpt); also written ckpt_path=CKPT"
+    parser.add_argument("checkpoint", type=_checkpoint, metavar="CKPT", help=text)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add --device."""
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ...; a GPU where there is one, if left out")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add --json, whose file ``write_json`` writes."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found there, for programs")
+
+
+def write_json(file: Path | None, found: dict[str, Any]) -> None:
+    """Write what was found, where a file was asked for.
+
+    Raises:
+        UserError: Where it cannot be written.
+    """
+    if file is None:
+        return
+    try:
+        file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror or error}. Give another --json FILE.") from error
+
+
+def _checkpoint(text: str) -> Path:
+    return Path(text.removeprefix("ckpt_path="))

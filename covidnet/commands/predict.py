@@ -1,0 +1,100 @@
+"""What a trained model says of images: files, folders and patterns -> one line an image."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from covidnet.commands.options import add_checkpoint, add_device
+from covidnet.errors import UserError
+
+UNREADABLE = 3  # the exit code where some files could not be read
+FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "table"}  # by the ending of --out
+FEW = 16  # so many images need no progress bar
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_checkpoint(parser)
+    text = "images, folders of images, patterns such as 'x/**/*.png'; the test images of the run, if left out"
+    parser.add_argument("paths", nargs="*", metavar="PATH", help=text)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write there (.csv, .jsonl, .txt), not on the screen")
+    text = "if left out: by the ending of --out, else a table on a terminal, and CSV elsewhere"
+    parser.add_argument("--format", choices=("csv", "jsonl", "table"), help=text)
+    add_device(parser)
+    text = "in which the model computes; a GPU trains in bfloat16 (default: float32)"
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help=text)
+    text = "images that the model sees at once; as in training, if left out"
+    parser.add_argument("--batch-size", type=int, metavar="N", help=text)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Predict; return the exit code: 3 where a file could not be read."""
+    kind = _format(options.format, options.out)
+    from covidnet.inference.predictions import WRITERS, files_in, rows, test_images
+    from covidnet.inference.predictor import Predictor
+    from covidnet.machine.parallel import progress_bar
+
+    predictor = Predictor(options.checkpoint, options.device, options.precision)
+    work = files_in(predictor, options.paths) if options.paths else test_images(predictor)
+    batch_size = predictor.batch_size if options.batch_size is None else options.batch_size
+    if batch_size < 1:
+        raise UserError(f"--batch-size {batch_size} must be 1 image or more.")
+    print(f"covidnet: {predictor.notice}", file=sys.stderr)
+    unreadable = 0
+    with _opened(options.out) as stream:
+        write = WRITERS[kind](stream, predictor)
+        with progress_bar(len(work.paths), "predicting", hidden=len(work.paths) <= FEW) as bar:
+            for row in rows(predictor, work, batch_size):
+                write(row)
+                unreadable += row.error is not None
+                bar.update()
+    if options.out:
+        print(options.out)
+    if unreadable:
+        print(
+            f"covidnet: {unreadable} of {len(work.paths)} files could not be read; the column error tells why.",
+            file=sys.stderr,
+        )
+    return UNREADABLE if unreadable else 0
+
+
+@contextmanager
+def _opened(out: Path | None) -> Iterator[TextIO]:
+    """Open the standard output, or a file that is there whole or not at all.
+
+    After Ctrl-C or an error the lines so far are kept under another name, which is told.
+    """
+    if out is None:
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="surrogateescape")  # names of files may be of any bytes
+        yield sys.stdout
+        return
+    unfinished = out.with_name(f"{out.name}.{os.getpid()}")
+    try:
+        stream = unfinished.open("w", newline="", encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be written: {error.strerror or error}.") from error
+    try:
+        with stream:
+            yield stream
+    except BaseException:
+        kept = out.with_name(f"{out.name}.unfinished")
+        unfinished.replace(kept)
+        print(f"covidnet: what was predicted so far is in {kept}.", file=sys.stderr)
+        raise
+    unfinished.replace(out)
+
+
+def _format(given: str | None, out: Path | None) -> str:
+    """Return the format that was asked for, by name or by the ending of the file; on a terminal a table."""
+    if given:
+        return given
+    if out is None:
+        return "table" if sys.stdout.isatty() else "csv"
+    if out.suffix.lower() not in FORMATS:
+        raise UserError(f"--out {out}: its ending tells no format. Give .csv, .jsonl or .txt, or --format.")
+    return FORMATS[out.suffix.lower()]

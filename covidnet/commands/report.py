@@ -1,0 +1,19 @@
+"""One HTML file of a run: verdicts, results with intervals, curves, heat maps, data card."""
+
+import argparse
+
+from covidnet.commands.options import add_run
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_run(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write the report, and the card with it."""
+    from covidnet.report.card import write_card
+    from covidnet.report.page import write_report
+
+    print(write_report(options.run))
+    print(write_card(options.run))

@@ -1,0 +1,30 @@
+"""The lungs test of a run: train twice more, lungs covered and lungs only; how much of its skill survives."""
+
+import argparse
+
+from covidnet.commands.options import add_json, add_run, write_json
+from covidnet.errors import UserError
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_run(parser, repeat=", or of a repeat: each of its seeds")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Do the lungs test of each run, and write its card anew."""
+    from covidnet.evidence.lungs_test import test_lungs
+    from covidnet.report.card import write_card
+    from covidnet.runs.files import SHORTCUTS
+    from covidnet.runs.run import finished_runs
+
+    runs = finished_runs(options.run)
+    if options.json and len(runs) > 1:
+        raise UserError(
+            f"{options.json} can hold one run, but {options.run} holds {len(runs)}: leave it out, as each of them gets "
+            f"its {SHORTCUTS}."
+        )
+    for folder in runs:
+        write_json(options.json, test_lungs(folder))
+        print(write_card(folder))

@@ -1,0 +1,78 @@
+"""What trains and tests: run, fit, validate, test, repeat, loso, search; and what follows a run."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from covidnet.errors import UserError, exit_with
+from covidnet.training.args import CommandLine, expand
+
+
+def run(words: Sequence[str]) -> int:
+    """Run the command that the words ask for as the last thing that this process does; return its exit code.
+
+    Raises:
+        SystemExit: With code 2 for a user's mistake, after one message on stderr.
+    """
+    line = _expanded(words)  # typos answer here, before torch is imported
+    from covidnet.training.processes import run_to_the_end
+
+    run_to_the_end(lambda: _run_line(line))
+    return 0
+
+
+def main(words: Sequence[str]) -> Any:
+    """Run a command in this process, for programs; return what it built: ``main(["data=phantom"]).trainer``.
+
+    Raises:
+        SystemExit: As ``run``.
+    """
+    return _run_line(_expanded(words))
+
+
+def _expanded(words: Sequence[str]) -> CommandLine:
+    try:
+        return expand(words, os.environ)
+    except UserError as error:
+        exit_with(error)
+
+
+def _run_line(line: CommandLine) -> Any:
+    from covidnet.training.interface import CommandLineInterface
+    from covidnet.training.run_line import run_line
+
+    interface: type[CommandLineInterface] = CommandLineInterface
+    if line.command == "repeat":
+        from covidnet.series.repeat import Repetition as interface
+    elif line.command == "loso":
+        from covidnet.series.loso import LeaveSourcesOut as interface
+    elif line.command == "search":
+        interface = _search()
+    return run_line(line, interface, _after_run)
+
+
+def _search() -> Any:
+    """Return the command search, which needs libraries that the others do not."""
+    try:
+        from covidnet.series.search import Search
+    except ImportError as error:
+        exit_with(
+            f"What searches is not installed ({error}): pip install 'covidnet[search]', then the same command again."
+        )
+    return Search
+
+
+def _after_run(done: Any, folder: Path) -> None:
+    """Do the lungs test of a run where it was asked for, and write its report and model card."""
+    config = done.config_init["run"]
+    if config.shortcuts:
+        from covidnet.evidence.lungs_test import test_lungs
+
+        test_lungs(folder)
+    if config.report:
+        from covidnet.report.card import write_card
+        from covidnet.report.page import write_report
+
+        print(write_report(folder))
+        print(write_card(folder))

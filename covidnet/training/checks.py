@@ -1,0 +1,75 @@
+"""What is refused of a configuration that the parser lets through, before anything is built."""
+
+from typing import Any
+
+from jsonargparse import Namespace
+
+from covidnet.errors import UserError, did_you_mean
+from covidnet.models.classifier import METRICS
+from covidnet.training.processes import started
+
+OBJECTS = ("trainer", "early_stopping", "checkpoint")  # sections that hold keys, whatever the model and the data
+
+
+def check_sections(config: Namespace) -> None:
+    """Refuse a file that puts something else in the place of keys.
+
+    Raises:
+        UserError: Naming the section.
+    """
+    for section in OBJECTS:
+        value = config[section]
+        if not isinstance(value, Namespace):
+            raise UserError(f"{section}={value!r} must be keys with values, such as {section}.KEY=VALUE.")
+
+
+def check_processes(trainer: Namespace) -> None:
+    """Refuse copies that torchrun started and the trainer would not join: each would train alone.
+
+    Raises:
+        UserError: Naming the keys that join them.
+    """
+    name, world = started()
+    if world > 1 and (trainer.strategy == "auto" or (str(trainer.devices) == "1" and trainer.num_nodes == 1)):
+        raise UserError(
+            f"{world} processes were started ({name}={world}), but trainer.devices={trainer.devices} and "
+            f"trainer.num_nodes={trainer.num_nodes} ask for one. Add trainer=ddp, trainer.devices=<processes a "
+            "machine> and trainer.num_nodes=<machines>, or start it without torchrun or srun."
+        )
+
+
+def check_monitors(config: Namespace) -> None:
+    """Refuse to stop by, or to keep the best of, what is not measured, or is better the other way round.
+
+    Raises:
+        UserError: Naming the key.
+    """
+    known = [f"{stage}_{metric}" for stage in ("val", "train") for metric in METRICS]
+    own = str(config.model.get("class_path")).startswith("covidnet.")  # another may log more
+    for key in ("early_stopping", "checkpoint"):
+        monitor: Any = config[key].monitor
+        if own and monitor is not None and monitor not in known:
+            raise UserError(
+                f"{key}.monitor={monitor} is not measured: give one of {', '.join(known)}."
+                f"{did_you_mean(str(monitor), known)}"
+            )
+        stage = str(monitor).partition("_")[0]
+        if config.trainer.get(f"limit_{stage}_batches") == 0:
+            raise UserError(
+                f"{key}.monitor={monitor} is not measured with trainer.limit_{stage}_batches=0: change one of them."
+            )
+        if "accuracy" in str(monitor) and config[key].mode == "min":
+            raise UserError(f"{key}.monitor={monitor} is better when higher: add {key}.mode=max.")
+
+
+def check_lungs_test(asked: bool, processes: int) -> None:
+    """Refuse the lungs test after a training in several processes, where the others would wait for rank 0 for ever.
+
+    Raises:
+        UserError: With the command that does it later.
+    """
+    if asked and processes > 1:
+        raise UserError(
+            f"shortcuts=true trains in one process, but this run takes {processes}. Leave it out, and do the lungs "
+            "test when the run is done: covidnet shortcuts RUN."
+        )

@@ -1,0 +1,92 @@
+"""A sorted command line, run in this process: what is known to go wrong ends in one message and its own exit code."""
+
+import faulthandler
+import logging
+import sys
+import warnings
+from contextlib import suppress
+from io import UnsupportedOperation
+from typing import NoReturn
+
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from covidnet.errors import exit_with, user_error
+from covidnet.machine.memory import keep_freed_memory
+from covidnet.training.args import CommandLine
+from covidnet.training.interface import AfterRun, CommandLineInterface
+from covidnet.training.lightning import terminated
+from covidnet.training.processes import end_with_parent, lost_another
+
+INTERRUPTED, TERMINATED = 128 + 2, 128 + 15  # the exit codes after SIGINT and SIGTERM, as shells count them
+
+
+def run_line(
+    line: CommandLine,
+    interface: type[CommandLineInterface] = CommandLineInterface,
+    afterwards: AfterRun | None = None,
+) -> CommandLineInterface:
+    """Run a sorted command line in this process; return what it built.
+
+    What is known to go wrong ends in one message and its own exit code.
+
+    Args:
+        line: What was typed, sorted.
+        interface: What parses it and does it.
+        afterwards: What follows each run, called with its interface and its directory.
+
+    Raises:
+        SystemExit: With code 2 for a user's mistake, 4 for what the machine lacks, 130 for Ctrl-C, 143 for SIGTERM.
+    """
+    with suppress(UnsupportedOperation):  # of a stderr that is no file
+        faulthandler.enable()  # a disk that goes while its files are mapped ends a process without a word
+    _quieten()
+    keep_freed_memory()
+    end_with_parent()
+    try:
+        return interface(line, afterwards)
+    except MisconfigurationException as error:  # in the middle of training, too
+        exit_with(f"The keys do not go together: {error}")
+    except ValueError as error:
+        mistake = user_error(error)
+        if mistake is None:
+            raise
+        exit_with(mistake)
+    except SIGTERMException:  # a SystemExit without a code, which would look like success
+        _end_terminated()
+    except KeyboardInterrupt:  # before Lightning took over: while images were drawn or decoded
+        print("Interrupted. What is finished is kept.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except SystemExit as ended:
+        if isinstance(ended.__context__, KeyboardInterrupt):  # Lightning has told of it, and ends with 1
+            sys.exit(INTERRUPTED)
+        raise
+    except Exception as error:
+        if terminated():  # another process was told first, and is gone
+            _end_terminated()
+        if lost_another(error):
+            print(
+                "error: another process of this training has ended; its own message, if it left one, says why. What "
+                "is finished is kept; ckpt_path=auto goes on from the last whole epoch.",
+                file=sys.stderr,
+            )
+            sys.exit(1)
+        raise
+
+
+def _quieten() -> None:
+    """Drop what the user can do nothing about: an advertisement, and Lightning's warnings of what we mean to do."""
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_no_advertisement)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", module="pytorch_lightning.*")
+    # As meant: a test has a run directory of its own, and a resumed run goes on in one that holds checkpoints.
+    warnings.filterwarnings("ignore", message="The dirpath has changed")
+    warnings.filterwarnings("ignore", message=".*exists and is not empty")
+
+
+def _is_no_advertisement(record: logging.LogRecord) -> bool:
+    return "litlogger" not in record.getMessage()
+
+
+def _end_terminated() -> NoReturn:
+    print("Terminated. What is finished is kept; ckpt_path=auto goes on from the last whole epoch.", file=sys.stderr)
+    sys.exit(TERMINATED)
