@@ -1,4 +1,4 @@
-"""A directory for a run, or for several: the next number, taken by one process, and the lock of who writes there."""
+"""A directory for one run or several: the next number, taken by one process alone, and the lock of who writes there."""
 
 import json
 from collections.abc import Mapping

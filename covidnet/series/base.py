@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import pytorch_lightning as pl
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from covidnet.__version__ import __version__
 from covidnet.errors import UserError
-from covidnet.runs.claim import recorded_recipe
+from covidnet.runs.claim import hold, newest_of, next_folder
 from covidnet.runs.files import LAST, RESULTS, write_results
 from covidnet.runs.remote import refuse_store
 from covidnet.training.args import COMMANDS, CommandLine
@@ -121,30 +121,15 @@ class Series(CommandLineInterface, ABC):
 
     def _claim(self, recipe: Mapping[str, Any]) -> tuple[Path, FileLock]:
         """Return the directory to go on in, or a new one, and its lock, which is held."""
-        command = self.kind.command
-        parent = runs_folder(self.config["run"]) / self.name
-        named = [path for path in parent.glob(f"{command}_*") if path.name.removeprefix(f"{command}_").isdecimal()]
-        numbered = {int(path.name.rpartition("_")[2]): path for path in named}
-        same = [numbered[number] for number in sorted(numbered) if self._recipe_in(numbered[number]) == recipe]
-        if same and self._lacking(same[-1]):
-            lock = FileLock(same[-1] / self.kind.lock)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                pass  # the same command is at work there now
-            else:
-                return same[-1], lock
-        number = max(numbered, default=-1) + 1
-        while True:
-            folder = parent / f"{command}_{number}"
-            try:
-                folder.mkdir(parents=True)
-            except FileExistsError:  # begun at the same moment
-                number += 1
-            else:
-                break
-        lock = FileLock(folder / self.kind.lock)
-        lock.acquire()
+        parent, prefix = runs_folder(self.config["run"]) / self.name, f"{self.kind.command}_"
+        same = newest_of(parent, prefix, self.kind.record, recipe)
+        if same and self._lacking(same):
+            lock = hold(same, self.kind.lock)
+            if lock:  # else the same command is at work there now
+                return same, lock
+        folder = next_folder(parent, prefix)
+        lock = hold(folder, self.kind.lock)
+        assert lock is not None  # nobody else knows of it yet
         write_results(folder / self.kind.record, {self.kind.option: self.numbers, "recipe": recipe})
         return folder, lock
 
@@ -184,9 +169,6 @@ class Series(CommandLineInterface, ABC):
 
     def _of_run(self, options: Sequence[str]) -> list[str]:
         return [option for option in options if not option.startswith(f"--{self.kind.option}=")]
-
-    def _recipe_in(self, folder: Path) -> Any:
-        return recorded_recipe(folder / self.kind.record)
 
 
 class SeriesRun(CommandLineInterface):

@@ -27,7 +27,7 @@ from rich.table import Table
 from covidnet.__version__ import __version__
 from covidnet.errors import DivergedError, UserError, require
 from covidnet.files.whole import write_whole
-from covidnet.runs.claim import recorded_recipe
+from covidnet.runs.claim import newest_of, next_folder, recorded_recipe
 from covidnet.runs.files import write_results
 from covidnet.runs.remote import refuse_store
 from covidnet.series.space import Space, corners, default_space, plain_space, read_space, space_size
@@ -199,16 +199,10 @@ class Search(CommandLineInterface):
                 if folder.exists() and recorded_recipe(folder / RECORD) != recipe:
                     raise UserError(f"{folder} holds a search of another recipe. Give another name=, or that recipe.")
             else:
-                named = [path for path in parent.glob("search_*") if path.name.removeprefix("search_").isdecimal()]
-                numbered = {int(path.name.removeprefix("search_")): path for path in named}
-                same = [
-                    numbered[number]
-                    for number in sorted(numbered)
-                    if recorded_recipe(numbered[number] / RECORD) == recipe
-                ]
-                folder = same[-1] if same else parent / f"search_{max(numbered, default=-1) + 1}"
-            if not folder.exists():
-                folder.mkdir()
+                same = newest_of(parent, "search_", RECORD, recipe)
+                folder = same or next_folder(parent, "search_")
+            folder.mkdir(exist_ok=True)
+            if not (folder / RECORD).exists():
                 write_results(folder / RECORD, {"recipe": recipe})
         return folder
 
