@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from covidnet.data.folder import RadiographFolder
-from covidnet.data.phantom import write_phantoms
+from covidnet.data.phantoms import write_phantoms
 
 NOISE = 2.0  # grey levels: enough that a PNG of an enlarged image is as large as a real one
 

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.hostile import uploads
-from covidnet.data.phantom import write_phantoms
+from covidnet.data.phantoms import write_phantoms
 
 WAYS = {"one at a time": 1, "batched": 32}  # --batch-size
 PATIENCE = 60.0  # seconds that a client waits

@@ -2,10 +2,11 @@
 
 import difflib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 LONGEST = 300  # characters of a path that a message shows
+LISTED = 10  # so many names stand in a message, the rest counted
 
 
 class UserError(ValueError):
@@ -38,6 +39,12 @@ def short(path: object) -> str:
     """Return a path for a message; of one that fills a screen, its beginning."""
     text = str(path)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} characters)"
+
+
+def some(names: Sequence[str]) -> str:
+    """Return names for a message; of many, the first and how many there are more."""
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return "; ".join(names[:LISTED]) + more
 
 
 def require(holds: bool, key: str, value: object, expected: str) -> None:

@@ -52,7 +52,7 @@ def test_model_config_holds_the_tutorials_sizes(model, size, batch):
 def test_data_config_trains(data, xray_root, monkeypatch):
     root = [f"data.root={xray_root}", "data.test_per_class=3"] if data == "radiography" else ["data.test_per_class=2"]
     if data == "phantom":
-        monkeypatch.setattr("covidnet.data.phantom.COUNTS", {"COVID-19": 8, "NORMAL": 8, "Viral Pneumonia": 8})
+        monkeypatch.setattr("covidnet.data.phantoms.COUNTS", {"COVID-19": 8, "NORMAL": 8, "Viral Pneumonia": 8})
     cli = main(["fit", f"data={data}", *root, "data.image_size=24", *QUICK])
     assert cli.trainer.current_epoch == 1
 

@@ -18,12 +18,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Fetch the data base, look at it, and tell how to train on it."""
     from covidnet.data.download import download
-    from covidnet.data.module import RadiographyDataModule
+    from covidnet.data.radiographs import Radiographs
     from covidnet.evidence.audit import audit, print_audit, write_table
 
     if options.version is not None and (options.archive or options.version < 1):
         raise UserError("--version must be 1 or more, and goes with a download, not with --archive.")
-    default = RadiographyDataModule.default_root
+    default = Radiographs.default_root
     root = download(options.to or default, options.version, options.archive)
     audited = audit(root)
     _, told = write_table(audited, root, None, force=False)

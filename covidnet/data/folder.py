@@ -7,9 +7,11 @@ from pathlib import Path
 
 from torchvision.datasets import ImageFolder
 
-from covidnet.data.walk import IMAGES, MASKS, SPLITS, _is_junk, _listed, holds_no_images, images_below, is_folder
+from covidnet.data.walk import IMAGES, MASKS, SPLITS, holds_no_images, images_below, is_folder, is_junk, names_in
 from covidnet.errors import UserError, short
 from covidnet.imaging.decode import EXTENSIONS
+
+_Contents = tuple[list[Path], list[tuple[Path, str]]]  # the images of a folder; what else lies there, with the reason
 
 
 class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no types
@@ -18,7 +20,7 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
     ``samples`` are sorted by their path below ``root``, whatever order the disk lists them in. ``masks`` folders,
     folders named like a split inside a class, hidden files and folders, and empty class folders give no sample and no
     class. ``classes`` chooses and orders the class folders; without it they are sorted by name. ``ignored`` lists the
-    other files and folders found in the classes, with the reason.
+    other files and folders found in the classes, with the reason. It is a ``Listing``, and walks a class folder once.
 
     Raises:
         UserError: Where ``root`` is missing, holds no class folder with images, or lacks one of ``classes``.
@@ -28,6 +30,7 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
         self.wanted = list(classes) if classes is not None else None
         self.key = key  # the setting that an error names
         self.ignored: list[tuple[str, str]] = []
+        self._contents: dict[str, _Contents] = {}  # of each folder, from when the classes are found
         if not is_folder(root):
             found = _why_no_folder(root)
             raise UserError(
@@ -36,6 +39,7 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
                 "drawn radiographs: python train.py data=phantom."
             )
         super().__init__(str(root), loader=_not_loaded_here, allow_empty=True)
+        self.root = root
 
     @cached_property
     def paths(self) -> list[str]:
@@ -51,21 +55,20 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
     def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
         """Return the class folders that hold images, in the order of their labels."""
         root = Path(directory)
-        folders = sorted(name for name in _listed(root) if not _is_junk(name) and is_folder(root / name))
-        held = {}
-        for name in folders:
-            images, ignored = _images_of_class(root / name)
-            held[name] = bool(images)
-            if not images and self.wanted is None:  # no class, but not nothing either
-                left = ignored or [(root / name, "holds no images and is no class")]
-                self.ignored += [(path.relative_to(root).as_posix(), reason) for path, reason in left]
-        found = [name for name in folders if held[name]]
+        folders = sorted(name for name in names_in(root) if not is_junk(name) and is_folder(root / name))
+        self._contents = {name: _images_of_class(root / name) for name in folders}
+        found = [name for name in folders if self._contents[name][0]]
+        if self.wanted is None:
+            for name in folders:
+                images, ignored = self._contents[name]
+                if not images:  # no class, but not nothing either
+                    self._ignore(root, ignored or [(root / name, "holds no images and is no class")])
         if self.wanted is None:
             self._refuse_other_layouts(root, found)
             classes = found
         else:
             classes = self.wanted
-            missing = [name for name in classes if not held.get(name)]
+            missing = [name for name in classes if name not in found]
             if missing or len(set(classes)) != len(classes) or len(classes) < 2:
                 change = "data.classes" if self.key == "data.root" else f"{self.key} or data.classes"
                 raise UserError(
@@ -83,13 +86,17 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
         is_valid_file: Callable[[str], bool] | None = None,
         allow_empty: bool = False,
     ) -> list[tuple[str, int]]:
-        """List the images of every class; fills ``ignored``."""
+        """List the images of every class as it was found; fills ``ignored``."""
         samples = []
         for name, label in class_to_idx.items():
-            images, ignored = _images_of_class(Path(directory) / name)
+            images, ignored = self._contents[name]
             samples += [(str(path), label) for path in images]
-            self.ignored += [(path.relative_to(directory).as_posix(), reason) for path, reason in ignored]
+            self._ignore(Path(directory), ignored)
+        self._contents = {}
         return sorted(samples, key=lambda sample: Path(sample[0]).relative_to(directory).as_posix())
+
+    def _ignore(self, root: Path, ignored: Sequence[tuple[Path, str]]) -> None:
+        self.ignored += [(path.relative_to(root).as_posix(), reason) for path, reason in ignored]
 
     def _refuse_other_layouts(self, root: Path, found: list[str]) -> None:
         """Explain the folders that people give by mistake: a level too high, a level too low, a split's parent."""
@@ -129,17 +136,17 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
 def _class_like(folder: Path) -> list[str]:
     return [
         name
-        for name in _listed(folder)
-        if not _is_junk(name) and name.lower() not in (IMAGES, *MASKS) and is_folder(folder / name)
+        for name in names_in(folder)
+        if not is_junk(name) and name.lower() not in (IMAGES, *MASKS) and is_folder(folder / name)
     ]
 
 
-def _images_of_class(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
+def _images_of_class(folder: Path) -> _Contents:
     """Return the images of one class folder, and what else lies there with the reason why it is left out."""
     if not (folder / IMAGES).is_dir():
         return images_below(folder, _why_no_image_folder)
     images, ignored = images_below(folder / IMAGES, _why_no_image_folder)
-    beside = [path for path in folder.iterdir() if path.is_file() and not _is_junk(path.name)]
+    beside = [path for path in folder.iterdir() if path.is_file() and not is_junk(path.name)]
     reason = f"lies beside the folder {IMAGES!r}, which alone is read"
     return images, sorted([*ignored, *((path, reason) for path in beside)])
 

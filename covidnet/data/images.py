@@ -1,19 +1,56 @@
-"""covidnet.data.images."""
+"""Files -> pixels by number: the one way in which images are opened, from the cache or anew."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from covidnet.data.cache import check_images, decode_file, open_cache
+from covidnet.data.changes.kinds import Lungs
+from covidnet.data.changes.lungs import LungView, draw_others, mask_paths
 from covidnet.data.division.split import TEST_PREFIX
-from covidnet.errors import UserError
+from covidnet.data.listing import Listing
+from covidnet.errors import UserError, some
 from covidnet.imaging.decode import Interpolation
+from covidnet.machine.telling import tell, warn
 
 Numbers = NDArray[np.int64]
+Gather = Callable[[Numbers], NDArray[np.uint8]]  # (B,) -> (B, C, H, W)
+Cache = bool | Literal["verify"]  # keep decoded images; "verify" compares the bytes of every file first
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The readable images among some files, and their pixels."""
+
+    paths: list[str]
+    channels: int  # C, 1 or 3
+    gather: Gather
+    unreadable: dict[str, str]  # path -> reason
+    thumbnails: NDArray[np.uint8]  # (N, THUMBNAIL, THUMBNAIL)
+
+
+def open_pixels(
+    root: Path,
+    paths: Sequence[str],
+    size: int,
+    interpolation: Interpolation,
+    *,
+    cache: Cache = True,
+    cache_dir: Path | None = None,
+) -> Pixels:
+    """Decode files below ``root`` to (S, S), once where they are cached."""
+    if cache:
+        verify = cache == "verify"
+        pixels, unreadable = open_cache(root, paths, size, interpolation, cache_dir, verify=verify)
+        readable = [path for path in paths if path not in unreadable]
+        return Pixels(readable, pixels.index.shape[1], pixels.gather, unreadable, pixels.thumbnails)
+    thumbnails, unreadable = check_images(root, paths, size, interpolation)
+    readable = [path for path in paths if path not in unreadable]
+    return Pixels(readable, 3, Stream(root, readable, size, interpolation), unreadable, thumbnails)
 
 
 class Images(NamedTuple):
@@ -22,8 +59,60 @@ class Images(NamedTuple):
     paths: list[str]
     labels: list[int]
     channels: int  # C, 1 or 3
-    gather: Callable[[Numbers], NDArray[np.uint8]]  # (B,) -> (B, C, H, W)
+    gather: Gather
     thumbnails: NDArray[np.uint8]  # (N, THUMBNAIL, THUMBNAIL)
+
+
+def open_images(
+    listing: Listing,
+    size: int,
+    interpolation: Interpolation,
+    *,
+    lungs: Lungs = "whole",
+    skip: bool = False,
+    cache: Cache = True,
+    cache_dir: Path | None = None,
+) -> Images:
+    """Decode the images of a listing, or check that they can be decoded; tell what is left out.
+
+    Args:
+        listing: What the folder holds.
+        size: Side S in pixels.
+        interpolation: How images are resized.
+        lungs: What of each image is shown.
+        skip: Go on without images that cannot be read.
+        cache: Keep decoded images on disk.
+        cache_dir: Where; the user's cache folder where left out.
+
+    Raises:
+        UserError: Naming the images that cannot be read, unless they are skipped.
+    """
+    root, paths = listing.root, listing.paths
+    if listing.ignored:
+        reasons = [f"{path} {reason}" for path, reason in listing.ignored]
+        warn(f"{len(reasons)} files or folders below {root} are left out: {some(reasons)}")
+    pixels = open_pixels(root, paths, size, interpolation, cache=cache, cache_dir=cache_dir)
+    if pixels.unreadable:
+        _tell_unreadable(root, pixels.unreadable, skip=skip)
+    labels = [label for path, label in zip(paths, listing.targets, strict=True) if path not in pixels.unreadable]
+    gather = pixels.gather
+    if lungs != "whole":
+        beside = mask_paths(root, pixels.paths)
+        masks = open_pixels(root, beside, size, "nearest", cache=cache, cache_dir=cache_dir) if beside else None
+        if masks and masks.unreadable:  # masks or the box, never both
+            masks = None
+        tell(f"Lungs {lungs}: by {'their mask files' if masks else 'a central box'}.")
+        others = draw_others(len(labels)) if lungs == "swapped" else None
+        gather = LungView(gather, lungs, masks.gather if masks else None, others)
+    return Images(pixels.paths, labels, pixels.channels, gather, pixels.thumbnails)
+
+
+def _tell_unreadable(root: Path, unreadable: dict[str, str], *, skip: bool) -> None:
+    lines = "\n".join(f"  {path}: {reason}" for path, reason in sorted(unreadable.items()))
+    message = f"{len(unreadable)} images below {root} cannot be read:\n{lines}"
+    if not skip:
+        raise UserError(f"{message}\nMend or remove them, or go on without them: data.on_error=skip.")
+    warn(f"{message}\nThey are skipped (data.on_error=skip).")
 
 
 class Stream:
@@ -72,35 +161,3 @@ class _Joined:
         pixels = np.empty((len(numbers), 3, *others.shape[2:]), dtype=np.uint8)
         pixels[own], pixels[~own] = self.first.gather(numbers[own]), others  # one channel repeats itself to three
         return pixels
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """The readable images among some files, and their pixels."""
-
-    paths: list[str]
-    gather: Callable[[Numbers], NDArray[np.uint8]]  # (B,) -> (B, C, S, S)
-    unreadable: dict[str, str]  # path -> reason
-    thumbnails: NDArray[np.uint8]  # (N, THUMBNAIL, THUMBNAIL)
-
-
-def open_pixels(
-    root: Path,
-    paths: Sequence[str],
-    size: int,
-    interpolation: Interpolation,
-    *,
-    cache: bool = True,
-    cache_dir: Path | None = None,
-) -> Pixels:
-    """Decode files below ``root``, once where they are cached."""
-    gather: Callable[[Numbers], NDArray[np.uint8]]
-    if cache:
-        pixels, unreadable = open_cache(root, paths, size, interpolation, cache_dir)
-        gather, thumbnails = pixels.gather, pixels.thumbnails
-        readable = [path for path in paths if path not in unreadable]
-    else:
-        thumbnails, unreadable = check_images(root, paths, size, interpolation)
-        readable = [path for path in paths if path not in unreadable]
-        gather = Stream(root, readable, size, interpolation)
-    return Pixels(readable, gather, unreadable, thumbnails)

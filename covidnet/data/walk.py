@@ -1,4 +1,4 @@
-"""covidnet.data.walk."""
+"""What lies in and below a folder: images, and what is left out with the reason."""
 
 import os
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def images_below(start: Path, why_no_folder: Callable[[str], str | None]) -> tup
                     ignored.append((here / name, reason))
         for name in files:
             path = here / name
-            if _is_junk(name):
+            if is_junk(name):
                 continue
             if path.suffix.lower() in EXTENSIONS:
                 images.append(path)
@@ -57,7 +57,12 @@ def radiographs_below(folder: Path) -> list[Path]:
 
 def holds_no_images(name: str) -> bool:
     """Tell folders, wherever they lie, that hold lung masks or what systems leave behind."""
-    return _is_junk(name) or name.lower() in MASKS
+    return is_junk(name) or name.lower() in MASKS
+
+
+def is_junk(name: str) -> bool:
+    """Tell files and folders that systems leave behind: hidden ones, resource forks, thumbnails."""
+    return name.startswith(".") or name.lower() in (*JUNK_FOLDERS, *JUNK_FILES)
 
 
 def is_folder(path: Path) -> bool:
@@ -68,7 +73,12 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def _listed(folder: Path) -> list[str]:
+def names_in(folder: Path) -> list[str]:
+    """Return the names of what lies in a folder.
+
+    Raises:
+        UserError: Where it cannot be listed.
+    """
     try:
         return [entry.name for entry in folder.iterdir()]
     except OSError as error:
@@ -89,8 +99,3 @@ def _unlisted(error: OSError) -> UserError:
 
 def _why_no_image(path: Path) -> str:
     return f"is no image ({path.suffix or 'no ending'})"
-
-
-def _is_junk(name: str) -> bool:
-    """Tell files and folders that systems leave behind: hidden ones, resource forks, thumbnails."""
-    return name.startswith(".") or name.lower() in (*JUNK_FOLDERS, *JUNK_FILES)

@@ -17,6 +17,7 @@ from rich.table import Table
 from covidnet.data.division.duplicates import Duplicates, find_duplicates
 from covidnet.data.division.metadata import NAME, Metadata, find_metadata, linked_groups, read_metadata, write_metadata
 from covidnet.data.folder import RadiographFolder
+from covidnet.data.listing import Listing
 from covidnet.data.walk import IMAGES
 from covidnet.errors import UserError
 from covidnet.evaluation.probes import cramers_v, probe, views
@@ -129,7 +130,7 @@ def _read_table(root: Path, paths: Sequence[str], given: str | None) -> Metadata
     return table if table.rows else None
 
 
-def _contents(folder: RadiographFolder, inspected: list[Traits | str], table: Metadata | None) -> Contents:
+def _contents(folder: Listing, inspected: list[Traits | str], table: Metadata | None) -> Contents:
     kept = [(index, traits) for index, traits in enumerate(inspected) if not isinstance(traits, str)]
     if not kept:
         raise UserError(f"None of the {len(inspected)} images in {folder.root} can be read: {inspected[0]}.")
@@ -157,7 +158,7 @@ def _all_duplicates(traits: Sequence[Traits]) -> Duplicates:
     )
 
 
-def _release(folder: RadiographFolder) -> str | None:
+def _release(folder: Listing) -> str | None:
     """Return which published release has these numbers of images, if any."""
     if all(_is_drawn(path) for path in folder.paths):
         return DRAWN
@@ -165,7 +166,7 @@ def _release(folder: RadiographFolder) -> str | None:
     return next((name for name, known in RELEASES.items() if sorted(known) == counts), None)
 
 
-def _layout(folder: RadiographFolder) -> str:
+def _layout(folder: Listing) -> str:
     inner = {path.split("/")[1] == IMAGES for path in folder.paths}
     return "CLASS/*" if inner == {False} else f"CLASS/{IMAGES}/*" if inner == {True} else "mixed"
 
@@ -178,7 +179,7 @@ def _drawn_row(path: str) -> dict[str, str]:
     return {"patient": path, "source": "drawn"}  # each is drawn by itself
 
 
-def _check_files(folder: RadiographFolder, unreadable: dict[str, str]) -> Check:
+def _check_files(folder: Listing, unreadable: dict[str, str]) -> Check:
     name = "files"
     total, left = len(folder.paths), len(folder.ignored)
     details = {"unreadable": unreadable, "ignored": dict(folder.ignored[:LISTED]), "ignored_count": left}

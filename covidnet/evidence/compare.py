@@ -13,11 +13,11 @@ import yaml
 from numpy.typing import NDArray
 
 from covidnet.data.division.metadata import find_metadata, linked_groups, read_metadata
-from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError, did_you_mean
 from covidnet.evaluation.comparison import compare_outputs, compare_recalls, compare_sides
 from covidnet.evaluation.survival import compare_survival
 from covidnet.evidence.compare_table import sentence
+from covidnet.runs.checkpoint import find_radiographs
 from covidnet.runs.files import (
     CONFIG,
     EXTERNAL,
@@ -30,7 +30,6 @@ from covidnet.runs.files import (
 )
 from covidnet.runs.predictions import Predictions, read_predictions
 from covidnet.runs.run import finished_runs, newest_run
-from covidnet.runs.trust import find_class
 
 Groups = NDArray[np.int64] | None  # (N,) a number for each image's patient or group; None where each stands for itself
 
@@ -278,9 +277,8 @@ def _images_of(run: Path) -> ImageFolder | None:
     """Return where a run's images and their table are; None where that is not known or the folder is gone."""
     try:
         section = yaml.safe_load((run / CONFIG).read_text("utf-8"))["data"]
-        kind = find_class(section["class_path"], RadiographyDataModule, run / CONFIG)
-        module = kind(**section["init_args"])  # knows the default root
-        folder = ImageFolder(module.root, module.given_metadata)
+        data = find_radiographs(section["class_path"], run / CONFIG)(**section["init_args"])  # knows the default root
+        folder = ImageFolder(data.root, data.given_metadata)
     # A run of another version, or of a class that is not here.
     except (OSError, yaml.YAMLError, KeyError, TypeError, ImportError, AttributeError, ValueError):
         return None

@@ -20,7 +20,7 @@ from covidnet.data.division.metadata import find_metadata, linked_groups, read_m
 from covidnet.data.division.sources import UNKNOWN
 from covidnet.data.external import LISTED, OutsideFolder, find_seen, list_outside
 from covidnet.data.images import Pixels, open_pixels
-from covidnet.data.module import RadiographyDataModule
+from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
 from covidnet.evaluation.comparison import score_drops
 from covidnet.evaluation.scores import fitted_scores, score_outputs
@@ -28,7 +28,7 @@ from covidnet.evidence.external_table import sentence
 from covidnet.machine.device import find_device
 from covidnet.machine.parallel import progress_bar
 from covidnet.models.classifier import Classifier
-from covidnet.runs.checkpoint import data_module, load_model, read_recipe, run_directory
+from covidnet.runs.checkpoint import load_model, radiographs_of, read_recipe, run_directory
 from covidnet.runs.files import RESULTS, SPLIT
 
 NOTICE = "Research software, not a medical device."
@@ -87,7 +87,7 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
         UserError: Where the checkpoint cannot be used, or the folder not be read as the model's classes.
     """
     recipe = read_recipe(checkpoint)
-    data = data_module(recipe)
+    data = radiographs_of(recipe)
     classes: list[str] = list(recipe["classes"])
     device = find_device(options.device)
     folder = list_outside(root, classes, options.names)
@@ -209,7 +209,7 @@ class _Trained:
     sources: set[str]  # empty where no table names them
 
 
-def _trained_on(checkpoint: Path, data: RadiographyDataModule) -> _Trained | None:
+def _trained_on(checkpoint: Path, data: Radiographs) -> _Trained | None:
     """Return the images of a run's training and validation set; warn where they cannot be found."""
     folder = run_directory(checkpoint)
     file = folder / SPLIT if folder else None
@@ -228,9 +228,7 @@ def _trained_on(checkpoint: Path, data: RadiographyDataModule) -> _Trained | Non
     return _Trained(paths, {row["source"] for path in paths if (row := rows.get(path)) and row.get("source")})
 
 
-def _find_seen(
-    pixels: Pixels, data: RadiographyDataModule, trained: _Trained, options: Options
-) -> dict[str, str] | None:
+def _find_seen(pixels: Pixels, data: Radiographs, trained: _Trained, options: Options) -> dict[str, str] | None:
     """Return which images are of the training or validation set, and tell: path -> path there."""
     own = _open(data, data.root, trained.paths, options)
     if not own.paths:
@@ -271,7 +269,7 @@ def _read_rows(folder: OutsideFolder, given: str | None) -> dict[str, dict[str, 
     return table.rows
 
 
-def _open(data: RadiographyDataModule, root: Path, paths: Sequence[str], options: Options) -> Pixels:
+def _open(data: Radiographs, root: Path, paths: Sequence[str], options: Options) -> Pixels:
     """Decode images as the model's own were."""
     return open_pixels(
         root,

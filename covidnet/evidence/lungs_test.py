@@ -105,7 +105,8 @@ def _survival(whole: Run, covered: Run) -> dict[str, Any]:
     assert first is not None
     assert second is not None
     data = whole.open_data()
-    patients = dict(zip(data.datasets["test"].paths, data.patients("test"), strict=True))
+    paths = [data.images.paths[number] for number in data.numbers("test")]
+    patients = dict(zip(paths, data.patients("test"), strict=True))
     return surviving_skill(
         first.probabilities,
         second.of(first.paths, first.classes).probabilities,

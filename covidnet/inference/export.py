@@ -27,7 +27,7 @@ from covidnet.imaging.decode import open_radiograph, read
 from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.inference.graph import Deployed
 from covidnet.inference.predictor import Pixels, Predictor
-from covidnet.runs.checkpoint import data_module, run_directory
+from covidnet.runs.checkpoint import radiographs_of, run_directory
 from covidnet.runs.files import SPLIT
 
 FOLDER = "export"  # of a run
@@ -270,7 +270,7 @@ def files_of_test(predictor: Predictor) -> list[Path]:
         return []
     with (run / SPLIT).open(newline="", encoding="utf-8", errors="surrogatepass") as lines:  # names of any bytes
         names = [row["path"] for row in csv.DictReader(lines) if row["split"] == "test"]
-    data = data_module(predictor.recipe)
+    data = radiographs_of(predictor.recipe)
     root, test_root = data.root, data.test_root or data.root
     files = [
         test_root / name.removeprefix(TEST_PREFIX) if name.startswith(TEST_PREFIX) else root / name for name in names

@@ -10,12 +10,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
+
 from covidnet.data.walk import radiographs_below
 from covidnet.errors import UserError
 from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.inference.predictor import Pixels, Prediction, Predictor
 from covidnet.machine.parallel import cores
-from covidnet.runs.checkpoint import data_module, run_directory
+from covidnet.runs.checkpoint import radiographs_of, run_directory
 from covidnet.runs.files import SPLIT
 from covidnet.runs.predictions import PROBABILITY
 
@@ -108,12 +110,11 @@ def test_images(predictor: Predictor) -> Work:
             f"No PATH was given, and {predictor.checkpoint} does not lie in its run directory with a {SPLIT}, so that "
             "its test images are not known. Give files or folders."
         )
-    data = data_module(predictor.recipe, run)
-    data.prepare_data()
-    data.setup("test")
-    dataset = data.datasets["test"]
-    labels = [predictor.classes[label] for label in dataset.labels.tolist()]
-    return Work(dataset.paths, labels, lambda number: dataset.gather(dataset.numbers[[number]])[0])
+    data = radiographs_of(predictor.recipe, run)
+    data.tell()
+    images, numbers = data.images, np.array(data.numbers("test"), dtype=np.int64)
+    labels = [predictor.classes[images.labels[number]] for number in numbers]
+    return Work([images.paths[number] for number in numbers], labels, lambda place: images.gather(numbers[[place]])[0])
 
 
 Writer = Callable[[Row], None]

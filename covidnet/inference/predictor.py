@@ -19,7 +19,7 @@ from covidnet.evaluation.conformal import prediction_sets
 from covidnet.evaluation.novelty import novelty_scores
 from covidnet.imaging.decode import Interpolation, decode, open_radiograph, read, resize
 from covidnet.machine.device import find_device
-from covidnet.runs.checkpoint import data_module, find_best, load_model, read_recipe
+from covidnet.runs.checkpoint import find_best, load_model, radiographs_of, read_recipe
 
 Precision = Literal["float32", "bfloat16"]
 Readable: TypeAlias = str | Path | bytes | Image.Image | NDArray[np.uint8]
@@ -72,7 +72,7 @@ class Predictor:
         self.device = find_device(device)
         self.precision = precision
         self.model = load_model(self.checkpoint).to(self.device).eval()
-        data = data_module(self.recipe)
+        data = radiographs_of(self.recipe)
         self.classes: list[str] = list(self.recipe["classes"])
         self.image_size = data.image_size
         self.interpolation: Interpolation = data.interpolation

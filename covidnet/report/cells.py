@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from covidnet.data.module import RadiographyDataModule
+from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
 from covidnet.runs.run import Run
 
@@ -87,8 +87,8 @@ def _bare(key: str, value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
 
 
-def data_of(run: Run) -> tuple[RadiographyDataModule | None, str | None]:
-    """Return the data module of a run, or why there is none."""
+def data_of(run: Run) -> tuple[Radiographs | None, str | None]:
+    """Return the radiographs of a run, or why there are none."""
     if run.recipe is None:
         return None, f"{run.checkpoint} is not there, so the model cannot be asked."
     try:

@@ -11,9 +11,8 @@ from PIL import Image, UnidentifiedImageError
 from covidnet.data.division.metadata import linked_groups
 from covidnet.data.division.sources import UNKNOWN, sources_of
 from covidnet.data.division.split import SPLITS
-from covidnet.data.module import RadiographyDataModule
+from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
-from covidnet.report.gallery import image_file
 
 Table = dict[str, dict[str, int]]  # row -> column -> images
 
@@ -49,7 +48,7 @@ def make_data_card(
     split: Sequence[Mapping[str, str]],
     counts: Mapping[str, Mapping[str, int]],
     classes: Sequence[str],
-    data: RadiographyDataModule | None,
+    data: Radiographs | None,
     *,
     sizes: bool = True,
 ) -> DataCard:
@@ -97,11 +96,11 @@ def _links(table: str, split: Sequence[Mapping[str, str]], groups: Sequence[int]
     return Links(table, sum(linked), len(linked), sum(len(names) > 1 for names in sides.values()))
 
 
-def _sizes(data: RadiographyDataModule, paths: Sequence[str]) -> Sizes | None:
+def _sizes(data: Radiographs, paths: Sequence[str]) -> Sizes | None:
     """Read the sizes from the files' heads; no pixel is decoded."""
     sizes = []
     for path in paths:
-        with Image.open(image_file(data, path)) as image:
+        with Image.open(data.image_file(path)) as image:
             sizes.append(image.size)
     if not sizes:
         return None

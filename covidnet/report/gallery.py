@@ -15,12 +15,10 @@ from PIL import Image
 from scipy.ndimage import binary_erosion, zoom
 from scipy.stats import bootstrap
 
-from covidnet.data.division.split import TEST_PREFIX
-from covidnet.data.module import RadiographyDataModule
-from covidnet.data.walk import IMAGES, MASKS
+from covidnet.data.changes.lungs import lung_region, masks_of_split
+from covidnet.data.radiographs import Radiographs
 from covidnet.imaging.decode import Interpolation, decode, read
-from covidnet.lung_box import lung_box
-from covidnet.models.heatmaps import Heat, Region, grad_cam, heat_share, last_feature_map
+from covidnet.models.heatmaps import Heat, grad_cam, heat_share, last_feature_map
 from covidnet.runs.predictions import Predictions
 from covidnet.runs.run import Run
 
@@ -29,7 +27,6 @@ ERRORS = 6
 SAMPLED = 40  # images a class, evenly spaced, whose heat is averaged
 BATCH = 16
 SIDE = 224  # pixels of a picture on the page
-MASK_LEVEL = 127  # greys above it are lung
 QUALITY = 80  # of the JPEG pictures
 OPACITY = 0.55  # of the hottest pixel over the radiograph
 
@@ -73,7 +70,7 @@ class Gallery:
     changed: int  # images that the checkpoint now classes otherwise than predictions.csv says
 
 
-def make_gallery(run: Run, predictions: Predictions, data: RadiographyDataModule) -> Gallery:
+def make_gallery(run: Run, predictions: Predictions, data: Radiographs) -> Gallery:
     """Compute the heat of a sample of the test images and draw those that the page shows.
 
     Raises:
@@ -83,7 +80,7 @@ def make_gallery(run: Run, predictions: Predictions, data: RadiographyDataModule
     typical, errors = choose(predictions, len(run.classes))
     sample = sampled(predictions, len(run.classes))
     needed = sorted({*sample, *errors, *(number for numbers in typical for number in numbers)})
-    files = {number: image_file(data, predictions.paths[number]) for number in needed}
+    files = {number: data.image_file(predictions.paths[number]) for number in needed}
     model = run.load_model()
     averages = model.average_mirrored
     heats: dict[int, Heat] = {}
@@ -98,25 +95,26 @@ def make_gallery(run: Run, predictions: Predictions, data: RadiographyDataModule
         changed += int((targets.numpy() != predictions.predicted[numbers]).sum())
         model.average_mirrored = False  # a map is of the image itself, not of its mirror image
         heats.update(zip(numbers, grad_cam(model, layer.layer, images, targets), strict=True))
-    regions = {number: lungs(files[number], data.image_size) for number in needed}
-    shares = {number: heat_share(heats[number], regions[number][0]) for number in needed}
+    masks = _masks(run, predictions, data, needed)
+    regions = {number: lung_region(masks.get(number), data.image_size) for number in needed}
+    shares = {number: heat_share(heats[number], regions[number]) for number in needed}
 
     def card(number: int) -> Card:
-        picture, overlay = draw(files[number], heats[number])
+        picture, overlay = draw(files[number], heats[number], masks.get(number))
         return Card(
             predictions.paths[number],
             run.classes[predictions.labels[number]],
             run.classes[predictions.predicted[number]],
             float(predictions.probabilities[number].max()),
             shares[number],
-            float(regions[number][0].mean()),
-            regions[number][1],
+            float(regions[number].mean()),
+            number in masks,
             picture,
             overlay,
         )
 
     def summary(numbers: Sequence[int]) -> HeatShare | None:
-        heated = [(share, regions[number][0].mean()) for number in numbers if (share := shares[number]) is not None]
+        heated = [(share, regions[number].mean()) for number in numbers if (share := shares[number]) is not None]
         return _summary(*np.array(heated).T) if heated else None
 
     by_class = {
@@ -131,7 +129,7 @@ def make_gallery(run: Run, predictions: Predictions, data: RadiographyDataModule
         wrong=int((predictions.predicted != predictions.labels).sum()),
         shares={name: shown for name, shown in by_class.items() if shown},
         overall=summary(sample),
-        masked=sum(regions[number][1] for number in sample),
+        masked=sum(number in masks for number in sample),
         changed=changed,
     )
 
@@ -165,38 +163,21 @@ def sampled(predictions: Predictions, num_classes: int) -> list[int]:
     return numbers
 
 
-def image_file(data: RadiographyDataModule, path: str) -> Path:
-    """Return where the image ``path`` of a split lies."""
-    if path.startswith(TEST_PREFIX) and data.test_folder:
-        return Path(data.test_folder.root) / path.removeprefix(TEST_PREFIX)
-    return data.root / path
+def _masks(run: Run, predictions: Predictions, data: Radiographs, needed: Sequence[int]) -> dict[int, Path]:
+    """Return the lung masks of these images; none where any image of the run has none, as in the lungs test."""
+    paths = dict.fromkeys([*(row["path"] for row in run.split), *predictions.paths])
+    masks = masks_of_split(data.root, data.test_root, [*paths])
+    return {number: masks[path] for number in needed if (path := predictions.paths[number]) in masks}
 
 
-def lungs(file: Path, size: int) -> tuple[Region, bool]:
-    """Return the lungs of an image (size, size), and whether they are those of a mask file.
-
-    The later release keeps the mask of ``<class>/images/NAME`` in ``<class>/masks/NAME``; without one, the lungs are
-    taken to fill the central box.
-    """
-    if file.parent.name == IMAGES:
-        for folder in MASKS:
-            mask = file.parent.parent / folder / file.name
-            if mask.is_file():
-                return decode(read(mask), size, "nearest").max(axis=0) > MASK_LEVEL, True
-    top, bottom, left, right = lung_box(size, size)
-    region = np.zeros((size, size), dtype=np.bool_)
-    region[top:bottom, left:right] = True
-    return region, False
-
-
-def draw(file: Path, heat: Heat) -> tuple[str, str]:
+def draw(file: Path, heat: Heat, mask: Path | None = None) -> tuple[str, str]:
     """Return an image, and the same under its heat with the lungs outlined, as data URIs."""
     grey = np.broadcast_to(decode(read(file), SIDE), (3, SIDE, SIDE)).transpose(1, 2, 0).astype(np.float64)
     enlarged = zoom(heat, SIDE / len(heat), order=1).clip(0, 1)[..., None]
     colours = 255 * mpl.colormaps["inferno"](enlarged[..., 0])[..., :3]
     weight = OPACITY * enlarged**0.5  # the root keeps weak heat visible
     overlay = (1 - weight) * grey + weight * colours
-    region, _ = lungs(file, SIDE)
+    region = lung_region(mask, SIDE)
     overlay[region & ~binary_erosion(region, iterations=2)] = (255, 255, 255)
     return _data_uri(grey), _data_uri(overlay)
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from scipy.special import softmax
 
 from covidnet.__version__ import __version__
-from covidnet.data.module import RadiographyDataModule
+from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
 from covidnet.evaluation.names import POOLED
 from covidnet.files.whole import write_whole
@@ -127,7 +127,7 @@ def render(run: Run) -> str:
     )
 
 
-def _gallery(run: Run, data: RadiographyDataModule | None) -> tuple[Gallery | None, str | None]:
+def _gallery(run: Run, data: Radiographs | None) -> tuple[Gallery | None, str | None]:
     """Return the heat maps of a run, or why there are none."""
     if data is None:
         return None, None

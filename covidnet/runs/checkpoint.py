@@ -8,7 +8,7 @@ from zipfile import BadZipFile, ZipFile
 
 import torch
 
-from covidnet.data.module import RadiographyDataModule
+from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
 from covidnet.files.tensors import read_tensors
 from covidnet.files.whole import whole
@@ -17,6 +17,10 @@ from covidnet.runs.files import CHECKPOINT, CONFIG, LAST, RESULTS, SPLIT
 from covidnet.runs.trust import find_class
 
 KEY = "covidnet"  # the one key under which a checkpoint holds what is ours, plain types only
+PLAIN = {  # what a recipe names -> the same radiographs without Lightning; any other class is its own
+    "covidnet.data.module.RadiographyDataModule": "covidnet.data.radiographs.Radiographs",
+    "covidnet.data.phantom_module.PhantomDataModule": "covidnet.data.phantoms.Phantoms",
+}
 _NAME = re.compile(r"\w[\w.-]*")  # of a run's folder: no way out of the one that it is laid in
 
 
@@ -133,15 +137,25 @@ def find_best(given: Path) -> Path:
     return checkpoint
 
 
-def data_module(recipe: Mapping[str, Any], run: Path | None = None) -> RadiographyDataModule:
-    """Return the data module that a recipe names, with the split of ``run``; it has not looked at its images yet.
+def radiographs_of(recipe: Mapping[str, Any], run: Path | None = None) -> Radiographs:
+    """Return the radiographs that a recipe names, with the split of ``run``; none has been looked at yet.
 
     Raises:
         UserError: Where the recipe names another class, or keys that the class does not take.
     """
     split = {"split_file": str(run / SPLIT)} if run and (run / SPLIT).is_file() else {}
-    kind = find_class(recipe["data"]["class_path"], RadiographyDataModule, "The recipe in the checkpoint")
+    options = {**recipe["data"]["init_args"], "classes": recipe["classes"], **split}
+    kind = find_radiographs(recipe["data"]["class_path"], "The recipe in the checkpoint")
     try:
-        return kind(**{**recipe["data"]["init_args"], "classes": recipe["classes"], **split})
+        return kind(**options)
     except TypeError as error:
         raise UserError(f"The recipe in the checkpoint does not fit {kind.__name__}: {error}.") from error
+
+
+def find_radiographs(path: object, where: object) -> type[Radiographs]:
+    """Return the class of radiographs that the data module of this name serves; our own modules go without Lightning.
+
+    Raises:
+        UserError: As ``find_class``.
+    """
+    return find_class(PLAIN.get(str(path), path), Radiographs, where)

@@ -6,10 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from covidnet.data.module import RadiographyDataModule
+from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
 from covidnet.models.classifier import Classifier
-from covidnet.runs.checkpoint import data_module, load_model, read_recipe
+from covidnet.runs.checkpoint import load_model, radiographs_of, read_recipe
 from covidnet.runs.files import (
     CHECKPOINT,
     CONFIG,
@@ -116,10 +116,10 @@ class Run:
         """Return the best model, on the CPU, set to evaluate."""
         return load_model(self.checkpoint)
 
-    def open_data(self) -> RadiographyDataModule:
-        """Return the data module of the run with its own split; nothing is read yet."""
+    def open_data(self) -> Radiographs:
+        """Return the radiographs of the run with its own split; nothing is read yet."""
         assert self.recipe is not None
-        return data_module(self.recipe, self.folder)
+        return radiographs_of(self.recipe, self.folder)
 
     def hashes(self) -> dict[str, str]:
         """Return the SHA-256 of the files that a repetition must agree with."""

@@ -23,7 +23,7 @@ from covidnet.data.division.held_out import Fold, count_sources, draw_folds, nam
 from covidnet.data.division.metadata import linked_groups
 from covidnet.data.division.sources import OTHERS, SMALLEST, UNKNOWN, sources_of
 from covidnet.data.division.split import TEST_PREFIX, write_split
-from covidnet.data.module import RadiographyDataModule
+from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
 from covidnet.evaluation.folds import mean_balanced_accuracy
 from covidnet.evaluation.intervals import proportion_interval
@@ -90,7 +90,7 @@ class LeaveSourcesOut(Series):
     def instantiate_classes(self) -> None:
         """Draw the folds, so that what cannot be known is told before any training."""
         data = self.plain_config()["data"]
-        self.data: RadiographyDataModule = resolve_name(data["class_path"])(**data["init_args"])
+        self.data: Radiographs = resolve_name(data["class_path"])(**data["init_args"])
         self.together: bool = self.config["run"].together
         self.plan = make_plan(self.data, together=self.together)
         self.numbers = _numbers(self.config["run"].folds, self.plan)
@@ -161,7 +161,7 @@ class _FoldRun(SeriesRun):
         return trainer
 
 
-def make_plan(data: RadiographyDataModule, *, together: bool) -> Plan:
+def make_plan(data: Radiographs, *, together: bool) -> Plan:
     """Return what can be left out of a folder, one source of each class together or one alone.
 
     Raises:
@@ -342,7 +342,7 @@ def _notes_of(fold: Fold) -> list[str]:
 
 
 def _refusal(
-    data: RadiographyDataModule, counts: dict[str, dict[str, int]], impossible: dict[int, str], *, together: bool
+    data: Radiographs, counts: dict[str, dict[str, int]], impossible: dict[int, str], *, together: bool
 ) -> UserError:
     spare = spare_sources(counts, SMALLEST)
     able = [name for name, sources in spare.items() if sources]

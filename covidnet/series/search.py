@@ -27,6 +27,7 @@ from rich.table import Table
 from covidnet.__version__ import __version__
 from covidnet.errors import DivergedError, UserError, require
 from covidnet.files.whole import write_whole
+from covidnet.machine import telling
 from covidnet.runs.claim import newest_of, next_folder, recorded_recipe
 from covidnet.runs.files import write_results
 from covidnet.runs.remote import refuse_store
@@ -349,8 +350,8 @@ def _remove_empty(folder: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Lightning from telling of each trial what it tells of a run."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    """Keep from the user, of each trial, what is told of a run."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric", telling.NAME)]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.WARNING)

@@ -259,3 +259,21 @@ def test_an_empty_root_is_told_what_a_root_holds(tmp_path):
 def test_a_folder_of_one_class_is_told_the_folder_above(tmp_path, given, root):
     lay(tmp_path, "A/1.png", "B/images/1.png")
     assert f"data.root={tmp_path / root}." in told(tmp_path / given)
+
+
+@pytest.mark.parametrize("classes", [None, ["NORMAL", "COVID-19"]])
+def test_a_class_folder_is_walked_once(first_release, later_release, monkeypatch, classes):
+    walk, walked = os.walk, []
+
+    def counted(start, **options):
+        for current, folders, files in walk(start, **options):
+            walked.append(current)
+            yield current, folders, files
+
+    monkeypatch.setattr(os, "walk", counted)
+    folder = RadiographFolder(first_release, classes)
+    assert sorted(walked) == sorted(str(first_release / name) for name in ("COVID-19", "NORMAL", "Viral Pneumonia"))
+    assert len(folder.paths) == 3 * len(folder.classes)
+    del walked[:]
+    assert len(RadiographFolder(later_release).paths) == 8
+    assert len(set(walked)) == len(walked) == 4

@@ -12,8 +12,9 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from covidnet.data import phantom
-from covidnet.data.phantom import CLASSES, COUNTS, draw_radiograph, write_phantoms
+from covidnet.data import phantoms
+from covidnet.data.phantom import CLASSES, MARKER_CORNERS, VERSION, draw_radiograph
+from covidnet.data.phantoms import COUNTS, write_phantoms
 
 PER_CLASS = 60
 SIZE = 128
@@ -108,7 +109,7 @@ def test_marker_changes_nothing_but_its_corner(clean: tuple[Images, Masks], mark
 
 
 def test_shortcut_is_the_share_of_true_markers() -> None:
-    corners = [tuple(round((share + 0.01) * 64) for share in corner) for corner in phantom.MARKER_CORNERS]
+    corners = [tuple(round((share + 0.01) * 64) for share in corner) for corner in MARKER_CORNERS]
     shown = []
     for number in range(200):
         image, _ = draw_radiograph(1, np.random.SeedSequence(5, spawn_key=(number,)), 64, shortcut=0.7)
@@ -153,7 +154,7 @@ def test_set_has_the_layout_of_the_first_release(tmp_path: Path) -> None:
 
 def test_readme_says_how_the_images_were_drawn(tmp_path: Path) -> None:
     readme = (write_phantoms(tmp_path / "p", {"NORMAL": 1}, seed=4, size=32, shortcut=0.5) / "README.md").read_text()
-    for fact in ("drawn", f"version: {phantom.VERSION}", "seed: 4", "shortcut: 0.5", "1 NORMAL", "32x32"):
+    for fact in ("drawn", f"version: {VERSION}", "seed: 4", "shortcut: 0.5", "1 NORMAL", "32x32"):
         assert fact in readme
 
 
@@ -166,7 +167,7 @@ def test_a_smaller_set_is_the_start_of_a_larger(tmp_path: Path) -> None:
 
 def test_a_complete_set_is_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = write_phantoms(tmp_path / "p", COUNTS_SMALL, size=64)
-    monkeypatch.setattr(phantom, "draw_radiograph", None)  # a call would fail
+    monkeypatch.setattr(phantoms, "draw_radiograph", None)  # a call would fail
     assert write_phantoms(root, COUNTS_SMALL, size=64) == root
 
 
@@ -178,7 +179,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
             raise KeyboardInterrupt
         return drawn.pop()
 
-    monkeypatch.setattr(phantom, "draw_radiograph", draw_one_then_stop)
+    monkeypatch.setattr(phantoms, "draw_radiograph", draw_one_then_stop)
     with pytest.raises(KeyboardInterrupt):
         write_phantoms(tmp_path / "p", COUNTS_SMALL, size=64)
     assert list(tmp_path.iterdir()) == []
@@ -194,7 +195,7 @@ def test_the_later_of_two_processes_keeps_the_first_ones_set(tmp_path: Path, mon
         first.rename(folder)
         return draw_radiograph(label, seed, size, shortcut)
 
-    monkeypatch.setattr(phantom, "draw_radiograph", draw_while_another_finishes)
+    monkeypatch.setattr(phantoms, "draw_radiograph", draw_while_another_finishes)
     assert write_phantoms(folder, {"NORMAL": 1}, size=64) == folder
     assert list(tmp_path.iterdir()) == [folder]
 

@@ -12,7 +12,7 @@ from helpers import CLASSES, paint
 from PIL import Image
 
 from covidnet.data.module import RadiographyDataModule
-from covidnet.data.phantom import write_phantoms
+from covidnet.data.phantoms import write_phantoms
 from covidnet.errors import UserError
 from covidnet.evidence.audit import audit, print_audit, write_table
 

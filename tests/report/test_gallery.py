@@ -1,11 +1,13 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from made_run import write_run
 from PIL import Image
 
-from covidnet.report.gallery import choose, lungs, make_gallery, sampled
+from covidnet.report.gallery import choose, make_gallery, sampled
 from covidnet.runs.predictions import Predictions
 from covidnet.runs.run import Run
 
@@ -21,19 +23,32 @@ def test_images_are_chosen_by_rule() -> None:
     assert sampled(predictions, 2) == list(range(12))
 
 
-def test_a_mask_file_comes_before_the_box(tmp_path: Path) -> None:
-    for folder in ("images", "masks"):
-        (tmp_path / "COVID" / folder).mkdir(parents=True)
-    mask = np.zeros((10, 10), dtype=np.uint8)
-    mask[:, :3] = 255
-    Image.fromarray(mask).save(tmp_path / "COVID" / "masks" / "a.png")
-    region, masked = lungs(tmp_path / "COVID" / "images" / "a.png", 10)
-    assert masked
-    assert region.sum() == 30
-    region, masked = lungs(tmp_path / "COVID" / "images" / "b.png", 10)
-    assert not masked
-    assert region[5, 5]
-    assert not region[0].any()
+def mask(run: Run, paths: Sequence[str]) -> None:
+    """Give images of a run a mask whose left third is lung, in folders of any letter case."""
+    data = run.open_data()
+    pixels = np.zeros((12, 12), dtype=np.uint8)
+    pixels[:, :4] = 255
+    for path in paths:
+        file = data.image_file(path)
+        folder = file.parent / "Masks"
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(folder / file.name)
+
+
+def test_heat_is_compared_with_masks_where_every_image_of_the_run_has_one_else_with_the_box(tmp_path: Path) -> None:
+    run = Run(write_run(tmp_path))
+    assert run.predictions is not None
+    boxed = make_gallery(run, run.predictions, run.open_data())
+    paths = [row["path"] for row in run.split] or run.predictions.paths
+    mask(run, [path for path in paths if path != paths[0]])
+    some = make_gallery(run, run.predictions, run.open_data())
+    assert some.masked == 0
+    assert (some.shares, some.overall, some.typical) == (boxed.shares, boxed.overall, boxed.typical)
+    mask(run, paths)
+    masked = make_gallery(run, run.predictions, run.open_data())
+    assert masked.masked == boxed.overall.images == masked.overall.images
+    assert masked.overall.area == pytest.approx(1 / 3, abs=0.05)
+    assert all(card.masked for cards in masked.typical.values() for card in cards)
 
 
 def test_a_checkpoint_that_no_longer_gives_the_predictions_is_noticed(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def trained(tmp_path_factory):
     counts = {"COVID-19": 88, "NORMAL": 88, "Viral Pneumonia": 88}
     data = [f"data.root={folder / 'drawn'}", f"data.cache_dir={folder / 'cache'}", "data.test_per_class=40"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("covidnet.data.phantom.COUNTS", counts)
+        patch.setattr("covidnet.data.phantoms.COUNTS", counts)
         keys = ["data=phantom", *data, f"trainer.default_root_dir={folder}", "trainer.max_epochs=1"]
         cli = main(["run", *keys, *QUICK])
     return cli, Path(cli.trainer.checkpoint_callback.best_model_path)

@@ -5,13 +5,13 @@ All amounts are drawn from torch's random state, on the device of the images.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Augmentation = Literal["none", "mild", "strong"]
+from covidnet.data.changes.kinds import Augmentation
 
 MILD_ROTATION, MILD_ZOOM, MILD_SHIFT = math.radians(5), (0.95, 1.05), 0.03
 BRIGHTNESS, MILD_CONTRAST = 0.05, 0.1

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from covidnet.data.walk import IMAGES, MASKS
+from covidnet.data.changes.kinds import Lungs
+from covidnet.data.division.split import TEST_PREFIX
+from covidnet.data.walk import IMAGES, MASKS, is_folder, names_in
+from covidnet.imaging.decode import decode, read
 from covidnet.lung_box import lung_box
 
-Lungs = Literal["whole", "covered", "only", "swapped"]
+MASK_LEVEL = 127  # greys of a mask above it are lung
 Gather = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 
 
@@ -35,13 +37,7 @@ class LungView:
     def __call__(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the images with these numbers as (B, C, H, W), a copy."""
         pixels = self.gather(numbers)
-        if self.masks is not None:
-            inside = self.masks(numbers).max(axis=1, keepdims=True) > 127
-        else:
-            height, width = pixels.shape[2:]
-            inside = np.zeros((1, 1, height, width), dtype=bool)
-            top, bottom, left, right = lung_box(height, width)
-            inside[..., top:bottom, left:right] = True
+        inside = _box(*pixels.shape[2:]) if self.masks is None else _lung(self.masks(numbers))[:, None]
         rest = np.uint8(0) if self.others is None else self.gather(self.others[numbers])
         return np.where(inside != (self.lungs == "covered"), pixels, rest)
 
@@ -60,13 +56,50 @@ def draw_others(number: int) -> NDArray[np.int64]:
 def mask_paths(root: Path, paths: Sequence[str]) -> list[str]:
     """Return the lung mask beside each image, as the later release has them, or nothing where one image has none.
 
-    Masks for some images and a box for the others would tell their classes apart by the shape of what is covered.
+    The mask of ``<class>/images/NAME``, or of ``<class>/NAME``, is ``<class>/masks/NAME``; the folders may be written
+    in any letter case. Masks for some images and a box for the others would tell their classes apart by the shape of
+    what is covered, so whoever asks where the lungs are asks here, for all images at once.
     """
+    folders: dict[PurePosixPath, list[PurePosixPath]] = {}
     found = []
     for path in map(PurePosixPath, paths):
         folder = path.parent.parent if path.parent.name.lower() == IMAGES else path.parent
-        masks = [folder / name / path.name for name in MASKS if (root / folder / name / path.name).is_file()]
-        if not masks:
+        if folder not in folders:
+            folders[folder] = [folder / name for name in _mask_folders(root / folder)]
+        mask = next((masks / path.name for masks in folders[folder] if (root / masks / path.name).is_file()), None)
+        if mask is None:
             return []
-        found.append(masks[0].as_posix())
+        found.append(mask.as_posix())
     return found
+
+
+def masks_of_split(root: Path, test_root: Path | None, paths: Sequence[str]) -> dict[str, Path]:
+    """Return the mask file of each image of a split, by its path there; each of the two roots has all or none."""
+    masks: dict[str, Path] = {}
+    for folder, prefix in ((root, ""), (test_root, TEST_PREFIX)):
+        own = [path.removeprefix(TEST_PREFIX) for path in paths if path.startswith(TEST_PREFIX) == bool(prefix)]
+        found = mask_paths(folder, own) if folder else []
+        masks |= {prefix + path: folder / mask for path, mask in zip(own, found, strict=False) if folder}
+    return masks
+
+
+def lung_region(mask: Path | None, size: int) -> NDArray[np.bool_]:
+    """Return where the lungs of one image lie (S, S): by its mask, or by the central box where it has none."""
+    return _box(size, size) if mask is None else _lung(decode(read(mask), size, "nearest"))
+
+
+def _lung(masks: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return the lungs (..., H, W) of masks (..., C, H, W)."""
+    return np.asarray(masks.max(axis=-3) > MASK_LEVEL)
+
+
+def _box(height: int, width: int) -> NDArray[np.bool_]:
+    region = np.zeros((height, width), dtype=np.bool_)
+    top, bottom, left, right = lung_box(height, width)
+    region[top:bottom, left:right] = True
+    return region
+
+
+def _mask_folders(folder: Path) -> list[str]:
+    names = names_in(folder) if is_folder(folder) else []
+    return sorted((name for name in names if name.lower() in MASKS), key=lambda name: (MASKS.index(name.lower()), name))

@@ -1,13 +1,13 @@
 """Random changes of texture and tone that keep the shapes: other hospitals' machines, made up from what is there."""
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Style = Literal["none", "convolution", "amplitude"]
+from covidnet.data.changes.kinds import Style
+
 SHARE = 0.5  # of the images of a batch that are changed
 KERNEL = 3
 

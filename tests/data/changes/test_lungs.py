@@ -6,7 +6,7 @@ import torch
 from helpers import CLASSES, paint
 from PIL import Image
 
-from covidnet.data.changes.lungs import LungView, draw_others, mask_paths
+from covidnet.data.changes.lungs import LungView, draw_others, lung_region, mask_paths, masks_of_split
 from covidnet.data.module import RadiographyDataModule
 from covidnet.lung_box import lung_box
 
@@ -85,6 +85,41 @@ def test_masks_are_used_where_every_image_has_one_and_the_box_where_one_lacks(tm
     top, bottom, left, right = lung_box(SIZE, SIZE)
     assert not images[..., top:bottom, left:right].any()
     assert images[..., :top, :].all()
+
+
+@pytest.mark.parametrize(("images", "masks"), [("images", "Masks"), ("Images", "LUNG_MASKS"), ("", "mask")])
+def test_folders_of_masks_are_found_in_any_letter_case(tmp_path, images, masks):
+    paths = [(tmp_path / "A" / images / f"{name}.png").relative_to(tmp_path).as_posix() for name in "ab"]
+    for path in paths:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    assert mask_paths(tmp_path, paths) == []
+    (tmp_path / "A" / masks).mkdir()
+    (tmp_path / "A" / masks / "a.png").touch()
+    assert mask_paths(tmp_path, paths) == []
+    (tmp_path / "A" / masks / "b.png").touch()
+    assert mask_paths(tmp_path, paths) == [f"A/{masks}/a.png", f"A/{masks}/b.png"]
+
+
+def test_a_mask_that_cannot_be_read_is_none(tmp_path, caplog):
+    root = later_release(tmp_path / "xrays")
+    (root / mask_paths(root, serve(root).images.paths)[3]).write_bytes(b"")
+    with caplog.at_level("INFO"):
+        images = serve(root, lungs="covered").datasets["train"].__getitems__([0])[0]
+    assert "Lungs covered: by a central box." in caplog.text
+    top, bottom, left, right = lung_box(SIZE, SIZE)
+    assert not images[..., top:bottom, left:right].any()
+    assert images[..., :top, :].all()
+
+
+def test_each_root_of_a_split_has_masks_for_all_its_images_or_for_none(tmp_path):
+    root, apart = later_release(tmp_path / "xrays"), paint(tmp_path / "xrays Test", per_class=2)
+    own = RadiographyDataModule(str(root), image_size=SIZE).images.paths
+    masks = masks_of_split(root, apart, own)
+    assert list(masks) == [path for path in own if not path.startswith("test:")]
+    region = lung_region(masks[own[0]], SIZE)
+    assert region[:, : SIZE // 2].all()
+    assert not region[:, SIZE // 2 :].any()
 
 
 @pytest.mark.parametrize("lungs", ["covered", "only", "swapped"])

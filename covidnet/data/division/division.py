@@ -1,0 +1,136 @@
+"""Who goes where: the images and what links them -> training, validation and test; and what is told of it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from covidnet.data.division.metadata import Metadata, linked_groups
+from covidnet.data.division.sources import UNKNOWN, balanced_weights, sources_of
+from covidnet.data.division.split import TEST_PREFIX, Split, read_split, seeded_split
+from covidnet.errors import UserError, some
+
+NO_SOURCES = (
+    "data.balance=source: no table names the source of any training image, so classes alone are balanced. "
+    "Give one with the columns path and source (data.metadata); covidnet audit begins one."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Division:
+    """Images that are to be divided, and by what; nothing here opens an image.
+
+    Attributes:
+        paths: N paths, those of the test root last; these begin with ``test:``.
+        labels: (N,) in 0 .. C - 1.
+        classes: Names of the C classes.
+        pairs: (P, 2) numbers of images that show one radiograph.
+        table: Which images are of one patient, group or source, if a table tells.
+        tested_apart: Whether the images of a test root are the test, and no other.
+        seed: Of the draw.
+        val_fraction: Share of the images outside the test that validate.
+        test_per_class: Images a class that are held out, where they are not tested apart.
+    """
+
+    paths: Sequence[str]
+    labels: Sequence[int]
+    classes: Sequence[str]
+    pairs: NDArray[np.int64]
+    table: Metadata | None
+    tested_apart: bool
+    seed: int
+    val_fraction: float
+    test_per_class: int
+
+    @property
+    def rows(self) -> Mapping[str, Mapping[str, str]]:
+        """The table's rows by path; none without a table."""
+        return self.table.rows if self.table else {}
+
+    @cached_property
+    def own(self) -> int:
+        """How many images are of the root: the first ones."""
+        return sum(not path.startswith(TEST_PREFIX) for path in self.paths)
+
+    @cached_property
+    def patients(self) -> NDArray[np.int64]:
+        """A number for each image (N,): those that patients, groups or duplicates link share it."""
+        return np.array(linked_groups(self.paths, self.rows, self.pairs), dtype=np.int64)
+
+    def draw(self) -> Split:
+        """Draw the split of the images of the root, each chain of patients, groups and duplicates on one side."""
+        return self._draw(self.pairs)
+
+    def follow(self, file: Path) -> tuple[Split, list[str]]:
+        """Read the split from a file; return it and the images that the file does not name.
+
+        Raises:
+            UserError: As ``read_split``, and where no image of a class trains.
+        """
+        split, unnamed = read_split(file, self.paths, self.labels, self.classes)
+        lacking = set(range(len(self.classes))) - {self.labels[number] for number in split.train}
+        if lacking:
+            names = [self.classes[label] for label in sorted(lacking)]
+            raise UserError(
+                f"{file} has no training images of {names}. "
+                "Change data.split_file, or leave these classes out of data.classes."
+            )
+        return split, unnamed
+
+    def source_weights(self, numbers: Sequence[int]) -> NDArray[np.float64] | None:
+        """Return the weight of each of these images, or None where no table tells the source of any."""
+        sources = sources_of([self.paths[number] for number in numbers], self.rows)
+        if set(sources) == {UNKNOWN}:
+            return None
+        return balanced_weights(sources, [self.labels[number] for number in numbers])
+
+    def told(self, split: Split, listed: int) -> list[str]:
+        """Return what links images, a sentence each; ``listed`` images were found, readable or not."""
+        links = [self._links_told(self.table, listed)] if self.table else []
+        return [*links, self._duplicates_told(split)] if len(self.pairs) else links
+
+    def _links_told(self, table: Metadata, listed: int) -> str:
+        groups = Counter(linked_groups(self.paths, self.rows))
+        linked = [size for size in groups.values() if size > 1]
+        unnamed = listed - len(self.rows)
+        return (
+            f"{table.file}: {sum(linked)} images are linked by patient or group into {len(linked)} groups, "
+            f"each on one side of the split{f'; {unnamed} images are not in the table' if unnamed else ''}."
+        )
+
+    def _duplicates_told(self, split: Split) -> str:
+        """Return how many images are duplicates, and how many of them a split moved that knows none."""
+        sides = [
+            {number: name for name, numbers in drawn.items() for number in numbers}
+            for drawn in (split, self._draw(self.pairs[:0]))
+        ]
+        moved = sum(sides[0][number] != sides[1][number] for number in sides[0])
+        return (
+            f"{len(np.unique(self.pairs))} images show a radiograph that another image shows too; each such group "
+            f"is on one side of the split, which moved {moved} images (data.duplicates=false leaves them apart)."
+        )
+
+    def leaks_told(self, root: Path) -> str | None:
+        """Return which images of the test root show a radiograph of the root."""
+        leaked = self.pairs[(self.pairs < self.own).sum(axis=1) == 1].max(axis=1, initial=0)
+        if not len(leaked):
+            return None
+        names = [self.paths[number] for number in np.unique(leaked)]
+        return f"{len(names)} test images show a radiograph that is in {root} too: {some(names)}"
+
+    def _draw(self, pairs: NDArray[np.int64]) -> Split:
+        paths, labels = self.paths[: self.own], self.labels[: self.own]
+        split = seeded_split(
+            paths,
+            labels,
+            linked_groups(paths, self.rows, pairs[(pairs < self.own).all(axis=1)]),
+            self.classes,
+            seed=self.seed,
+            val_fraction=self.val_fraction,
+            test_per_class=0 if self.tested_apart else self.test_per_class,
+        )
+        return Split(split.train, split.val, list(range(self.own, len(self.paths)))) if self.tested_apart else split

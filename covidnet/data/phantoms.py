@@ -1,0 +1,129 @@
+"""The set of drawn radiographs: written into a folder once, and read from there as any others."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from covidnet.data.listing import Listing
+from covidnet.data.phantom import CLASSES, VERSION, draw_radiograph
+from covidnet.data.radiographs import Radiographs
+from covidnet.errors import UserError
+from covidnet.files.folders import default_cache_dir
+from covidnet.machine.parallel import cores, parallel_map, progress_bar, refuse_in_unguarded_worker
+
+COUNTS = {"COVID-19": 130, "NORMAL": 480, "Viral Pneumonia": 480}
+SEED = 28  # of the drawing; data.seed is the split's
+MANY = 100  # images from which on worker processes are worth their start
+
+
+class Phantoms(Radiographs):
+    """Radiographs that are drawn once, where they are first asked for.
+
+    Args:
+        root: Folder to draw into; the user's cache folder where left out.
+        shortcut: Probability that a marker in the corner names the class, for tests of honesty; 0 for no marker.
+        options: What all radiographs take.
+    """
+
+    notice = "DRAWN radiographs (phantoms), not images of people. "
+
+    def __init__(self, root: str | None = None, shortcut: float = 0.0, **options: Any) -> None:
+        if not 0 <= shortcut <= 1:
+            raise UserError(f"data.shortcut={shortcut} must be a probability, between 0 and 1.")
+        self.shortcut = shortcut
+        self.default_root = default_cache_dir() / "phantoms" / f"v{VERSION}-seed{SEED}-shortcut{shortcut:g}"
+        super().__init__(root=root, **options)
+
+    def list_images(self, root: Path, classes: Sequence[str] | None, key: str) -> Listing:
+        """Draw the images of the root, then list them; a test root is the user's own."""
+        if key == "data.root":
+            write_phantoms(root, seed=SEED, shortcut=self.shortcut)
+        return super().list_images(root, classes, key)
+
+
+def write_phantoms(
+    folder: Path,
+    counts: Mapping[str, int] | None = None,
+    seed: int = 28,
+    size: int = 256,
+    shortcut: float = 0.0,
+) -> Path:
+    """Draw the set below ``folder`` unless it is complete there; return the root.
+
+    The first release's layout: ``NORMAL/NORMAL phantom (1).png``, 8-bit grey. ``counts`` holds the images per class
+    (``COUNTS`` unless given). Image i of a class depends on no other image, so a smaller set is the start of a larger.
+    """
+    refuse_in_unguarded_worker()
+    counts = COUNTS if counts is None else counts
+    if unknown := set(counts) - set(CLASSES):
+        raise UserError(f"counts names {sorted(unknown)}, but phantoms are drawn for {list(CLASSES)}.")
+    if not 0 <= shortcut <= 1:
+        raise UserError(f"shortcut is {shortcut}, but it is a probability: set it between 0 and 1.")
+    readme = _readme(counts, seed, size, shortcut)
+    files = {
+        Path(name) / f"{name} phantom ({number + 1}).png": (label, number)
+        for label, name in enumerate(CLASSES)
+        for number in range(counts.get(name, 0))
+    }
+    if _holds(folder, readme, list(files)):
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        root = Path(scratch) / folder.name  # one level down: this one has the usual permissions
+        for name in counts:
+            (root / name).mkdir(parents=True)
+        jobs = [(root / file, label, number) for file, (label, number) in files.items()]
+        draw = partial(_draw_file, seed=seed, size=size, shortcut=shortcut)
+        drawn = parallel_map(draw, jobs, processes=cores() if len(jobs) >= MANY else 1)
+        with progress_bar(len(jobs), "drawing phantoms") as bar:
+            for _ in drawn:
+                bar.update()
+        (root / "README.md").write_text(readme, encoding="utf-8")
+        try:
+            root.rename(folder)
+        except OSError:  # another process was first: its copy is the same
+            if not _holds(folder, readme, list(files)):
+                raise
+    return folder
+
+
+def _draw_file(job: tuple[Path, int, int], seed: int, size: int, shortcut: float) -> None:
+    file, label, number = job
+    image, _ = draw_radiograph(label, np.random.SeedSequence(seed, spawn_key=(label, number)), size, shortcut)
+    Image.fromarray(image).save(file, compress_level=1)  # noise hardly compresses: do not try for long
+
+
+def _holds(folder: Path, readme: str, files: list[Path]) -> bool:
+    """Return whether ``folder`` is the whole set; raise if it is something else, which is not ours to delete."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return False
+    path = folder / "README.md"
+    if not path.is_file() or path.read_text(encoding="utf-8") != readme:
+        raise UserError(f"{folder} holds something other than these phantoms: name another folder or delete it.")
+    if missing := [file for file in files if not (folder / file).is_file()]:
+        raise UserError(
+            f"{folder} lacks {len(missing)} of its {len(files)} phantoms, '{missing[0]}' first: "
+            "delete the folder and it is drawn again."
+        )
+    return True
+
+
+def _readme(counts: Mapping[str, int], seed: int, size: int, shortcut: float) -> str:
+    total = ", ".join(f"{counts[name]} {name}" for name in CLASSES if name in counts)
+    marker = (
+        f"A marker in a corner names the true class with probability {shortcut}, else another one."
+        if shortcut > 0
+        else "There is no marker in the corners."
+    )
+    return (
+        "# Drawn chest radiographs\n\n"
+        "These images are drawn by a program (covidnet/data/phantom.py). They show no patient and prove nothing about"
+        " medicine.\nInside the lungs: COVID-19 has peripheral patches, Viral Pneumonia a haze about the hila, NORMAL"
+        f" vessels only.\n{marker}\n\n"
+        f"- images: {total}; {size}x{size}, 8-bit grey\n- version: {VERSION}\n- seed: {seed}\n- shortcut: {shortcut}\n"
+    )

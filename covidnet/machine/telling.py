@@ -1,0 +1,36 @@
+"""What a user is told while work goes on: by one process of several, with Lightning and without it.
+
+Lightning's own functions for this fail where Lightning was not imported: its import sets the number of the process and
+the level and stream of its logger. This logger is set up in the same way.
+"""
+
+import logging
+import sys
+import warnings
+
+from lightning_utilities.core.rank_zero import rank_zero_only  # Lightning sets its rank; it imports nothing large
+
+NAME = "covidnet"  # of the logger
+
+_logger = logging.getLogger(NAME)
+_logger.setLevel(logging.INFO)
+if not logging.getLogger().hasHandlers():  # a program that has its own gets our lines there
+    _logger.addHandler(logging.StreamHandler(sys.stderr))
+    _logger.propagate = False
+
+
+def is_first() -> bool:
+    """Tell whether this process is the only one, or the first of several."""
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def tell(message: str) -> None:
+    """Tell what goes on, on stderr."""
+    if is_first():
+        _logger.info(message, stacklevel=2)
+
+
+def warn(message: str) -> None:
+    """Warn of what the user may not have meant, as from the line that calls this."""
+    if is_first():
+        warnings.warn(message, stacklevel=2)
