@@ -14,12 +14,11 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from covidnet.batch import to_images
 from covidnet.evaluation.conformal import COVERAGE, set_scores
+from covidnet.models.outputs import outputs_of
 from covidnet.runs.run import Run
 from covidnet.training.fitted import fit_calibration
 
-BATCH = 128
 LINE = "{:<18} {:>7} {:>10} {:>17} {:>8} {:>8}".format
 
 
@@ -29,12 +28,8 @@ def held_out(run: Run) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[
     numbers = np.concatenate([data.datasets[name].numbers for name in ("val", "test")])
     labels = np.concatenate([data.datasets[name].labels.numpy() for name in ("val", "test")])
     patients = np.concatenate([data.patients(name) for name in ("val", "test")])
-    logits = []
-    with torch.inference_mode():
-        for start in range(0, len(numbers), BATCH):
-            pixels = torch.from_numpy(data.images.gather(numbers[start : start + BATCH]))
-            logits.append(model(to_images(pixels)).numpy())
-    return np.concatenate(logits).astype(np.float64), labels, patients
+    logits, _ = outputs_of(model, data.images.gather, numbers, torch.device("cpu"), title="asking the model")
+    return logits.astype(np.float64), labels, patients
 
 
 def halves(patients: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -3,8 +3,8 @@
 import timm
 from torch import nn
 
-from covidnet.models.convnet import ConvNet
-from covidnet.models.inception import WIDTHS, InceptionV3, dense_head
+from covidnet.models.networks.convnet import convnet
+from covidnet.models.networks.inception import WIDTHS, dense_head, inceptionv3
 
 
 def plain(model: str, num_classes: int, image_size: int) -> nn.Module:
@@ -28,5 +28,5 @@ def plain(model: str, num_classes: int, image_size: int) -> nn.Module:
 def ours(model: str, num_classes: int, image_size: int) -> nn.Module:
     """Return covidnet's network."""
     if model == "convnet":
-        return ConvNet(num_classes, image_size).network
-    return InceptionV3(num_classes, pretrained=False).network
+        return convnet(num_classes, image_size)
+    return inceptionv3(num_classes, pretrained=False)

@@ -18,8 +18,9 @@ from covidnet.data.images import open_pixels
 from covidnet.evaluation.intervals import proportion_interval
 from covidnet.evaluation.novelty import novelty_scores
 from covidnet.imaging.decode import resize
+from covidnet.models.outputs import outputs_of
 from covidnet.runs.run import Run
-from covidnet.training.fitted import features_of, fit_looks
+from covidnet.training.fitted import fit_looks
 
 CPU = torch.device("cpu")
 LINE = "{:<44} {:>7} {:>8} {:>8}   {}".format
@@ -52,7 +53,7 @@ def main() -> None:
 
     def scores_of(pixels: list[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.float64]:
         in_colour = np.stack([np.broadcast_to(one, (3, *one.shape[1:])) for one in pixels])
-        features = features_of(model, in_colour.__getitem__, np.arange(len(pixels)), CPU)
+        _, features = outputs_of(model, in_colour.__getitem__, np.arange(len(pixels)), CPU, title="looking")
         return novelty_scores(state, features)
 
     print(LINE("images", "n", "flagged", "share", "95 % interval"))

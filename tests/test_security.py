@@ -32,8 +32,8 @@ from covidnet.evidence.compare import _images_of
 from covidnet.files.archive import unpack
 from covidnet.imaging.decode import open_radiograph, read
 from covidnet.imaging.radiograph import UnreadableImageError
-from covidnet.models.inception import load_backbone_weights
-from covidnet.runs.checkpoint import read_recipe
+from covidnet.models.networks.inception import load_backbone_weights
+from covidnet.runs.checkpoint import Checkpoint
 from covidnet.runs.run import Run
 from covidnet.runs.trust import refuse_bomb
 from covidnet.training.resume import recipe_layer
@@ -142,7 +142,7 @@ def test_a_recipe_says_when_training_ends_and_nothing_else_of_the_trainer(tmp_pa
     file = rewritten(write_run(tmp_path), lambda content: content["covidnet"].update(training=evil))
     from covidnet.training.args import expand
 
-    layer = recipe_layer(read_recipe(file), file, expand(["fit"]))
+    layer = recipe_layer(Checkpoint(file).recipe, file, expand(["fit"]))
     assert layer["trainer"] == {"max_epochs": 3}
     assert set(layer) == {"model", "data", "trainer"}
 
@@ -151,7 +151,7 @@ def test_a_recipe_says_when_training_ends_and_nothing_else_of_the_trainer(tmp_pa
 def test_a_recipe_does_not_choose_where_a_run_is_written(tmp_path, name):
     file = rewritten(write_run(tmp_path), lambda content: content["covidnet"].update(name=name))
     with pytest.raises(UserError, match="damaged recipe"):
-        read_recipe(file)
+        Checkpoint(file)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_recipe_does_not_choose_where_a_run_is_written(tmp_path, name):
 def test_a_recipe_of_other_types_is_a_mistake_and_no_crash(tmp_path, damage):
     file = rewritten(write_run(tmp_path), lambda content: content["covidnet"].update(damage))
     with pytest.raises(UserError, match="damaged recipe"):
-        read_recipe(file)
+        Checkpoint(file)
 
 
 @pytest.mark.parametrize("more", [{"data": {"no_such": 1}}, {"hyper_parameters": {"num_classes": 9}}])
@@ -186,7 +186,7 @@ def test_a_checkpoint_that_unpacks_to_any_size_is_refused(tmp_path):
     (tmp_path / "packed").replace(file)
     assert file.stat().st_size < 2**15
     with pytest.raises(UserError, match="it is packed"):
-        read_recipe(file)
+        Checkpoint(file)
 
 
 # Configurations

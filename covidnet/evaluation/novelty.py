@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.neighbors import NearestNeighbors
 
 # Share of the validation images within each limit. Most of the images that no longer pass are left to the appearance:
@@ -27,7 +26,7 @@ Floats = NDArray[np.float64]
 
 
 def fit_novelty(train_features: NDArray[np.floating], val_features: NDArray[np.floating], side: int) -> dict[str, Any]:
-    """Return what `novelty_scores` needs, as plain types and tensors: at most some megabytes.
+    """Return what `novelty_scores` needs, as plain types and arrays of half precision: at most some megabytes.
 
     Args:
         train_features: (N, F) of training images, as the model gives them in evaluation: the appearance, (side * side
@@ -38,8 +37,8 @@ def fit_novelty(train_features: NDArray[np.floating], val_features: NDArray[np.f
     looks, network = _parts(train_features, side)
     state = {
         "side": side,
-        "looks": torch.from_numpy(looks).half(),
-        "network": torch.from_numpy(network[::SPARSE].copy()).half(),
+        "looks": _half(looks),
+        "network": _half(network[::SPARSE]),
         "limits": [1.0, 1.0],
     }
     distances = _distances(state, val_features)
@@ -54,7 +53,7 @@ def novelty_scores(state: Mapping[str, Any], features: NDArray[np.floating]) -> 
     Of images like those of the validation about 2 % are above 1, up to 5 % where it has few.
 
     Args:
-        state: As `fit_novelty` returns it.
+        state: As `fit_novelty` returns it, or with tensors in place of arrays, as a checkpoint holds them.
         features: (N, F), as the model gives them in evaluation.
     """
     looks, network = _distances(state, features)
@@ -79,9 +78,10 @@ def _distances(state: Mapping[str, Any], features: NDArray[np.floating]) -> tupl
 class _Neighbours:
     """Images' distances (N,) from the third nearest of the ``known`` ones (K, F), in which these lie."""
 
-    def __init__(self, known: torch.Tensor) -> None:
-        count = min(NEIGHBOURS, len(known))
-        self._nearest = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(known.double().numpy())
+    def __init__(self, known: ArrayLike) -> None:
+        wide = np.asarray(known).astype(np.float64)
+        count = min(NEIGHBOURS, len(wide))
+        self._nearest = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(wide)
 
     def __call__(self, features: Floats) -> Floats:
         distances: Floats = self._nearest.kneighbors(features)[0][:, -1]
@@ -93,6 +93,11 @@ def _parts(features: NDArray[np.floating], side: int) -> tuple[Floats, Floats]:
     features = np.asarray(features, dtype=np.float64)
     looks, network = np.split(features, [side * side + 1], axis=1)
     return looks, network / np.maximum(np.linalg.norm(network, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+
+
+def _half(values: Floats) -> NDArray[np.float16]:
+    """Return values in half precision, rounded by way of single precision, as the checkpoints always were."""
+    return values.astype(np.float32).astype(np.float16)
 
 
 def _turned(looks: Floats, side: int) -> Iterator[Floats]:

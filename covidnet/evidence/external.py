@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from covidnet.batch import to_images
 from covidnet.data.division.metadata import find_metadata, linked_groups, read_metadata
 from covidnet.data.division.sources import UNKNOWN
 from covidnet.data.external import LISTED, OutsideFolder, find_seen, list_outside
@@ -26,13 +24,11 @@ from covidnet.evaluation.comparison import score_drops
 from covidnet.evaluation.scores import fitted_scores, score_outputs
 from covidnet.evidence.external_table import sentence
 from covidnet.machine.device import find_device
-from covidnet.machine.parallel import progress_bar
-from covidnet.models.classifier import Classifier
-from covidnet.runs.checkpoint import load_model, radiographs_of, read_recipe, run_directory
+from covidnet.models.outputs import outputs_of
+from covidnet.runs.checkpoint import Checkpoint, radiographs_of, run_directory
 from covidnet.runs.files import RESULTS, SPLIT
 
 NOTICE = "Research software, not a medical device."
-BATCH = 128  # images the model sees at once; the scores do not depend on it
 MODELS = {"best": "best", "last": "final"}  # a checkpoint's name -> its key in results.json
 
 
@@ -86,9 +82,9 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
     Raises:
         UserError: Where the checkpoint cannot be used, or the folder not be read as the model's classes.
     """
-    recipe = read_recipe(checkpoint)
-    data = radiographs_of(recipe)
-    classes: list[str] = list(recipe["classes"])
+    trained_model = Checkpoint(checkpoint)
+    data = radiographs_of(trained_model.recipe)
+    classes = trained_model.preprocessing.classes
     device = find_device(options.device)
     folder = list_outside(root, classes, options.names)
     _tell_left_out(f"{len(folder.ignored)} files or folders below {root}", folder.ignored)
@@ -113,9 +109,9 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
     sources = [rows.get(path, {}).get("source") or sources_of[path] or UNKNOWN for path in paths]
     groups = np.array(linked_groups(paths, rows), dtype=np.int64)
 
-    model = load_model(checkpoint)
-    logits = outputs_of(model, pixels, np.array(chosen, dtype=np.int64), device)
-    calibration = recipe.get("calibration") or {}
+    model = trained_model.model().to(device)
+    logits, _ = outputs_of(model, pixels.gather, np.array(chosen, dtype=np.int64), device, title="evaluating")
+    calibration = trained_model.calibration
 
     def scored(among: NDArray[np.bool_]) -> dict[str, Any]:
         weights = model.class_weights.numpy(force=True)
@@ -125,8 +121,9 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
     outside = scored(np.ones(len(labels), dtype=bool))
     per_source = {name: scored(names == name) for name in sorted(set(sources))}
     inside = _inside(checkpoint)
+    notice = trained_model.preprocessing.notice
     report = {
-        "notice": f"{f'Trained on {data.notice}' if data.notice else ''}{NOTICE}",
+        "notice": f"{f'Trained on {notice}' if notice else ''}{NOTICE}",
         "checkpoint": str(checkpoint),
         "root": str(root),
         "classes": classes,
@@ -144,21 +141,6 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
         report |= {"inside": _shaped(inside), "drop": score_drops(inside, outside)}
     report["sentence"] = sentence(report)
     return Evaluation(report, paths, logits, labels, classes, sources, groups)
-
-
-@torch.inference_mode()
-def outputs_of(
-    model: Classifier, pixels: Pixels, numbers: NDArray[np.int64], device: torch.device
-) -> NDArray[np.float32]:
-    """Return the logits (N, C) of the images with these numbers (N,), in their order."""
-    model.to(device).eval()
-    parts = []
-    with progress_bar(len(numbers), "evaluating", hidden=len(numbers) <= BATCH) as bar:
-        for start in range(0, len(numbers), BATCH):
-            batch = torch.from_numpy(pixels.gather(numbers[start : start + BATCH])).to(device)
-            parts.append(model(to_images(batch)).float().cpu().numpy())
-            bar.update(len(batch))
-    return np.concatenate(parts)
 
 
 def _scores(

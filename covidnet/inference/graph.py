@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from covidnet.batch import to_images
 from covidnet.evaluation.novelty import NEIGHBOURS, SMALLEST
 from covidnet.imaging.decode import Interpolation
-from covidnet.models.classifier import Classifier
+from covidnet.models.network import Network
 
 ONE = 1 << 22  # what the weights of pixels add up to: Pillow's are whole numbers
 TALL_FIRST = 13  # the first Pillow that resizes tall images vertically first
@@ -29,7 +29,7 @@ class Deployed(nn.Module):
 
     def __init__(
         self,
-        model: Classifier,
+        model: Network,
         image_size: int,
         interpolation: Interpolation,
         temperature: float | None = None,

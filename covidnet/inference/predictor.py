@@ -19,7 +19,7 @@ from covidnet.evaluation.conformal import prediction_sets
 from covidnet.evaluation.novelty import novelty_scores
 from covidnet.imaging.decode import Interpolation, decode, open_radiograph, read, resize
 from covidnet.machine.device import find_device
-from covidnet.runs.checkpoint import find_best, load_model, radiographs_of, read_recipe
+from covidnet.runs.checkpoint import Checkpoint, find_best
 
 Precision = Literal["float32", "bfloat16"]
 Readable: TypeAlias = str | Path | bytes | Image.Image | NDArray[np.uint8]
@@ -68,23 +68,23 @@ class Predictor:
 
     def __init__(self, checkpoint: str | Path, device: str | None = None, precision: Precision = "float32") -> None:
         self.checkpoint = find_best(Path(checkpoint).expanduser())
-        self.recipe: dict[str, Any] = read_recipe(self.checkpoint)
+        read_once = Checkpoint(self.checkpoint)
+        self.recipe: dict[str, Any] = read_once.recipe
         self.device = find_device(device)
         self.precision = precision
-        self.model = load_model(self.checkpoint).to(self.device).eval()
-        data = radiographs_of(self.recipe)
-        self.classes: list[str] = list(self.recipe["classes"])
-        self.image_size = data.image_size
-        self.interpolation: Interpolation = data.interpolation
-        self.batch_size = data.batch_size  # of training
-        self.lungs = data.lungs
-        self.notice = f"{f'Trained on {data.notice}' if data.notice else ''}{NOTICE}"
-        calibration: dict[str, Any] = self.recipe.get("calibration") or {}
-        self.temperature: float | None = calibration.get("temperature")
-        conformal: dict[str, Any] = calibration.get("conformal") or {}
+        self.model = read_once.model().to(self.device)
+        made = read_once.preprocessing
+        self.classes = made.classes
+        self.image_size = made.image_size
+        self.interpolation: Interpolation = made.interpolation
+        self.batch_size = made.batch_size  # of training
+        self.lungs = made.lungs
+        self.notice = f"{f'Trained on {made.notice}' if made.notice else ''}{NOTICE}"
+        self.temperature: float | None = read_once.calibration.get("temperature")
+        conformal: dict[str, Any] = read_once.calibration.get("conformal") or {}
         self.coverage: float | None = conformal.get("coverage")
         self.least: dict[str, float] | None = conformal.get("least")
-        self.novelty: dict[str, Any] | None = self.recipe.get("novelty")
+        self.novelty = read_once.novelty
 
     def predict(self, images: Readable | Iterable[Readable], batch_size: int = BATCH) -> list[Prediction]:
         """Return what the model says of images, in their order.

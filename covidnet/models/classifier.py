@@ -10,17 +10,17 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor, nn
-from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics import MetricCollection
 
 from covidnet.batch import PADDING, Batch, TrainingBatch
 from covidnet.errors import DivergedError, UserError, require
-from covidnet.models.parts.appearance import appearance
+from covidnet.models.network import Network
 from covidnet.models.parts.capture import CapturedModule
-from covidnet.models.parts.equalize import Equalize
+from covidnet.models.parts.epoch import epoch_metrics, gather, several_processes
 from covidnet.models.parts.schedule import Schedule, scheduler
 
 METRICS = ("loss", "loss_unweighted", "accuracy")  # of every stage
+MODEL = "model."  # before the network's keys, which a checkpoint leaves out
 EPSILON = 1e-7  # Adam's, as Keras has it; PyTorch's own is 1e-8
 
 
@@ -33,8 +33,11 @@ class Classifier(CapturedModule):
     and ``<stage>_accuracy`` of the most probable class. After a test or a prediction, ``outputs`` holds its logits and
     labels in the order of the data, on every process.
 
+    This is the contract of a model: hand over the network, two or more parts in a row of which the last takes the
+    features of an image, and call ``save_hyperparameters(logger=False)``. ``model`` is the network without Lightning.
+
     Args:
-        network: Images in [0, 1] -> logits; the last part of an nn.Sequential takes features.
+        network: Images in [0, 1] -> logits; its last part takes features.
         num_classes: Number of classes C.
         learning_rate: Step size of Adam; the greatest one, where it is scheduled.
         weight_decay: Share of the learning rate by which AdamW shrinks weights in each step, biases and normalisation
@@ -51,7 +54,7 @@ class Classifier(CapturedModule):
 
     def __init__(
         self,
-        network: nn.Module,
+        network: nn.Sequential,
         num_classes: int,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
@@ -64,12 +67,20 @@ class Classifier(CapturedModule):
         capture: bool | Literal["auto"] = "auto",
     ) -> None:
         super().__init__(capture)
+        self.model = Network(
+            network,
+            num_classes,
+            equalize=equalize,
+            average_mirrored=average_mirrored,
+            name=type(self).__name__,
+        )
+        # A checkpoint holds the network's own keys, whatever trains it. (torch leaves both functions bare.)
+        self.register_state_dict_post_hook(_without_prefix)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_with_prefix)  # type: ignore[no-untyped-call]
         require(learning_rate > 0, "model.learning_rate", learning_rate, "above 0")
         require(weight_decay >= 0, "model.weight_decay", weight_decay, "0 or more")
         require(warmup_epochs >= 0, "model.warmup_epochs", warmup_epochs, "0 or more")
         require(0 <= label_smoothing < 1, "model.label_smoothing", label_smoothing, "in [0, 1)")
-        self.first: nn.Module = Equalize() if equalize else nn.Identity()
-        self.network = network.to(memory_format=torch.channels_last)  # faster on CPU and GPU
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.schedule: Schedule = schedule
@@ -81,10 +92,6 @@ class Classifier(CapturedModule):
         self.warmup_epochs = warmup_epochs
         self.linear_scaling = linear_scaling
         self.label_smoothing = label_smoothing
-        self.average_mirrored = average_mirrored
-        # Ones until ``setup("fit")``: weighted and plain runs have one checkpoint layout.
-        self.class_weights: Tensor
-        self.register_buffer("class_weights", torch.ones(num_classes))
         self.train_metrics = epoch_metrics(num_classes, "train_")
         self.val_metrics = epoch_metrics(num_classes, "val_")
         self.test_metrics = epoch_metrics(num_classes, "test_")
@@ -92,57 +99,28 @@ class Classifier(CapturedModule):
         self._parts: list[Batch] = []
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (B, C) of images (B, 3, H, W) in [0, 1]."""
-        images = self.first(images)
-        logits: Tensor = self.network(images)
-        if self.average_mirrored and not self.training:
-            logits = (logits + self.network(images.flip(-1))) / 2
+        """Return logits (B, C), as ``Network``; not to be overridden, as what predicts knows the network alone."""
+        logits: Tensor = self.model(images)
         return logits
 
-    def logits_and_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (B, C) of images (B, 3, S, S) in [0, 1], and features (B, F) float32 of how the images look.
+    @property
+    def network(self) -> nn.Sequential:
+        """The parts of the network."""
+        return self.model.network
 
-        The features are the images' `appearance`, then what the last part of the network takes: in one forward pass.
-        """
-        looks = appearance(images)
-        images = self.first(images)
-        logits, features = self._last_two(images)
-        if self.average_mirrored and not self.training:
-            mirrored, others = self._last_two(images.flip(-1))
-            logits, features = (logits + mirrored) / 2, (features + others) / 2
-        return logits, torch.cat([looks, features.float()], dim=1)
-
-    def _last_two(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the last part of the network gives, and what it takes, flat."""
-        assert isinstance(self.network, nn.Sequential)
-        *body, head = self.network
-        for part in body:
-            images = part(images)
-        logits: Tensor = head(images)
-        return logits, images.flatten(1)
-
-    def setup(self, stage: str) -> None:
-        """Weight the classes by the training split, where there is one to train on."""
-        if stage == "fit":
-            data = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it on the trainer
-            weights = balanced_class_weights(data.class_counts.tolist(), data.classes)
-            self.class_weights.copy_(weights)
+    @property
+    def class_weights(self) -> Tensor:
+        """What each class weighs in the loss (C,); ones until a training sets them."""
+        return self.model.class_weights
 
     @property
     def encoder(self) -> Callable[[Tensor], Tensor] | None:
         """What maps images to features (B, F) that training does not change, if there is such a part."""
         return None
 
-    def on_fit_start(self) -> None:
-        """Compute features that training does not change once an image, not once an image and epoch."""
-        data = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it on the trainer
-        if self.encoder and data.augment is None and not self.average_mirrored:
-            with self.trainer.precision_plugin.forward_context():
-                data.encode(self.encoder, self.device)
-
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Return the mean weighted loss of a batch."""
-        if _several_processes() and self.trainer.is_last_batch:
+        if several_processes() and self.trainer.is_last_batch:
             return self._shared_step(batch)
         loss, logits = self.captured_or_eager(batch)
         self._update(self.train_metrics, logits, batch[1])
@@ -215,13 +193,13 @@ class Classifier(CapturedModule):
         self._parts.clear()
 
     def on_test_epoch_end(self) -> None:
-        self.outputs = _gather(self._parts)
+        self.outputs = gather(self._parts)
 
     def on_predict_epoch_start(self) -> None:
         self._parts.clear()
 
     def on_predict_epoch_end(self) -> None:
-        self.outputs = _gather(self._parts)
+        self.outputs = gather(self._parts)
 
     def configure_optimizers(self) -> Any:
         """Return Adam or AdamW over the parameters that train, with its schedule where there is one."""
@@ -270,85 +248,24 @@ class Classifier(CapturedModule):
             self.log(f"{metrics.prefix}{name}", metrics[name], on_step=False, on_epoch=True, prog_bar=shown)
 
 
-class WeightedMean(Metric):
-    """sum(w_i * x_i) / sum(w_i) over an epoch and all processes.
-
-    torchmetrics' MeanMetric looks for NaN in each step, for which it waits for the GPU, and drops them from the mean; a
-    loss that is NaN must show.
-    """
-
-    full_state_update = False
-    total: Tensor
-    weight: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
-        self.add_state("weight", torch.tensor(0.0), dist_reduce_fx="sum")
-
-    def update(self, values: Tensor, weights: Tensor) -> None:
-        """Add values (B,) with their weights (B,)."""
-        self.total += (values * weights).sum()
-        self.weight += weights.sum()
-
-    def compute(self) -> Tensor:
-        """Return the mean () of what was added."""
-        return self.total / self.weight
+# Hooks of the whole state, so that every way to save or load it knows the same keys.
+def _without_prefix(module: nn.Module, state_dict: dict[str, Any], prefix: str, local_metadata: Any) -> None:
+    """Take ``model.`` away from the keys of a state (and from those of its versions)."""
+    for named in (state_dict, getattr(state_dict, "_metadata", {})):  # torch keeps the layers' versions there
+        for key in list(named):
+            named[_shorter(key, prefix)] = named.pop(key)
 
 
-def epoch_metrics(num_classes: int, prefix: str) -> MetricCollection:
-    """Return the metrics that every stage logs, their names beginning with ``prefix``."""
-    metrics: dict[str, Metric | MetricCollection] = {
-        "loss": WeightedMean(),
-        "loss_unweighted": WeightedMean(),
-        # Its check of the labels would wait for the GPU in each step; the data module has made them.
-        "accuracy": MulticlassAccuracy(num_classes, average="micro", validate_args=False),
-    }
-    return MetricCollection(metrics, prefix=prefix, compute_groups=False)
+def _with_prefix(module: nn.Module, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+    """Give the keys of a network's state their ``model.``."""
+    assert isinstance(module, Classifier)
+    own = {key.partition(".")[0] for key in module.model.state_dict()}
+    for key in list(state_dict):
+        name = key.removeprefix(prefix)
+        if key.startswith(prefix) and name.partition(".")[0] in own:
+            state_dict[f"{prefix}{MODEL}{name}"] = state_dict.pop(key)
 
 
-def balanced_class_weights(counts: Sequence[int], classes: Sequence[str]) -> Tensor:
-    """Return n / (C * n_c) for each class (C,) float32: scikit-learn's "balanced" (King and Zeng 2001).
-
-    Raises:
-        UserError: Where a class has no training image.
-    """
-    from sklearn.utils.class_weight import compute_class_weight
-
-    empty = [name for name, count in zip(classes, counts, strict=True) if not count]
-    if empty:
-        raise UserError(
-            f"The class(es) {empty} have no training images, so they have no weight in the loss: "
-            f"{dict(zip(classes, counts, strict=True))}. Change data.split_file, or leave them out of data.classes."
-        )
-    labels = np.repeat(np.arange(len(counts)), counts)
-    weights = compute_class_weight("balanced", classes=np.arange(len(counts)), y=labels)
-    return torch.as_tensor(weights, dtype=torch.float32)
-
-
-def glorot(module: nn.Module) -> None:
-    """Initialise a dense or convolutional layer as Keras does: uniform Glorot weights and zero biases."""
-    if isinstance(module, nn.Linear | nn.Conv2d):
-        nn.init.xavier_uniform_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-
-
-def _several_processes() -> bool:
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-
-
-def _gather(parts: list[Batch]) -> tuple[np.ndarray, np.ndarray]:
-    """Return all processes' outputs in the order of the data: process r of W holds the images r, r + W, r + 2W, ..."""
-    own = tuple(torch.cat(tensors).numpy() for tensors in zip(*parts, strict=True))
-    parts.clear()
-    if not _several_processes():
-        return own[0], own[1]
-    world: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(world, own)
-    size = sum(len(labels) for _, labels in world)
-    logits = np.empty((size, own[0].shape[1]), dtype=own[0].dtype)
-    labels = np.empty(size, dtype=own[1].dtype)
-    for rank, (rank_logits, rank_labels) in enumerate(world):
-        logits[rank :: len(world)], labels[rank :: len(world)] = rank_logits, rank_labels
-    return logits, labels
+def _shorter(key: str, prefix: str) -> str:
+    name = f"{key.removeprefix(prefix)}."
+    return prefix + name.removeprefix(MODEL)[:-1] if key.startswith(prefix) and name.startswith(MODEL) else key

@@ -2,15 +2,8 @@
 
 from typing import Any
 
-from torch import nn
-
-from covidnet.errors import UserError
-from covidnet.models.classifier import Classifier, glorot
-from covidnet.models.parts.dropout import Dropout, check_dropout
-
-FILTERS = 32
-HIDDEN = 256
-SMALLEST = 4  # pixels: a side of 4 leaves one pixel after the convolution and the pooling
+from covidnet.models.classifier import Classifier
+from covidnet.models.networks.convnet import convnet
 
 
 class ConvNet(Classifier):
@@ -32,19 +25,5 @@ class ConvNet(Classifier):
         dropout: float = 0.5,
         **options: Any,
     ) -> None:
-        if image_size < SMALLEST:
-            raise UserError(f"data.image_size={image_size} is too small for ConvNet: give {SMALLEST} or more.")
-        check_dropout(dropout)
-        side = (image_size - 2) // 2
-        network = nn.Sequential(
-            nn.Conv2d(3, FILTERS, kernel_size=3),
-            nn.MaxPool2d(2),  # before the ReLU: both only ever keep the larger value, so the order changes no number
-            nn.ReLU(),
-            Dropout(dropout),
-            nn.Flatten(),
-            nn.Linear(FILTERS * side * side, HIDDEN),
-            nn.ReLU(),
-            nn.Linear(HIDDEN, num_classes),
-        )
-        super().__init__(network.apply(glorot), num_classes, **options)
+        super().__init__(convnet(num_classes, image_size, dropout), num_classes, **options)
         self.save_hyperparameters(logger=False)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from covidnet.errors import UserError
+from covidnet.models.network import Network
 
 DEEPEST = 2  # dots in a layer's name, as in network.1.layer4
 Heat = NDArray[np.float32]  # (H, W), 0 and above
@@ -24,7 +25,7 @@ class FeatureMap(NamedTuple):
     side: int
 
 
-def last_feature_map(model: nn.Module, images: Tensor) -> FeatureMap:
+def last_feature_map(model: Network, images: Tensor) -> FeatureMap:
     """Return the last layer that still says where in the image something is.
 
     That is the last one to finish whose output is ``(B, channels, side, side)`` with a side above 1, among the parts of
@@ -50,24 +51,26 @@ def last_feature_map(model: nn.Module, images: Tensor) -> FeatureMap:
         for hook in hooks:
             hook.remove()
     if not found:
-        raise UserError(
-            f"No layer of {type(model).__name__} keeps a map of the image, so Grad-CAM has nothing to show."
-        )
+        raise UserError(f"No layer of {model.name} keeps a map of the image, so Grad-CAM has nothing to show.")
     return found[-1]
 
 
-def grad_cam(model: nn.Module, layer: nn.Module, images: Tensor, targets: Tensor) -> NDArray[np.float32]:
+def grad_cam(model: Network, layer: nn.Module, images: Tensor, targets: Tensor) -> NDArray[np.float32]:
     """Return what speaks for the classes ``targets`` (B,) in ``images`` (B, 3, H, W), as (B, H, W).
 
     Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391) with each place of ``layer``'s map weighted by its own gradient
     (HiResCAM; Draelos and Carin 2020, arXiv:2011.08891): the positive part of sum_c gradient * activation, enlarged to
     the image. Where the map is averaged before the head the two are one; where it is flattened, as in ConvNet, a mean
     gradient would point at places that the model does not use. Each map is scaled to a maximum of 1, or is all 0 where
-    nothing speaks for the class.
+    nothing speaks for the class. It is of the image itself: no mirror image is averaged in, whatever the model does.
     """
     # With a frozen backbone no weight asks for gradients, so that the images must.
     images = images.detach().requires_grad_()
-    heat = LayerGradientXActivation(model, layer).attribute(images, target=targets).detach()
+    averages, model.average_mirrored = model.average_mirrored, False
+    try:
+        heat = LayerGradientXActivation(model, layer).attribute(images, target=targets).detach()
+    finally:
+        model.average_mirrored = averages
     heat = heat.sum(dim=1, keepdim=True).relu()
     heat = F.interpolate(heat, size=images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
     peak = heat.amax(dim=(1, 2), keepdim=True)

@@ -15,17 +15,19 @@ from PIL import Image
 from scipy.ndimage import binary_erosion, zoom
 from scipy.stats import bootstrap
 
+from covidnet.batch import to_images
 from covidnet.data.changes.lungs import lung_region, masks_of_split
 from covidnet.data.radiographs import Radiographs
 from covidnet.imaging.decode import Interpolation, decode, read
 from covidnet.models.heatmaps import Heat, grad_cam, heat_share, last_feature_map
+from covidnet.models.outputs import outputs_of
 from covidnet.runs.predictions import Predictions
 from covidnet.runs.run import Run
 
 RANKS = (1 / 6, 1 / 2, 5 / 6)  # of the images shown of a class, ordered by the probability of their true class
 ERRORS = 6
 SAMPLED = 40  # images a class, evenly spaced, whose heat is averaged
-BATCH = 16
+BATCH = 16  # maps computed at once, which need gradients and so more memory
 SIDE = 224  # pixels of a picture on the page
 QUALITY = 80  # of the JPEG pictures
 OPACITY = 0.55  # of the hottest pixel over the radiograph
@@ -81,20 +83,17 @@ def make_gallery(run: Run, predictions: Predictions, data: Radiographs) -> Galle
     sample = sampled(predictions, len(run.classes))
     needed = sorted({*sample, *errors, *(number for numbers in typical for number in numbers)})
     files = {number: data.image_file(predictions.paths[number]) for number in needed}
-    model = run.load_model()
-    averages = model.average_mirrored
+    model, device = run.load_model(), torch.device("cpu")
+    pixels = np.stack([_pixels(files[number], data.image_size, data.interpolation) for number in needed])
+    layer = last_feature_map(model, to_images(torch.from_numpy(pixels[:1])))
+    logits, _ = outputs_of(model, pixels.__getitem__, np.arange(len(needed)), device, title="asking the model")
+    targets = torch.from_numpy(logits.argmax(axis=1))
+    changed = int((targets.numpy() != predictions.predicted[needed]).sum())
     heats: dict[int, Heat] = {}
-    changed = 0
-    layer = last_feature_map(model, _load([files[needed[0]]], data.image_size, data.interpolation))
     for start in range(0, len(needed), BATCH):
-        numbers = needed[start : start + BATCH]
-        images = _load([files[number] for number in numbers], data.image_size, data.interpolation)
-        model.average_mirrored = averages
-        with torch.no_grad():
-            targets = model(images).argmax(dim=1)
-        changed += int((targets.numpy() != predictions.predicted[numbers]).sum())
-        model.average_mirrored = False  # a map is of the image itself, not of its mirror image
-        heats.update(zip(numbers, grad_cam(model, layer.layer, images, targets), strict=True))
+        part = slice(start, start + BATCH)
+        images = to_images(torch.from_numpy(pixels[part]))
+        heats.update(zip(needed[part], grad_cam(model, layer.layer, images, targets[part]), strict=True))
     masks = _masks(run, predictions, data, needed)
     regions = {number: lung_region(masks.get(number), data.image_size) for number in needed}
     shares = {number: heat_share(heats[number], regions[number]) for number in needed}
@@ -182,10 +181,9 @@ def draw(file: Path, heat: Heat, mask: Path | None = None) -> tuple[str, str]:
     return _data_uri(grey), _data_uri(overlay)
 
 
-def _load(files: Sequence[Path], size: int, interpolation: Interpolation) -> torch.Tensor:
-    """Return images as the model was trained on them, (B, 3, H, W) in [0, 1]."""
-    pixels = [np.broadcast_to(decode(read(file), size, interpolation), (3, size, size)) for file in files]
-    return torch.from_numpy(np.stack(pixels)).float() / 255
+def _pixels(file: Path, size: int, interpolation: Interpolation) -> NDArray[np.uint8]:
+    """Return an image as the model was trained on them, (3, H, W)."""
+    return np.broadcast_to(decode(read(file), size, interpolation), (3, size, size))
 
 
 def _summary(shares: NDArray[np.float64], areas: NDArray[np.float64]) -> HeatShare:

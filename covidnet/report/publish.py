@@ -20,7 +20,7 @@ from covidnet.errors import UserError
 from covidnet.files.places import places_in, without_places
 from covidnet.files.tensors import read_tensors
 from covidnet.report.card import UNKNOWN_LICENSE, render
-from covidnet.runs.checkpoint import KEY, read_recipe
+from covidnet.runs.checkpoint import KEY, Checkpoint
 from covidnet.runs.files import CHECKPOINT, CONFIG, RESULTS, write_results
 from covidnet.runs.run import Run
 
@@ -60,11 +60,13 @@ def publish(
     if folder:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UserError(f"--folder {folder} must be a new or an empty folder.")
-        files = gather(Run(run), folder, license)
-        _show(files, folder, f"folder {folder}; nothing is sent", _places(Run(run)))
+        opened = Run(run)
+        files = gather(opened, folder, license)
+        _show(files, folder, f"folder {folder}; nothing is sent", _places(opened))
         return
     with tempfile.TemporaryDirectory() as scratch, _explained(run, repository):
-        files = gather(Run(run), Path(scratch), license)
+        opened = Run(run)
+        files = gather(opened, Path(scratch), license)
         from huggingface_hub import CommitOperationAdd, HfApi
 
         api = HfApi()
@@ -73,13 +75,13 @@ def publish(
         if there == "public" and private:
             raise UserError(f"{SITE}/{repository} is there and public, not private. Give another name with --to.")
         what = f"there, {there}" if there else f"new, {'private' if private else 'public: anybody can read it'}"
-        _show(files, Path(scratch), f"{SITE}/{repository} ({what}), as {user}", _places(Run(run)))
+        _show(files, Path(scratch), f"{SITE}/{repository} ({what}), as {user}", _places(opened))
         if not yes and input("Send it? [y/N] ").strip().lower() not in ("y", "yes"):
             print("Nothing was sent.")
             return
         api.create_repo(repository, private=private, exist_ok=True)
         added = [CommitOperationAdd(name, Path(scratch, name)) for name in files]
-        sent = api.create_commit(repository, added, commit_message=f"A model of covidnet: {Run(run).folder.name}")
+        sent = api.create_commit(repository, added, commit_message=f"A model of covidnet: {opened.folder.name}")
         print(f"Sent: {getattr(sent, 'commit_url', '') or f'{SITE}/{repository}'}")
 
 
@@ -126,7 +128,7 @@ def _show(names: list[str], folder: Path, destination: str, places: list[Path]) 
     for name, size in sizes.items():
         print(f"  {size / 1e6:10.3f} MB  {name}")
     print(f"  {sum(sizes.values()) / 1e6:10.3f} MB  in all. No image file and no list of images is among them.")
-    looks = read_recipe(folder / CHECKPOINT).get("novelty")
+    looks = Checkpoint(folder / CHECKPOINT).novelty
     if looks:
         print(
             f"  NOTE: to tell what looks strange, the model holds grey patterns of {looks['side']} x {looks['side']} "

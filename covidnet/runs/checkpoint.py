@@ -1,18 +1,22 @@
-"""What a checkpoint brings to a command line, and what it forbids."""
+"""Checkpoint: the file of a trained model -> its network and all that it takes to use it."""
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 import torch
 
+from covidnet.data.changes.kinds import Lungs
 from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
 from covidnet.files.tensors import read_tensors
 from covidnet.files.whole import whole
-from covidnet.models.classifier import Classifier
+from covidnet.imaging.decode import Interpolation
+from covidnet.models.network import Network, plain_network
 from covidnet.runs.files import CHECKPOINT, CONFIG, LAST, RESULTS, SPLIT
 from covidnet.runs.trust import find_class
 
@@ -62,43 +66,118 @@ def run_directory(checkpoint: Path) -> Path | None:
     return run if (run / CONFIG).is_file() else None
 
 
-def read_recipe(checkpoint: Path) -> dict[str, Any]:
-    """Return the recipe that ``RunRecord`` put into a checkpoint, with its ``classes``.
+@dataclass(frozen=True)
+class Preprocessing:
+    """How the images of a training were made, and what they were.
+
+    Attributes:
+        classes: Names of the classes, in the order of their labels.
+        image_size: Side in pixels.
+        interpolation: To that side.
+        lungs: What is shown of the images: "whole", or of the lungs test.
+        batch_size: Images a training step.
+        notice: What every output on these images must say about them, or nothing.
+    """
+
+    classes: list[str]
+    image_size: int
+    interpolation: Interpolation
+    lungs: Lungs
+    batch_size: int
+    notice: str
+
+
+class Checkpoint:
+    """A checkpoint of ours, read once: all that it takes to use its model.
+
+    Args:
+        path: The file.
 
     Raises:
         UserError: Where the file is no checkpoint, would run code when loaded, or is not one of ours.
     """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._content = _read(path)
+        self.recipe: dict[str, Any] = self._content[KEY]  # what ``RunRecord`` put there, with ``classes``
+
+    @property
+    def run(self) -> Path | None:
+        """The directory of the run that wrote it, where it still lies in it."""
+        return run_directory(self.path)
+
+    @property
+    def calibration(self) -> dict[str, Any]:
+        """``temperature``, ``thresholds`` and ``conformal``; empty where nothing was fitted on validation images."""
+        return self.recipe.get("calibration") or {}
+
+    @property
+    def novelty(self) -> dict[str, Any] | None:
+        """What ``novelty_scores`` needs; None where nothing was fitted."""
+        return self.recipe.get("novelty")
+
+    @cached_property
+    def preprocessing(self) -> Preprocessing:
+        """How its images were made.
+
+        Raises:
+            UserError: Where the recipe names another class of data, or keys that the class does not take.
+        """
+        data = radiographs_of(self.recipe)
+        how = (data.image_size, data.interpolation, data.lungs, data.batch_size, data.notice)
+        return Preprocessing(list(self.recipe["classes"]), *how)
+
+    def model(self) -> Network:
+        """Return the model, on the CPU, in evaluation mode.
+
+        Raises:
+            UserError: Where the recipe names no model of a trusted package, or the weights do not fit it.
+        """
+        path = self.recipe["model"]["class_path"]
+        try:
+            network = plain_network(path, self._content.get("hyper_parameters", {}))
+            if network is None:
+                return _trained(path, self.path).eval()
+            network.load_state_dict(self._content["state_dict"])
+            return network.eval()
+        except UserError:
+            raise
+        # A recipe and weights that do not go together fail in many ways: as arguments, as shapes, for want of memory.
+        except Exception as error:
+            name = path.rpartition(".")[2]
+            raise UserError(f"{self.path} holds no model that {name} can be: {_first_line(error)}") from error
+
+
+def _trained(path: str, checkpoint: Path) -> Network:
+    """Return the network of a model that is no plain one of ours: what trains it has to build it."""
+    from covidnet.models.classifier import Classifier  # Lightning takes seconds to import
+
+    kind = find_class(path, Classifier, checkpoint)
+    return kind.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True).model
+
+
+def _read(checkpoint: Path) -> dict[str, Any]:
+    """Return what a checkpoint of ours holds; its tensors stay on disk until they are used."""
     try:
         content = read_tensors(checkpoint, mmap=True)
-        damaged = ZipFile(checkpoint).testzip()  # torch compares no checksums
+        with ZipFile(checkpoint) as packed:
+            damaged = packed.testzip()  # torch compares no checksums
         if damaged:
             raise BadZipFile(f"its part {damaged} is damaged")
     # A file that is no checkpoint fails in many ways, as zip, as pickle, or by naming code to run.
     except Exception as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise UserError(f"ckpt_path={checkpoint} cannot be read as a checkpoint: {reason}") from error
+        raise UserError(f"ckpt_path={checkpoint} cannot be read as a checkpoint: {_first_line(error)}") from error
     recipe = content.get(KEY) if isinstance(content, dict) else None
     if not isinstance(recipe, dict) or not {"name", "model", "data", "classes"} <= set(recipe):
         raise UserError(f"ckpt_path={checkpoint} is a checkpoint of another program: it holds no '{KEY}' recipe.")
     _check_recipe(recipe, checkpoint)
-    return recipe
+    found: dict[str, Any] = content
+    return found
 
 
-def load_model(checkpoint: Path) -> Classifier:
-    """Return the model of a checkpoint, on the CPU, in evaluation mode.
-
-    Raises:
-        UserError: As ``read_recipe``.
-    """
-    kind = find_class(read_recipe(checkpoint)["model"]["class_path"], Classifier, checkpoint)
-    try:
-        return kind.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True).eval()
-    except UserError:
-        raise
-    # A recipe and weights that do not go together fail in many ways, as arguments, as shapes, or for want of memory.
-    except Exception as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise UserError(f"{checkpoint} holds no model that {kind.__name__} can be: {reason}") from error
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def add_to_recipe(checkpoint: Path, **plain: Any) -> None:

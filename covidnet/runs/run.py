@@ -8,8 +8,8 @@ from typing import Any
 
 from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
-from covidnet.models.classifier import Classifier
-from covidnet.runs.checkpoint import load_model, radiographs_of, read_recipe
+from covidnet.models.network import Network
+from covidnet.runs.checkpoint import Checkpoint, radiographs_of
 from covidnet.runs.files import (
     CHECKPOINT,
     CONFIG,
@@ -71,9 +71,14 @@ class Run:
         return self.folder / CHECKPOINT
 
     @cached_property
+    def best(self) -> Checkpoint | None:
+        """The best model's checkpoint, read once, if it is there."""
+        return Checkpoint(self.checkpoint) if self.checkpoint.is_file() else None
+
+    @property
     def recipe(self) -> dict[str, Any] | None:
         """How the best model and its data were made, as its checkpoint says."""
-        return read_recipe(self.checkpoint) if self.checkpoint.is_file() else None
+        return self.best.recipe if self.best else None
 
     @cached_property
     def predictions(self) -> Predictions | None:
@@ -112,9 +117,10 @@ class Run:
         except (OSError, ValueError) as error:
             raise unreadable(file, error) from error
 
-    def load_model(self) -> Classifier:
+    def load_model(self) -> Network:
         """Return the best model, on the CPU, set to evaluate."""
-        return load_model(self.checkpoint)
+        assert self.best is not None
+        return self.best.model()
 
     def open_data(self) -> Radiographs:
         """Return the radiographs of the run with its own split; nothing is read yet."""

@@ -154,14 +154,8 @@ class Engine:
 
     def _heat(self, pixels: Sequence[Pixels], targets: Sequence[int]) -> NDArray[np.float32]:
         assert self.layer is not None
-        model = self.predictor.model
-        averages, model.average_mirrored = model.average_mirrored, False  # a map is of the image itself
-        try:
-            return grad_cam(
-                model, self.layer, self.predictor.images(pixels), torch.tensor(targets, device=self.predictor.device)
-            )
-        finally:
-            model.average_mirrored = averages
+        wanted = torch.tensor(targets, device=self.predictor.device)
+        return grad_cam(self.predictor.model, self.layer, self.predictor.images(pixels), wanted)
 
     def _last_feature_map(self, blank: Pixels) -> torch.nn.Module | None:
         images = self.predictor.images([self.predictor.decode(blank)])

@@ -1,6 +1,5 @@
 """What is fitted to a trained model and kept in its checkpoint, beside its weights. Joins data, models, evaluation."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +8,17 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from covidnet.batch import to_images
 from covidnet.data.images import Numbers
 from covidnet.data.module import RadiographyDataModule
 from covidnet.evaluation.calibration import fit_temperature
 from covidnet.evaluation.conformal import fit_conformal
 from covidnet.evaluation.novelty import fit_novelty
 from covidnet.evaluation.thresholds import choose_thresholds
-from covidnet.machine.parallel import progress_bar
-from covidnet.models.classifier import Classifier
+from covidnet.models.outputs import outputs_of
 from covidnet.models.parts.appearance import SIDE
-from covidnet.runs.checkpoint import load_model
+from covidnet.runs.checkpoint import Checkpoint
 
 MOST = 2000  # images of a split from which it is learnt how images look; more are drawn from at random
-BATCH = 128  # images the model sees at once
 SHOWN = 1000  # images from which on a bar is worth its line
 
 
@@ -53,33 +49,16 @@ def fit_looks(checkpoint: Path, datamodule: RadiographyDataModule, device: torch
     Its own copy of the model looks at the images as a user's would: without augmentation, in one process, at images
     where training may have been served features. None where the model has diverged.
     """
-    model = load_model(checkpoint).to(device)
+    model = Checkpoint(checkpoint).model().to(device)
     train, val = (_some(datamodule.datasets[name].numbers) for name in ("train", "val"))
-    features = features_of(model, datamodule.images.gather, np.concatenate([train, val]), device)
+    numbers = np.concatenate([train, val])
+    title = "learning how images look"
+    _, features = outputs_of(model, datamodule.images.gather, numbers, device, title=title, shown=SHOWN)
     if not np.isfinite(features).all():
         return None
-    return fit_novelty(features[: len(train)], features[len(train) :], SIDE)
-
-
-@torch.inference_mode()
-def features_of(
-    model: Classifier, gather: Callable[[Numbers], NDArray[np.uint8]], numbers: Numbers, device: torch.device
-) -> NDArray[np.float32]:
-    """Return the features (N, F) that ``model`` gives images, in their order.
-
-    Args:
-        model: In evaluation mode, on ``device``.
-        gather: Numbers (B,) -> pixels (B, C, S, S).
-        numbers: (N,) of the images.
-        device: Where the model is.
-    """
-    parts = []
-    with progress_bar(len(numbers), "learning how images look", hidden=len(numbers) < SHOWN) as bar:
-        for start in range(0, len(numbers), BATCH):
-            pixels = torch.from_numpy(gather(numbers[start : start + BATCH])).to(device)
-            parts.append(model.logits_and_features(to_images(pixels))[1].cpu().numpy())
-            bar.update(len(pixels))
-    return np.concatenate(parts)
+    state = fit_novelty(features[: len(train)], features[len(train) :], SIDE)
+    # A checkpoint that is read without running code holds tensors, not arrays.
+    return {key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for key, value in state.items()}
 
 
 def _some(numbers: Numbers) -> Numbers:

@@ -22,13 +22,14 @@ from covidnet.files.store import is_url
 from covidnet.files.whole import remove_unfinished
 from covidnet.machine.faults import explain
 from covidnet.models.classifier import Classifier
-from covidnet.runs.checkpoint import find_checkpoint, read_recipe, run_directory
+from covidnet.runs.checkpoint import Checkpoint, find_checkpoint, run_directory
 from covidnet.runs.claim import hold, next_folder
 from covidnet.runs.files import LAST, LOCK, counted_tests
 from covidnet.runs.remote import RunStore, bring_checkpoint, local_runs, run_store, store_of, store_to_go_on
 from covidnet.runs.trust import limit_names
 from covidnet.training.args import TRAINING, CommandLine, program
 from covidnet.training.checks import check_lungs_test, check_monitors, check_processes, check_sections
+from covidnet.training.joining import Joining
 from covidnet.training.lightning import OneCommandLine, WholeCSVLogger, keep_whole, last_checkpoint
 from covidnet.training.parser import CommandParser, check_config
 from covidnet.training.record import RunRecord
@@ -122,7 +123,7 @@ class CommandLineInterface(OneCommandLine):
         self.runs = run_store(config.trainer.get("default_root_dir"))
         checkpoint = self._checkpoint(config)
         if checkpoint:
-            recipe = read_recipe(checkpoint)
+            recipe = Checkpoint(checkpoint).recipe
             layer = recipe_layer(recipe, checkpoint, self.command_line)
             self.config = parser.parse_args([command, f"--config={json.dumps(layer)}", *typed])
             self.config[command].ckpt_path = str(checkpoint)
@@ -157,7 +158,8 @@ class CommandLineInterface(OneCommandLine):
         if config.tensorboard:
             loggers.append(TensorBoardLogger(logger.save_dir, name=logger.name, version=logger.version))
         write_back = [WriteBack(self.runs)] if self.runs else []  # before an epoch is seeded
-        self.trainer_defaults = {"callbacks": [*write_back, RunRecord(self._recipe(), logger), last_checkpoint()]}
+        own = [*write_back, RunRecord(self._recipe(), logger), Joining(), last_checkpoint()]
+        self.trainer_defaults = {"callbacks": own}
         if is_url(config.trainer.get("default_root_dir")):
             kwargs["default_root_dir"] = str(runs_folder(config))  # Lightning would look into the store by itself
         try:

@@ -17,7 +17,7 @@ from covidnet.evaluation.conformal import COVERAGE, too_few
 from covidnet.evaluation.scores import fitted_scores, score_outputs
 from covidnet.files.tensors import read_tensors
 from covidnet.models.classifier import Classifier
-from covidnet.runs.checkpoint import add_to_recipe, read_recipe, run_directory
+from covidnet.runs.checkpoint import Checkpoint, add_to_recipe, run_directory
 from covidnet.runs.files import PREDICTIONS, RESULTS, count_test, write_results
 from covidnet.runs.predictions import write_predictions
 from covidnet.runs.screen import print_scores
@@ -82,7 +82,7 @@ class Trainer(pl.Trainer):
 
     def report_test(self, model: Classifier, datamodule: RadiographyDataModule, checkpoint: Path) -> dict[str, Any]:
         """Write and print the scores of the test of ``checkpoint`` that has just run, as the one key ``test``."""
-        calibration = read_recipe(checkpoint).get("calibration")
+        calibration = Checkpoint(checkpoint).calibration
         models = {"test": self._scores(model, datamodule, calibration)}
         results: dict[str, Any] = {**models, "classes": datamodule.classes, "counts": datamodule.counts}
         self._leave(model, datamodule, results, models, run_directory(checkpoint) or self.run_directory)

@@ -64,13 +64,23 @@ def test_the_scale_of_the_networks_features_does_not_matter(state):
     np.testing.assert_allclose(novelty_scores(state, scaled), novelty_scores(state, rows))
 
 
+def tensors_of(state):
+    return {key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for key, value in state.items()}
+
+
 def test_the_state_loads_without_running_code_and_scores_alike(state):
     file = io.BytesIO()
-    torch.save(state, file)
+    torch.save(tensors_of(state), file)
     file.seek(0)
     rows = features(20, 7)
     again = novelty_scores(torch.load(file, weights_only=True), rows)
     np.testing.assert_array_equal(again, novelty_scores(state, rows))
+
+
+def test_what_is_kept_is_rounded_as_torch_rounds_to_half_precision():
+    rows = features(300, 0)
+    expected = torch.from_numpy(rows[:, : SIDE**2 + 1]).double().half().numpy()
+    np.testing.assert_array_equal(fit_novelty(rows, features(40, 1), SIDE)["looks"], expected)
 
 
 def test_with_few_validation_images_none_of_them_is_flagged():

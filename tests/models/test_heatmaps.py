@@ -8,13 +8,15 @@ from covidnet.errors import UserError
 from covidnet.models.convnet import ConvNet
 from covidnet.models.heatmaps import grad_cam, heat_share, last_feature_map
 from covidnet.models.inception import InceptionV3
+from covidnet.models.network import Network
 
 IMAGES = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 TARGETS = torch.tensor([0, 1, 1])
 
 
-def frozen_backbone(*, equalize: bool = False) -> InceptionV3:
-    return InceptionV3(2, backbone="resnet10t", pretrained=False, freeze_backbone=True, equalize=equalize).eval()
+def frozen_backbone(*, equalize: bool = False) -> Network:
+    model = InceptionV3(2, backbone="resnet10t", pretrained=False, freeze_backbone=True, equalize=equalize)
+    return model.eval().model
 
 
 def test_the_share_of_heat_is_that_inside_the_region() -> None:
@@ -27,19 +29,19 @@ def test_the_share_of_heat_is_that_inside_the_region() -> None:
 
 
 def test_the_last_map_of_a_network_is_found_whatever_it_is_built_of() -> None:
-    flattened = last_feature_map(ConvNet(2, 32).eval(), IMAGES)
+    flattened = last_feature_map(ConvNet(2, 32).eval().model, IMAGES)
     assert (flattened.name, flattened.side) == ("network.3", 15)
     assert last_feature_map(frozen_backbone(), IMAGES.repeat(1, 1, 2, 2)).name == "network.1.layer4"
 
 
 def test_a_model_without_a_map_is_told() -> None:
-    transformer = InceptionV3(2, backbone="test_vit", pretrained=False).eval()
+    transformer = InceptionV3(2, backbone="test_vit", pretrained=False).eval().model
     with pytest.raises(UserError, match="No layer of InceptionV3 keeps a map"):
         last_feature_map(transformer, nn.functional.interpolate(IMAGES, 160))
 
 
 def test_a_branch_is_no_map_of_the_network() -> None:
-    model = InceptionV3(2, backbone="inception_v3", pretrained=False).eval()
+    model = InceptionV3(2, backbone="inception_v3", pretrained=False).eval().model
     found = last_feature_map(model, nn.functional.interpolate(IMAGES, 75))  # its last maps are of one pixel
     assert (found.name, found.side) == ("network.1.Mixed_6e", 3)
 
@@ -55,8 +57,8 @@ def test_heat_fits_the_images_even_of_a_frozen_backbone(equalize: bool) -> None:
 
 def test_heat_is_grad_cam_where_the_map_is_averaged() -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2)).eval()
-    layer = model[1]
+    parts = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    model, layer = Network(parts, 2).eval(), parts[1]
     known = LayerGradCam(model, layer).attribute(IMAGES, target=TARGETS, relu_attributions=True).detach()
     known = LayerAttribution.interpolate(known, (32, 32), "bilinear")[:, 0].numpy()
     heat = grad_cam(model, layer, IMAGES, TARGETS)
@@ -65,11 +67,13 @@ def test_heat_is_grad_cam_where_the_map_is_averaged() -> None:
 
 
 def test_heat_lies_where_a_flattened_map_is_read() -> None:
-    model = nn.Sequential(nn.Conv2d(3, 1, 1), nn.Flatten(), nn.Linear(32 * 32, 2)).eval()
+    parts = nn.Sequential(nn.Conv2d(3, 1, 1), nn.Flatten(), nn.Linear(32 * 32, 2))
+    model = Network(parts, 2, average_mirrored=True).eval()  # which a map leaves out
     corner = torch.zeros(32, 32)
     corner[:8, :8] = 1  # class 1 is read from this corner alone
     with torch.no_grad():
-        model[0].weight.fill_(1.0)
-        model[2].weight.copy_(torch.stack([torch.zeros(32 * 32), corner.flatten()]))
-    heat = grad_cam(model, model[0], IMAGES, torch.tensor([1, 1, 1]))
+        parts[0].weight.fill_(1.0)
+        parts[2].weight.copy_(torch.stack([torch.zeros(32 * 32), corner.flatten()]))
+    heat = grad_cam(model, parts[0], IMAGES, torch.tensor([1, 1, 1]))
     assert [heat_share(one, corner.numpy() > 0) for one in heat] == pytest.approx([1, 1, 1])
+    assert model.average_mirrored

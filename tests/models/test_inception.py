@@ -10,7 +10,9 @@ from torchvision.transforms import v2
 
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
-from covidnet.models.inception import InceptionV3, create_backbone
+from covidnet.models.inception import InceptionV3
+from covidnet.models.networks.inception import create_backbone
+from covidnet.training.joining import Joining
 
 SMALL = "test_resnet.r160_in1k"  # timm's own model for tests: 0.5 M parameters
 
@@ -137,7 +139,8 @@ def test_frozen_features_are_computed_once_and_give_the_same_validation_loss(xra
         model = small(freeze_backbone=True, dropout=0.0)
         if not once:
             monkeypatch.setattr(InceptionV3, "encoder", None)
-        trainer = Trainer(max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=False)
+        options = {"logger": False, "enable_checkpointing": False, "callbacks": [Joining()]}
+        trainer = Trainer(max_epochs=3, accelerator="cpu", **options)
         torch.manual_seed(1)
         trainer.fit(model, datamodule=data)
         losses[once] = float(trainer.callback_metrics["val_loss"])
@@ -167,9 +170,9 @@ def test_features_of_an_image_are_the_backbones(options):
     torch.manual_seed(0)
     model = small(**options).eval()
     images = torch.rand(2, 3, 64, 64)
-    logits, features = model.logits_and_features(images)
+    logits, features = model.model.logits_and_features(images)
     torch.testing.assert_close(logits, model(images))
     width = model.backbone.num_features
-    views = [images, images.flip(-1)] if model.average_mirrored else [images]
+    views = [images, images.flip(-1)] if model.model.average_mirrored else [images]
     pooled = torch.stack([model.network[:2](view) for view in views]).mean(dim=0)
     torch.testing.assert_close(features[:, -width:], pooled)

@@ -17,7 +17,7 @@ from covidnet.commands.main import main
 from covidnet.errors import UserError
 from covidnet.files.places import places_in, without_places
 from covidnet.report.publish import publish
-from covidnet.runs.checkpoint import load_model
+from covidnet.runs.checkpoint import Checkpoint
 
 NAME = "jane/xray-net"
 SENT = ["README.md", "results.json", "config.yaml", "checkpoints/best.ckpt"]
@@ -128,8 +128,8 @@ def test_the_model_that_is_sent_is_the_model_of_the_run(run_folder, hub, tmp_pat
     assert not {"callbacks", "optimizer_states"} & set(content)
     assert content["covidnet"]["data"]["init_args"]["root"] == "xrays"
     images = torch.rand(2, 3, 12, 12)
-    own = load_model(run_folder / "checkpoints" / "best.ckpt")
-    torch.testing.assert_close(load_model(sent)(images), own(images), rtol=0, atol=0)
+    own = Checkpoint(run_folder / "checkpoints" / "best.ckpt").model()
+    torch.testing.assert_close(Checkpoint(sent).model()(images), own(images), rtol=0, atol=0)
 
 
 def test_an_export_that_names_this_machine_is_told(run_folder, hub, capsys):

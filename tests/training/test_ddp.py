@@ -18,7 +18,7 @@ from helpers import CLASSES, LAST, TRAIN, paint, slow
 
 from bench.two_processes import repeat
 from covidnet.commands.train import main
-from covidnet.runs.checkpoint import read_recipe
+from covidnet.runs.checkpoint import Checkpoint
 
 QUICK = ["trainer.enable_progress_bar=false", "trainer.enable_model_summary=false"]
 TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
@@ -107,7 +107,7 @@ def test_a_run_of_two_processes_leaves_one_record_and_stops_together(args):
     [journal] = Path(os.environ["XDG_CACHE_HOME"]).rglob("journal.jsonl")
     decoded = [line for line in journal.read_text().splitlines()[1:] if line]
     assert len(decoded) == 36  # each image once on this machine, not once a process
-    recipe = read_recipe(runs[0] / "checkpoints" / "best.ckpt")
+    recipe = Checkpoint(runs[0] / "checkpoints" / "best.ckpt").recipe
     assert len(recipe["novelty"]["looks"]) == 18  # all training images, whichever process they trained in
     assert recipe["calibration"]["conformal"]["least"].keys() == results["best"]["per_class"].keys()
 

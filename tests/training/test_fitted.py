@@ -12,9 +12,10 @@ from covidnet.data.module import RadiographyDataModule
 from covidnet.evaluation.novelty import fit_novelty, novelty_scores
 from covidnet.imaging.decode import resize
 from covidnet.models.convnet import ConvNet
+from covidnet.models.outputs import outputs_of
 from covidnet.models.parts.appearance import SIDE
-from covidnet.runs.checkpoint import load_model, read_recipe
-from covidnet.training.fitted import MOST, features_of, fit_calibration, fit_looks
+from covidnet.runs.checkpoint import Checkpoint
+from covidnet.training.fitted import MOST, fit_calibration, fit_looks
 
 QUICK = ["trainer=cpu", "trainer.enable_progress_bar=false", "trainer.enable_model_summary=false", "report=false"]
 CPU = torch.device("cpu")
@@ -33,14 +34,18 @@ def trained(tmp_path_factory):
     return cli, Path(cli.trainer.checkpoint_callback.best_model_path)
 
 
+def features_of(model, gather, numbers):
+    return outputs_of(model, gather, numbers, CPU, title="looking")[1]
+
+
 @pytest.fixture(scope="module")
 def scores_of(trained):
     """How unlike the training images others are to the trained model: pixels (C, S, S) -> scores."""
     _, best = trained
-    state, model = read_recipe(best)["novelty"], load_model(best)
+    state, model = Checkpoint(best).recipe["novelty"], Checkpoint(best).model()
 
     def scores_of(pixels):
-        return novelty_scores(state, features_of(model, pixels.__getitem__, np.arange(len(pixels)), CPU))
+        return novelty_scores(state, features_of(model, pixels.__getitem__, np.arange(len(pixels))))
 
     return scores_of
 
@@ -79,10 +84,11 @@ def test_a_fit_repeats_and_asks_nothing_of_the_model_in_memory(trained):
     cli, best = trained
     with torch.no_grad():
         next(cli.model.parameters()).add_(1.0)
-    again, first = fit_looks(best, cli.datamodule, CPU), read_recipe(best)["novelty"]
+    again, first = fit_looks(best, cli.datamodule, CPU), Checkpoint(best).recipe["novelty"]
     assert again.keys() == first.keys()
     assert again["limits"] == first["limits"]
     assert all(torch.equal(again[key], first[key]) for key in ("looks", "network"))
+    assert again["looks"].dtype == torch.float16
 
 
 def test_no_more_images_are_looked_at_than_it_takes(trained, monkeypatch):
@@ -104,15 +110,15 @@ def test_real_radiographs_pass_and_turned_ones_and_photographs_do_not(real_data)
     root = real_data / "later_release" / "COVID-19_Radiography_Dataset"
     data = RadiographyDataModule(str(root), test_per_class=30)
     torch.manual_seed(0)
-    model = ConvNet(3).eval()  # untrained: what shows is the appearance
+    model = ConvNet(3).model.eval()  # untrained: what shows is the appearance
     splits = {name: dataset.numbers for name, dataset in data.datasets.items()}
-    train, val, test = (features_of(model, data.images.gather, splits[name], CPU) for name in ("train", "val", "test"))
+    train, val, test = (features_of(model, data.images.gather, splits[name]) for name in ("train", "val", "test"))
     state = fit_novelty(train, val, SIDE)
     assert (novelty_scores(state, test) > 1).mean() <= 0.05
     shown = turned(data.images.gather(splits["test"]))
     shown |= {kind: served(images) for kind, images in other_images(drawn=30).items()}
     every = {
-        kind: novelty_scores(state, features_of(model, pixels.__getitem__, np.arange(len(pixels)), CPU)) > 1
+        kind: novelty_scores(state, features_of(model, pixels.__getitem__, np.arange(len(pixels)))) > 1
         for kind, pixels in shown.items()
     }
     assert np.concatenate([*every.values()]).mean() >= 0.95

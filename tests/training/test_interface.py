@@ -14,7 +14,7 @@ from pytorch_lightning import Callback
 
 from covidnet.commands.main import main as tools
 from covidnet.commands.train import main
-from covidnet.runs.checkpoint import read_recipe
+from covidnet.runs.checkpoint import Checkpoint
 
 
 @pytest.fixture
@@ -110,11 +110,11 @@ def test_what_is_fitted_on_validation_is_in_the_best_checkpoint_as_plain_types(a
 def test_what_is_fitted_survives_a_test_and_is_fitted_anew_when_training_goes_on(args):
     main(args)
     best = RUN / "checkpoints" / "best.ckpt"
-    first = read_recipe(best)
+    first = Checkpoint(best).recipe
     main(["test", f"ckpt_path={best}", *QUICK])
-    assert read_recipe(best)["novelty"]["limits"] == first["novelty"]["limits"]
+    assert Checkpoint(best).recipe["novelty"]["limits"] == first["novelty"]["limits"]
     main(["run", f"ckpt_path={RUN / 'checkpoints' / 'last.ckpt'}", "trainer.max_epochs=4", *QUICK])
-    again = read_recipe(best)
+    again = Checkpoint(best).recipe
     assert again["calibration"].keys() == first["calibration"].keys()
     assert len(again["novelty"]["looks"]) == 21
 
@@ -134,7 +134,7 @@ def test_images_and_not_their_served_features_tell_how_they_look_to_a_frozen_bac
     name = "test_resnet.r160_in1k"
     frozen = [f"model.backbone={name}", "model.pretrained=false", "model.freeze_backbone=true", "data.image_size=32"]
     cli = main([*args, "model=inception", *frozen])
-    state = read_recipe(Path(cli.trainer.checkpoint_callback.best_model_path))["novelty"]
+    state = Checkpoint(Path(cli.trainer.checkpoint_callback.best_model_path)).recipe["novelty"]
     assert state["looks"].shape == (21, 257)
     assert state["network"].shape[1] == cli.model.backbone.num_features
 

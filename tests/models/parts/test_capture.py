@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from covidnet.errors import UserError
 from covidnet.models.convnet import ConvNet
 from covidnet.models.parts import capture
+from covidnet.training.joining import Joining
 
 SIZE, BATCH, IMAGES = 8, 4, 10  # two full batches and a ragged one
 RATE = 2**-10  # the same in float32, in which a recorded step reads it, and in Python's numbers
@@ -63,7 +64,7 @@ def train(model, epochs=2, callbacks=(), **trainer):
     options |= {"enable_checkpointing": False, "max_epochs": epochs, "deterministic": True}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        trainer = pl.Trainer(**{**options, **trainer}, callbacks=[losses, *callbacks])
+        trainer = pl.Trainer(**{**options, **trainer}, callbacks=[losses, Joining(), *callbacks])
         trainer.fit(model, datamodule=Data())
     return trainer, losses.losses
 

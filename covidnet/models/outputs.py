@@ -1,0 +1,44 @@
+"""A model over numbered pixels: the one loop outside training that makes images, asks the model, and tells how far."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from covidnet.batch import to_images
+from covidnet.machine.parallel import progress_bar
+from covidnet.models.network import Network
+
+BATCH = 128  # images the model sees at once; what it says does not depend on it
+
+
+@torch.inference_mode()
+def outputs_of(
+    model: Network,
+    gather: Callable[[NDArray[np.int64]], NDArray[np.uint8]],
+    numbers: NDArray[np.int64],
+    device: torch.device,
+    *,
+    title: str,
+    shown: int = BATCH + 1,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the logits (N, C) and features (N, F) of the images with these numbers, in their order.
+
+    Args:
+        model: In evaluation mode, on ``device``; images and mirror images are averaged as it has it.
+        gather: Numbers (B,) -> pixels (B, C, S, S).
+        numbers: (N,) of the images.
+        device: Where the model is.
+        title: Of the progress bar.
+        shown: Images from which on the bar is worth its line.
+    """
+    logits: list[NDArray[np.float32]] = []
+    features: list[NDArray[np.float32]] = []
+    with progress_bar(len(numbers), title, hidden=len(numbers) < shown) as bar:
+        for start in range(0, len(numbers), BATCH):
+            pixels = torch.from_numpy(gather(numbers[start : start + BATCH])).to(device)
+            for parts, part in zip((logits, features), model.logits_and_features(to_images(pixels)), strict=True):
+                parts.append(part.float().cpu().numpy())
+            bar.update(len(pixels))
+    return np.concatenate(logits), np.concatenate(features)
