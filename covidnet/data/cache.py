@@ -18,22 +18,21 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from covidnet.data.decoding import Decoded, decode_all, digest_of, file_identity, stack_thumbnails
 from covidnet.errors import MachineError, UserError
 from covidnet.files.folders import default_cache_dir, locked
-from covidnet.imaging.decode import DECODER, RESIZER, THUMBNAIL, Interpolation, open_radiograph, read, resize, thumbnail
+from covidnet.imaging.decode import DECODER, RESIZER, THUMBNAIL, Interpolation, read
 from covidnet.imaging.radiograph import UnreadableImageError
-from covidnet.machine.parallel import cores, parallel_map, progress_bar, refuse_in_unguarded_worker
+from covidnet.machine.parallel import refuse_in_unguarded_worker
 
 FORMAT = 2  # raise when the files of a cache change their meaning
 PLANES, JOURNAL, LOCK = "planes.u8", "journal.jsonl", "lock"
-CHUNK = 16  # images a worker decodes before it reports: what a kill can lose
 DISK_ERRORS = (
     errno.ENOSPC,
     errno.EDQUOT,
@@ -44,7 +43,6 @@ DISK_ERRORS = (
     errno.ENOTDIR,
     errno.EEXIST,
 )
-FEW = 64  # so few images are decoded sooner than worker processes start
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class PixelCache:
         planes = self.planes
         if isinstance(planes, np.memmap) and planes.filename:
             return _reopen, (Path(planes.filename), planes.shape, self.index, self.inode)
-        return PixelCache, (planes, self.index, self.inode, _stack([]))
+        return PixelCache, (planes, self.index, self.inode, stack_thumbnails([]))
 
     def gather(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the images with these numbers (B,) as (B, C, S, S) uint8, a copy."""
@@ -108,18 +106,6 @@ class Decoding:
     def plane_bytes(self) -> int:
         """Bytes of one plane."""
         return self.size * self.size
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """What a worker returns for one file: pixels (C, S, S), or the reason why there are none."""
-
-    path: str
-    identity: tuple[int, int, int, int]
-    content: str
-    pixels: NDArray[np.uint8] | None
-    thumbnail: NDArray[np.uint8] | None = None
-    reason: str = ""
 
 
 def open_cache(
@@ -155,43 +141,8 @@ def open_cache(
             planes = _map(folder, decoding)
             inode = (folder / PLANES).stat().st_ino
     images = [entries[path] for path in paths if path in entries]
-    thumbnails = _stack([_thumbnail(entry) for entry in images])
+    thumbnails = stack_thumbnails([_thumbnail(entry) for entry in images])
     return PixelCache(planes, _plane_index(images), inode, thumbnails), unreadable
-
-
-def check_images(
-    root: Path, paths: Sequence[str], size: int, interpolation: Interpolation
-) -> tuple[NDArray[np.uint8], dict[str, str]]:
-    """Decode every image once, keeping its thumbnail alone; return them and the reason for each unreadable image."""
-    decoding = Decoding(str(root.resolve()), size, interpolation)
-    thumbnails, unreadable = [], {}
-    for image in _decode_all(root, paths, decoding):
-        if image.thumbnail is None:
-            unreadable[image.path] = image.reason
-        else:
-            thumbnails.append(image.thumbnail)
-    return _stack(thumbnails), unreadable
-
-
-def decode_file(root: Path, path: str, size: int, interpolation: Interpolation) -> Decoded:
-    """Read and decode one file; an unreadable one comes back with its reason."""
-    try:
-        identity = file_identity(root / path)
-        content = read(root / path)
-    except (OSError, UnreadableImageError) as error:
-        return Decoded(path, (0, 0, 0, 0), "", None, reason=str(error))
-    digest = _digest(content)
-    try:
-        image = open_radiograph(content).image
-    except UnreadableImageError as error:
-        return Decoded(path, identity, digest, None, reason=str(error))
-    return Decoded(path, identity, digest, resize(image, size, interpolation), thumbnail(image))
-
-
-def file_identity(path: Path) -> tuple[int, int, int, int]:
-    """Return size (bytes), inode, modification and change time (ns): what tells that a file is still the same."""
-    status = path.stat()
-    return status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _plane_index(images: Sequence[Entry]) -> NDArray[np.int64]:
@@ -223,7 +174,7 @@ def _unchanged(root: Path, entry: Entry, *, verify: bool) -> bool:
     try:
         if file_identity(root / entry.path) != entry.identity:
             return False
-        return not verify or _digest(read(root / entry.path)) == entry.content
+        return not verify or digest_of(read(root / entry.path)) == entry.content
     except (OSError, UnreadableImageError):
         return False
 
@@ -274,7 +225,7 @@ def _add(
     unreadable: dict[str, str] = {}
     with (folder / PLANES).open("r+b") as planes, (folder / JOURNAL).open("a", encoding="utf-8") as journal:
         _mend_tails(planes, journal, decoding)
-        for image in _decode_all(root, missing, decoding, f"in {folder}"):
+        for image in decode_all(root, missing, decoding.size, decoding.interpolation, f"in {folder}"):
             if image.pixels is None:
                 unreadable[image.path] = image.reason
             else:
@@ -341,7 +292,7 @@ def _reopen(file: Path, shape: tuple[int, ...], index: NDArray[np.int64], inode:
     planes = np.memmap(file, dtype=np.uint8, mode="r", shape=shape)
     if file.stat().st_ino != inode:
         raise RuntimeError(f"{file} was written anew by another run while this one started; start it again")
-    return PixelCache(planes, index, inode, _stack([]))
+    return PixelCache(planes, index, inode, stack_thumbnails([]))
 
 
 def _checksum(planes: NDArray[np.uint8], entry: Entry) -> int:
@@ -352,30 +303,6 @@ def _checksum(planes: NDArray[np.uint8], entry: Entry) -> int:
 def _thumbnail(entry: Entry) -> NDArray[np.uint8]:
     content = base64.b64decode(entry.thumbnail)
     return np.frombuffer(content, dtype=np.uint8).reshape(THUMBNAIL, THUMBNAIL)
-
-
-def _stack(thumbnails: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    return np.array(thumbnails, dtype=np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL)
-
-
-def _decode_all(root: Path, paths: Sequence[str], decoding: Decoding, where: str = "") -> Iterator[Decoded]:
-    """Decode files in parallel, in order, under a progress bar."""
-    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
-    work = partial(_decode_chunk, root, size=decoding.size, interpolation=decoding.interpolation)
-    title = f"decoding {len(paths):,} images to {decoding.size}x{decoding.size} {where}".rstrip()
-    with progress_bar(len(paths), title, hidden=len(paths) < FEW) as bar:
-        for chunk in parallel_map(work, chunks, processes=1 if len(paths) < FEW else cores()):
-            for image in chunk:
-                yield image
-                bar.update()
-
-
-def _decode_chunk(root: Path, paths: Sequence[str], size: int, interpolation: Interpolation) -> list[Decoded]:
-    return [decode_file(root, path, size, interpolation) for path in paths]
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _size(count: float) -> str:

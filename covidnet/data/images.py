@@ -8,9 +8,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from covidnet.data.cache import check_images, decode_file, open_cache
+from covidnet.data.cache import open_cache
 from covidnet.data.changes.kinds import Lungs
 from covidnet.data.changes.lungs import LungView, draw_others, mask_paths
+from covidnet.data.decoding import check_images, decode_file
 from covidnet.data.division.split import TEST_PREFIX
 from covidnet.data.listing import Listing
 from covidnet.errors import UserError, some

@@ -20,7 +20,9 @@ from helpers import paint
 from PIL import Image
 
 import covidnet.data.cache as module
-from covidnet.data.cache import JOURNAL, PLANES, check_images, open_cache
+from covidnet.data import decoding
+from covidnet.data.cache import JOURNAL, PLANES, open_cache
+from covidnet.data.decoding import check_images
 from covidnet.errors import UserError
 from covidnet.imaging.decode import THUMBNAIL, decode, open_radiograph, thumbnail
 
@@ -66,13 +68,13 @@ class Xrays:
 @pytest.fixture
 def xrays(tmp_path, monkeypatch):
     decoded = []
-    decode_file = module.decode_file
+    decode_file = decoding.decode_file
 
     def counted(root, path, *options):
         decoded.append(path)
         return decode_file(root, path, *options)
 
-    monkeypatch.setattr(module, "decode_file", counted)
+    monkeypatch.setattr(decoding, "decode_file", counted)
     return Xrays(paint(tmp_path / "xrays", per_class=4), tmp_path / "cache", decoded)
 
 
@@ -123,8 +125,8 @@ def test_another_option_has_another_folder_and_keeps_the_first(built, option):
 
 @pytest.mark.parametrize("another", [{"decoder": 99}, {"resizer": "Pillow 99"}, {"format": 99}], ids=str)
 def test_another_version_of_the_code_reads_no_old_pixels(built, monkeypatch, another):
-    decoding = module.Decoding
-    monkeypatch.setattr(module, "Decoding", lambda *options: decoding(*options, **another))
+    original = module.Decoding
+    monkeypatch.setattr(module, "Decoding", lambda *options: original(*options, **another))
     assert built.open()[2] == built.paths
 
 
@@ -192,7 +194,8 @@ def test_an_added_file_is_decoded_alone(built):
 
 def test_verify_finds_other_bytes_behind_the_same_identity(built, monkeypatch):
     kept = {path: module.file_identity(built.root / path) for path in built.paths}
-    monkeypatch.setattr(module, "file_identity", lambda path: kept[path.relative_to(built.root).as_posix()])
+    for place in (module, decoding):
+        monkeypatch.setattr(place, "file_identity", lambda path: kept[path.relative_to(built.root).as_posix()])
     built.repaint(built.paths[7])
     assert built.open()[2] == []  # no cheap check can see it
     cache, _, decoded = built.open(verify=True)
@@ -511,6 +514,7 @@ def script(xrays, code):
         from pathlib import Path
         import numpy as np
         import covidnet.data.cache as module
+        from covidnet.data import decoding
         root, paths, cache_dir = Path({str(xrays.root)!r}), {xrays.paths!r}, Path({str(xrays.cache_dir)!r})
         """
     return textwrap.dedent(given) + textwrap.dedent(code)
@@ -530,17 +534,19 @@ def finish(run):
     return json.loads(answer)
 
 
-@pytest.mark.parametrize("victim", ["decode_file", "asdict"], ids=["while decoding", "between planes and line"])
+@pytest.mark.parametrize(
+    "victim", ["decoding.decode_file", "module.asdict"], ids=["while decoding", "between planes and line"]
+)
 def test_a_killed_build_goes_on_where_it_stopped(xrays, victim):
     paint(xrays.root / "more", per_class=12)  # 48 in all: three chunks
     code = f"""
-        original, calls = module.{victim}, []
+        original, calls = {victim}, []
         def dies(*args):
             calls.append(args)
             if len(calls) == 40:
                 os.kill(os.getpid(), signal.SIGKILL)
             return original(*args)
-        module.{victim} = dies
+        {victim} = dies
         module.open_cache(root, paths, {SIZE}, cache_dir=cache_dir)
         """
     done = subprocess.run([sys.executable, "-c", script(xrays, code)], check=False)
@@ -554,11 +560,11 @@ def test_a_killed_build_goes_on_where_it_stopped(xrays, victim):
 
 def test_two_builds_at_once_share_the_work(xrays):
     code = f"""
-        original, decoded = module.decode_file, []
+        original, decoded = decoding.decode_file, []
         def counted(root, path, *options):
             decoded.append(path)
             return original(root, path, *options)
-        module.decode_file = counted
+        decoding.decode_file = counted
         print("ready", flush=True)
         sys.stdin.readline()
         cache, _ = module.open_cache(root, paths, {SIZE}, cache_dir=cache_dir)
@@ -587,7 +593,7 @@ def test_a_run_that_reads_keeps_its_pixels_when_another_finds_the_journal_spoilt
 
 
 def test_many_images_are_decoded_by_worker_processes_in_order(tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(module, "cores", lambda: 2)
+    monkeypatch.setattr(decoding, "cores", lambda: 2)
     xrays = Xrays(paint(tmp_path / "xrays", per_class=MANY // 3 + 1), tmp_path / "cache", [])
     (xrays.root / xrays.paths[40]).write_bytes(b"")
     cache, unreadable, _ = xrays.open()
@@ -601,12 +607,12 @@ def dying_chunk(root, paths, size, interpolation):
     if multiprocessing.parent_process() and paths[0] != "COVID-19/COVID-19 (1).png":
         time.sleep(0.3)  # lets the first chunk come back
         os._exit(1)
-    return [module.decode_file(root, path, size, interpolation) for path in paths]
+    return [decoding.decode_file(root, path, size, interpolation) for path in paths]
 
 
 def test_when_workers_die_their_work_is_done_here_and_no_more(tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(module, "cores", lambda: 2)
-    monkeypatch.setattr(module, "_decode_chunk", dying_chunk)
+    monkeypatch.setattr(decoding, "cores", lambda: 2)
+    monkeypatch.setattr(decoding, "_decode_chunk", dying_chunk)
     xrays = Xrays(paint(tmp_path / "xrays", per_class=MANY // 3 + 1), tmp_path / "cache", [])
     xrays.assert_right(xrays.open()[0])
     assert "the work goes on in this one process" in capfd.readouterr().err
@@ -615,7 +621,7 @@ def test_when_workers_die_their_work_is_done_here_and_no_more(tmp_path, capfd, m
 
 def test_a_script_without_a_main_guard_decodes_in_one_process(tmp_path):
     xrays = Xrays(paint(tmp_path / "xrays", per_class=MANY // 3 + 1), tmp_path / "cache", [])
-    code = f"module.cores = lambda: 2\nmodule.open_cache(root, paths, {SIZE}, cache_dir=cache_dir)"
+    code = f"decoding.cores = lambda: 2\nmodule.open_cache(root, paths, {SIZE}, cache_dir=cache_dir)"
     (tmp_path / "program.py").write_text(script(xrays, code))
     command = [sys.executable, tmp_path / "program.py"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
