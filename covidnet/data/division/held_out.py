@@ -94,67 +94,102 @@ def draw_folds(
     """
     names = name_sources(sources, labels, smallest)
     spare = spare_sources(count_sources(names, labels, classes), smallest)
-
-    def cut(numbers: list[int], test_per_class: int) -> Split:
-        present = sorted({labels[number] for number in numbers})
-        drawn = seeded_split(
-            [paths[number] for number in numbers],
-            [present.index(labels[number]) for number in numbers],
-            [groups[number] for number in numbers],
-            [classes[label] for label in present],
-            seed=seed,
-            val_fraction=val_fraction,
-            test_per_class=test_per_class,
-        )
-        return Split(*([numbers[index] for index in held] for _, held in drawn.items()))
-
-    def counted(named: Sequence[str], numbers: list[int]) -> dict[str, dict[str, int]]:
-        counts = count_sources([named[number] for number in numbers], [labels[number] for number in numbers], classes)
-        return {name: held for name, held in counts.items() if held}
-
+    images = _Images(paths, labels, groups, sources, names, classes, spare)
+    draw = _Draw(together, seed, val_fraction, test_per_class, smallest)
     of_source: dict[tuple[str, str], set[str]] = {}  # hospitals by class and the name that they go by there
     for label, name, source in zip(labels, names, sources, strict=True):
         of_source.setdefault((classes[label], name), set()).add(source)
     choices = _choices(spare, together=together)
     chosen = [frozenset(source for pair in pairs for source in of_source[pair]) for pairs in choices]
-
     folds, impossible = [], {}
     for number, hospitals in enumerate(dict.fromkeys(chosen), start=1):
-        away = [source in hospitals for source in sources]
-        astride = {group for group, held in zip(groups, away, strict=True) if held}
-        rest = [n for n, group in enumerate(groups) if group not in astride]
-        left = Counter(label for label, _ in {(labels[n], groups[n]) for n in rest})
-        lost = Counter(label for label, held in zip(labels, away, strict=True) if held)
-        kept = [label for label in range(len(classes)) if left[label] > 1]
-        unseen = [label for label in kept if spare[classes[label]] and lost[label] >= smallest]
-        free: list[int] = []  # to be tested on their own sources: what is not linked to a class that is tested unseen
-        if not together:
-            tied = {groups[n] for n in rest if labels[n] in unseen}
-            enough = Counter(labels[n] for n in rest if groups[n] not in tied)
-            kept = [label for label in kept if label in unseen or enough[label] >= test_per_class + 2]
-            free = [n for n in rest if groups[n] not in tied and labels[n] in kept]
-        dropped = [name for label, name in enumerate(classes) if label not in kept]
-        if not unseen or len({*unseen, *(labels[n] for n in free)}) < 2:
-            lacking = f"too few images of {', '.join(dropped)} are left to train on{'' if together else ' and to test'}"
-            could = "fewer than two classes could be tested" if unseen else "no class could be tested on unseen sources"
-            impossible[number] = f"without {' and '.join(sorted(hospitals))} {lacking}, so {could}"
-            continue
-        held_out = [n for n, label in enumerate(labels) if away[n] and label in unseen]
-        own = cut(free, test_per_class).test
-        split = cut(sorted({n for n in rest if labels[n] in kept}.difference(own)), 0)
-        of_own = Counter(labels[n] for n in own)
-        fold = Fold(
-            number=number,
-            classes=[classes[label] for label in kept],
-            dropped=dropped,
-            held_out=counted(names, held_out),
-            own={classes[label]: of_own[label] for label in sorted(of_own)},
-            trained=counted(sources, split.train),
-            linked=sum(g in astride and not a and lab in kept for g, a, lab in zip(groups, away, labels, strict=True)),
-            split=replace(split, test=sorted(held_out + own)),
-        )
-        folds.append(fold)
+        fold = _fold(number, hospitals, images, draw)
+        if isinstance(fold, Fold):
+            folds.append(fold)
+        else:
+            impossible[number] = fold
     return folds, impossible
+
+
+@dataclass(frozen=True)
+class _Images:
+    """What is known of the N images."""
+
+    paths: Sequence[str]
+    labels: Sequence[int]
+    groups: Sequence[int]
+    sources: Sequence[str]
+    names: Sequence[str]  # by which the sources are told
+    classes: Sequence[str]
+    spare: dict[str, list[str]]  # sources that each class can spare
+
+    def counted(self, named: Sequence[str], numbers: Sequence[int]) -> dict[str, dict[str, int]]:
+        """Return how many of some images are of each source, by class; ``named`` holds the sources of all."""
+        labels = [self.labels[number] for number in numbers]
+        counts = count_sources([named[number] for number in numbers], labels, self.classes)
+        return {name: held for name, held in counts.items() if held}
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """How the images are divided."""
+
+    together: bool
+    seed: int
+    val_fraction: float
+    test_per_class: int
+    smallest: int
+
+    def cut(self, images: _Images, numbers: Sequence[int], test_per_class: int) -> Split:
+        """Split some of the images."""
+        present = sorted({images.labels[number] for number in numbers})
+        drawn = seeded_split(
+            [images.paths[number] for number in numbers],
+            [present.index(images.labels[number]) for number in numbers],
+            [images.groups[number] for number in numbers],
+            [images.classes[label] for label in present],
+            seed=self.seed,
+            val_fraction=self.val_fraction,
+            test_per_class=test_per_class,
+        )
+        return Split(*([numbers[index] for index in held] for _, held in drawn.items()))
+
+
+def _fold(number: int, hospitals: frozenset[str], images: _Images, draw: _Draw) -> Fold | str:
+    """Return the fold that leaves these hospitals out, or why it can test too few classes."""
+    labels, groups, classes, together = images.labels, images.groups, images.classes, draw.together
+    away = [source in hospitals for source in images.sources]
+    astride = {group for group, held in zip(groups, away, strict=True) if held}
+    rest = [n for n, group in enumerate(groups) if group not in astride]
+    left = Counter(label for label, _ in {(labels[n], groups[n]) for n in rest})
+    lost = Counter(label for label, held in zip(labels, away, strict=True) if held)
+    kept = [label for label in range(len(classes)) if left[label] > 1]
+    unseen = [label for label in kept if images.spare[classes[label]] and lost[label] >= draw.smallest]
+    free: list[int] = []  # to be tested on their own sources: what is not linked to a class that is tested unseen
+    if not together:
+        tied = {groups[n] for n in rest if labels[n] in unseen}
+        enough = Counter(labels[n] for n in rest if groups[n] not in tied)
+        kept = [label for label in kept if label in unseen or enough[label] >= draw.test_per_class + 2]
+        free = [n for n in rest if groups[n] not in tied and labels[n] in kept]
+    dropped = [name for label, name in enumerate(classes) if label not in kept]
+    if not unseen or len({*unseen, *(labels[n] for n in free)}) < 2:
+        lacking = f"too few images of {', '.join(dropped)} are left to train on{'' if together else ' and to test'}"
+        could = "fewer than two classes could be tested" if unseen else "no class could be tested on unseen sources"
+        return f"without {' and '.join(sorted(hospitals))} {lacking}, so {could}"
+    held_out = [n for n, label in enumerate(labels) if away[n] and label in unseen]
+    own = draw.cut(images, free, draw.test_per_class).test
+    split = draw.cut(images, sorted({n for n in rest if labels[n] in kept}.difference(own)), 0)
+    of_own = Counter(labels[n] for n in own)
+    return Fold(
+        number=number,
+        classes=[classes[label] for label in kept],
+        dropped=dropped,
+        held_out=images.counted(images.names, held_out),
+        own={classes[label]: of_own[label] for label in sorted(of_own)},
+        trained=images.counted(images.sources, split.train),
+        linked=sum(g in astride and not a and lab in kept for g, a, lab in zip(groups, away, labels, strict=True)),
+        split=replace(split, test=sorted(held_out + own)),
+    )
 
 
 def _choices(spare: dict[str, list[str]], *, together: bool) -> list[list[tuple[str, str]]]:
