@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from covidnet.data.division.metadata import find_metadata, linked_groups, read_metadata
 from covidnet.data.division.sources import UNKNOWN
-from covidnet.data.external import LISTED, OutsideFolder, find_seen, list_outside
+from covidnet.data.external import OutsideFolder, find_seen, list_outside
 from covidnet.data.images import Pixels, open_pixels
 from covidnet.data.radiographs import Radiographs
-from covidnet.errors import UserError
+from covidnet.errors import UserError, some
 from covidnet.evaluation.comparison import score_drops
 from covidnet.evaluation.scores import fitted_scores, score_outputs
 from covidnet.evidence.external_table import sentence
@@ -226,7 +226,7 @@ def _find_seen(pixels: Pixels, data: Radiographs, trained: _Trained, options: Op
         done = "they are measured too (--keep-seen)" if options.keep_seen else "they are left out (or --keep-seen)"
         _warn(
             f"{len(seen)} of the {len(pixels.paths)} images are of the model's own training or validation set; {done}: "
-            f"{_some([f'{path} is {there}' for path, there in seen.items()])}"
+            f"{some([f'{path} is {there}' for path, there in seen.items()])}"
         )
     return seen
 
@@ -265,12 +265,7 @@ def _open(data: Radiographs, root: Path, paths: Sequence[str], options: Options)
 
 def _tell_left_out(what: str, reasons: Sequence[tuple[str, str]]) -> None:
     if reasons:
-        _warn(f"{what} are left out: {_some([f'{path} {reason}' for path, reason in reasons])}")
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return "; ".join(names[:LISTED]) + more
+        _warn(f"{what} are left out: {some([f'{path} {reason}' for path, reason in reasons])}")
 
 
 def _warn_unchecked(reason: str) -> None:

@@ -1,13 +1,19 @@
 """The space of a search: what is written is what is tried, and a mistake names its key."""
 
+from inspect import signature
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from covidnet.data.module import RadiographyDataModule
+from covidnet.data.phantom_module import PhantomDataModule
+from covidnet.data.phantoms import Phantoms
+from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
-from covidnet.series.space import combination, corners, default_space, plain_space, read_space, space_size
+from covidnet.series.space import FIXED, combination, corners, default_space, plain_space, read_space, space_size
 
 HINTS = {
     "model.learning_rate": float,
@@ -109,3 +115,31 @@ def test_corners_hold_both_ends_and_every_choice():
     tried = list(corners(space))
     assert {corner["data.augment"] for corner in tried} == set(choices)
     assert {corner["model.dropout"] for corner in tried} == {0.0, 0.6}
+
+
+SEARCHED = {  # what changes how a model learns, and neither which images it learns from nor where it runs
+    "data.image_size",
+    "data.batch_size",
+    "data.interpolation",
+    "data.lungs",
+    "data.augment",
+    "data.unchanged",
+    "data.surround",
+    "data.restyle",
+    "data.balance",
+}
+
+
+@pytest.mark.parametrize("kind", [RadiographyDataModule, PhantomDataModule])
+def test_each_key_of_the_data_is_searchable_or_fixed_by_name(kind):
+    parameters = chain.from_iterable(signature(base.__init__).parameters for base in kind.__mro__)
+    keys = {f"data.{name}" for name in parameters} - {"data.self", "data.args", "data.kwargs", "data.options"}
+    fixed = set(chain.from_iterable(FIXED.values()))
+    assert {key for key in keys if key in fixed} == keys - SEARCHED
+    assert keys >= SEARCHED
+    assert not SEARCHED & fixed
+
+
+def test_no_key_of_the_data_is_fixed_that_is_not_there():
+    keys = {f"data.{name}" for kind in (Radiographs, Phantoms) for name in signature(kind).parameters}
+    assert {key for key in chain.from_iterable(FIXED.values()) if key.startswith("data.")} <= keys
