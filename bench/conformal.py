@@ -25,8 +25,8 @@ LINE = "{:<18} {:>7} {:>10} {:>17} {:>8} {:>8}".format
 def held_out(run: Run) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
     """Return logits (N, C), labels (N,) and patients (N,) of a run's validation and test images."""
     data, model = run.open_data(), run.load_model()
-    numbers = np.concatenate([data.datasets[name].numbers for name in ("val", "test")])
-    labels = np.concatenate([data.datasets[name].labels.numpy() for name in ("val", "test")])
+    numbers = np.concatenate([data.numbers(name) for name in ("val", "test")])
+    labels = np.array(data.images.labels)[numbers]
     patients = np.concatenate([data.patients(name) for name in ("val", "test")])
     logits, _ = outputs_of(model, data.images.gather, numbers, torch.device("cpu"), title="asking the model")
     return logits.astype(np.float64), labels, patients

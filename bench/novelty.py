@@ -57,7 +57,7 @@ def main() -> None:
         return novelty_scores(state, features)
 
     print(LINE("images", "n", "flagged", "share", "95 % interval"))
-    test = data.images.gather(data.datasets["test"].numbers)
+    test = data.images.gather(data.numbers("test"))
     tell("radiographs of the run's own test", scores_of(test), data.patients("test"))
     others = {
         kind: [resize(image, data.image_size, data.interpolation) for image in images]

@@ -232,9 +232,9 @@ class Radiographs:
         held = {name: Counter(self.images.labels[n] for n in numbers) for name, numbers in self.split.items()}
         return {name: {of: counts[label] for label, of in enumerate(self.classes)} for name, counts in held.items()}
 
-    def numbers(self, name: str) -> list[int]:
-        """Return the numbers of the images of a split, "train", "val" or "test"."""
-        return dict(self.split.items())[name]
+    def numbers(self, name: str) -> Numbers:
+        """Return the numbers (N,) of the images of a split, "train", "val" or "test"."""
+        return np.array(dict(self.split.items())[name], dtype=np.int64)
 
     def patients(self, name: str) -> Numbers:
         """Return a number for each image (N,) of a split: those that patients, groups or duplicates link share it."""

@@ -87,7 +87,12 @@ def audit(root: Path, classes: Sequence[str] | None = None, metadata: str | None
     Raises:
         UserError: Where the folder or the table is none.
     """
-    folder = RadiographFolder(root, classes, key="ROOT")
+    return audit_listing(RadiographFolder(root, classes, key="ROOT"), metadata)
+
+
+def audit_listing(folder: Listing, metadata: str | None = None) -> Audit:
+    """Inspect the images of any layout, else as ``audit``."""
+    root = folder.root
     table = _read_table(root, folder.paths, metadata)
     inspected = list(inspect_files(root, folder.paths))
     unreadable = {path: why for path, why in zip(folder.paths, inspected, strict=True) if isinstance(why, str)}
@@ -167,7 +172,7 @@ def _release(folder: Listing) -> str | None:
 
 
 def _layout(folder: Listing) -> str:
-    inner = {path.split("/")[1] == IMAGES for path in folder.paths}
+    inner = {path.split("/")[1:2] == [IMAGES] for path in folder.paths}
     return "CLASS/*" if inner == {False} else f"CLASS/{IMAGES}/*" if inner == {True} else "mixed"
 
 

@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-import numpy as np
-
 from covidnet.data.walk import radiographs_below
 from covidnet.errors import UserError
 from covidnet.imaging.radiograph import UnreadableImageError
@@ -112,7 +110,7 @@ def test_images(predictor: Predictor) -> Work:
         )
     data = radiographs_of(predictor.recipe, run)
     data.tell()
-    images, numbers = data.images, np.array(data.numbers("test"), dtype=np.int64)
+    images, numbers = data.images, data.numbers("test")
     labels = [predictor.classes[images.labels[number]] for number in numbers]
     return Work([images.paths[number] for number in numbers], labels, lambda place: images.gather(numbers[[place]])[0])
 

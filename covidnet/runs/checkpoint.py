@@ -228,7 +228,8 @@ def radiographs_of(recipe: Mapping[str, Any], run: Path | None = None) -> Radiog
     try:
         return kind(**options)
     except TypeError as error:
-        raise UserError(f"The recipe in the checkpoint does not fit {kind.__name__}: {error}.") from error
+        named = recipe["data"]["class_path"].rpartition(".")[2]
+        raise UserError(f"The recipe in the checkpoint does not fit {named}: {error}.") from error
 
 
 def find_radiographs(path: object, where: object) -> type[Radiographs]:

@@ -14,6 +14,7 @@ from covidnet.data.module import RadiographyDataModule
 from covidnet.data.phantoms import Phantoms
 from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
+from covidnet.evidence.audit import audit_listing
 from covidnet.runs.checkpoint import radiographs_of
 
 
@@ -68,6 +69,12 @@ def test_another_layout_is_served_as_any_other(clinic):
     assert (chosen.num_classes, len(chosen.images.paths)) == (2, 2 * PER_CLASS)
 
 
+def test_another_layout_is_audited_as_any_other(clinic):
+    listing = TableDataModule(str(clinic)).folder
+    report = audit_listing(listing, "none").report
+    assert report["counts"] == dict.fromkeys(sorted(CLASSES), PER_CLASS)
+
+
 def recipe(name, **options):
     return {"data": {"class_path": name, "init_args": options}, "classes": list(CLASSES)}
 
@@ -85,7 +92,7 @@ def test_a_recipe_with_our_own_layouts_needs_no_lightning():
         data = radiographs_of(recipe(f"covidnet.data.{name}", seed=3))
         assert type(data) is kind
         assert (data.seed, data.wanted_classes) == (3, list(CLASSES))
-    with pytest.raises(UserError, match="does not fit Radiographs: .*'colour'"):
+    with pytest.raises(UserError, match=r"does not fit RadiographyDataModule: .*'colour'"):
         radiographs_of(recipe("covidnet.data.module.RadiographyDataModule", colour=1))
 
 
