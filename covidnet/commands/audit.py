@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from covidnet.commands.options import add_json, write_json
+from covidnet.data.walk import refuse_no_root
 from covidnet.errors import UserError
 
 
@@ -21,6 +22,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Inspect the folder, write the table where it may be written, print the checks."""
+    refuse_no_root(options.root, "ROOT")
     from covidnet.evidence.audit import audit, print_audit, write_table
 
     if options.out and options.out.exists() and not options.force:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from covidnet.commands.options import add_json, write_json
 from covidnet.errors import UserError
+from covidnet.runs.find import runs_of_side
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +22,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Compare, print, and write comparison.json into the directory of B."""
+    for folder in (options.first, options.second):
+        runs_of_side(folder)
     from covidnet.evidence.compare import compare_runs
     from covidnet.evidence.compare_table import print_comparison
     from covidnet.runs.files import COMPARISON, write_results

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from covidnet.commands.options import add_device
+from covidnet.data.walk import refuse_no_external_root
 from covidnet.errors import UserError
+from covidnet.runs.files import EXTERNAL, EXTERNAL_PREDICTIONS, RESULTS, write_results
+from covidnet.runs.find import find_best, finished_runs, run_directory
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -29,15 +32,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Evaluate, print and write; of a repeat each seed that has finished. Write the cards of these runs anew."""
+    given = options.checkpoint.expanduser()
+    checkpoints = [find_best(one) for one in (finished_runs(given) if given.is_dir() else [given])]
+    refuse_no_external_root(options.root)
+    _refuse_files(options, len(checkpoints))
     from covidnet.evidence.external import Options, evaluate
     from covidnet.evidence.external_table import print_report
     from covidnet.report.card import write_card
-    from covidnet.runs.checkpoint import find_best, run_directory
-    from covidnet.runs.files import RESULTS
-    from covidnet.runs.run import finished_runs
 
-    given = options.checkpoint.expanduser()
-    checkpoints = [find_best(one) for one in (finished_runs(given) if given.is_dir() else [given])]
     how = Options(
         names=dict(_name_and_class(text) for text in options.map),
         metadata=options.metadata,
@@ -46,7 +48,6 @@ def run(options: argparse.Namespace) -> None:
         cache=not options.no_cache,
         cache_dir=options.cache_dir,
     )
-    _refuse_files(options, len(checkpoints))
     for checkpoint in checkpoints:
         evaluation = evaluate(checkpoint, options.root, how)
         print_report(evaluation.report)
@@ -67,8 +68,6 @@ def _name_and_class(text: str) -> tuple[str, str]:
 
 def _refuse_files(options: argparse.Namespace, runs: int) -> None:
     """Refuse files that cannot be written, now and not after the work."""
-    from covidnet.runs.files import EXTERNAL, EXTERNAL_PREDICTIONS
-
     for file in filter(None, (options.json, options.predictions)):
         if runs > 1:
             raise UserError(
@@ -81,7 +80,6 @@ def _refuse_files(options: argparse.Namespace, runs: int) -> None:
 
 def _write(evaluation: Any, folder: Path | None, report: Path | None, predictions: Path | None) -> None:
     """Write what was found into the run directory and wherever else it was asked for; tell where."""
-    from covidnet.runs.files import EXTERNAL, EXTERNAL_PREDICTIONS, write_results
     from covidnet.runs.predictions import write_predictions
 
     tables = [*([folder / EXTERNAL_PREDICTIONS] if folder else []), *([predictions] if predictions else [])]

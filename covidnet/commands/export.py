@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from covidnet.commands.options import add_checkpoint
+from covidnet.runs.find import find_best
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Write the files, and tell how near each is to PyTorch."""
+    find_best(options.checkpoint.expanduser())
     from covidnet.inference.export import (
         Examples,
         default_folder,

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TextIO
 
 from covidnet.commands.options import add_checkpoint, add_device
+from covidnet.data.walk import find_images
 from covidnet.errors import UserError
+from covidnet.runs.find import find_best
 
 UNREADABLE = 3  # the exit code where some files could not be read
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "table"}  # by the ending of --out
@@ -34,12 +36,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Predict; return the exit code: 3 where a file could not be read."""
     kind = _format(options.format, options.out)
+    find_best(options.checkpoint.expanduser())
+    files = find_images(options.paths)
     from covidnet.inference.predictions import WRITERS, files_in, rows, test_images
     from covidnet.inference.predictor import Predictor
     from covidnet.machine.parallel import progress_bar
 
     predictor = Predictor(options.checkpoint, options.device, options.precision)
-    work = files_in(predictor, options.paths) if options.paths else test_images(predictor)
+    work = files_in(predictor, files) if options.paths else test_images(predictor)
     batch_size = predictor.batch_size if options.batch_size is None else options.batch_size
     if batch_size < 1:
         raise UserError(f"--batch-size {batch_size} must be 1 image or more.")

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from covidnet.commands.options import add_run
+from covidnet.runs.find import refuse_unfinished
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Show, ask and send."""
+    refuse_unfinished(options.run)
     from covidnet.report.publish import publish
 
     publish(

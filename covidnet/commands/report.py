@@ -3,6 +3,7 @@
 import argparse
 
 from covidnet.commands.options import add_run
+from covidnet.runs.find import refuse_unfinished
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -12,6 +13,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Write the report, and the card with it."""
+    refuse_unfinished(options.run)
     from covidnet.report.card import write_card
     from covidnet.report.page import write_report
 

@@ -4,6 +4,7 @@ import argparse
 
 from covidnet.commands.options import add_checkpoint, add_device
 from covidnet.errors import UserError, require
+from covidnet.runs.find import find_best
 
 LIBRARIES = ("fastapi", "uvicorn", "markdown_it", "h11")  # of the extra "serve"
 
@@ -27,6 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Serve until Ctrl-C or SIGTERM, and let running requests finish."""
+    find_best(options.checkpoint.expanduser())
     try:
         from covidnet.serving.server import listen, serve
     except ModuleNotFoundError as error:

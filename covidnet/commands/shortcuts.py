@@ -4,6 +4,8 @@ import argparse
 
 from covidnet.commands.options import add_json, add_run, write_json
 from covidnet.errors import UserError
+from covidnet.runs.files import SHORTCUTS
+from covidnet.runs.find import finished_runs, refuse_unfinished
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -14,12 +16,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Do the lungs test of each run, and write its card anew."""
+    runs = finished_runs(options.run)
+    for folder in runs:
+        refuse_unfinished(folder)
     from covidnet.evidence.lungs_test import test_lungs
     from covidnet.report.card import write_card
-    from covidnet.runs.files import SHORTCUTS
-    from covidnet.runs.run import finished_runs
 
-    runs = finished_runs(options.run)
     if options.json and len(runs) > 1:
         raise UserError(
             f"{options.json} can hold one run, but {options.run} holds {len(runs)}: leave it out, as each of them gets "

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from covidnet.data.walk import refuse_no_root
 from covidnet.errors import UserError, exit_with
-from covidnet.training.args import CommandLine, expand
+from covidnet.training.args import GROUPS, CommandLine, expand
 
 
 def run(words: Sequence[str]) -> int:
@@ -15,7 +18,7 @@ def run(words: Sequence[str]) -> int:
     Raises:
         SystemExit: With code 2 for a user's mistake, after one message on stderr.
     """
-    line = _expanded(words)  # typos answer here, before torch is imported
+    line = _expanded(words)
     from covidnet.training.processes import run_to_the_end
 
     run_to_the_end(lambda: _run_line(line))
@@ -32,10 +35,29 @@ def main(words: Sequence[str]) -> Any:
 
 
 def _expanded(words: Sequence[str]) -> CommandLine:
+    """Sort the words; typos and a folder that is not there answer here, before torch is imported."""
     try:
-        return expand(words, os.environ)
+        line = expand(words, os.environ)
+        _refuse_wrong_root(line)
     except UserError as error:
         exit_with(error)
+    return line
+
+
+def _refuse_wrong_root(line: CommandLine) -> None:
+    """Refuse a folder of radiographs that was typed and is not there, where nothing is drawn into it."""
+    root = line.typed_keys().get("data.root")
+    other = line.groups["data"] != GROUPS["data"] or "data" in line.typed_keys()  # which may draw what it serves
+    if root and not other and "://" not in root and _is_plain(root):
+        refuse_no_root(Path(root).expanduser(), "data.root")
+
+
+def _is_plain(text: str) -> bool:
+    """Tell a text that the parser, which reads YAML, takes as it is."""
+    try:
+        return bool(yaml.safe_load(text) == text)
+    except yaml.YAMLError:
+        return False
 
 
 def _run_line(line: CommandLine) -> Any:

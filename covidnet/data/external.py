@@ -10,7 +10,7 @@ import numpy as np
 
 from covidnet.data.division.duplicates import find_duplicates
 from covidnet.data.images import Pixels
-from covidnet.data.walk import IMAGES, holds_no_images, images_below
+from covidnet.data.walk import IMAGES, holds_no_images, images_below, refuse_no_external_root
 from covidnet.errors import UserError, did_you_mean
 
 SKIP = "skip"  # what --map calls a folder that is to be left out
@@ -55,9 +55,7 @@ def list_outside(root: Path, classes: Sequence[str], given: Mapping[str, str]) -
         UserError: Where the folder is missing or holds no image, a folder with images fits no class, or ``given``
             names a class or folder that is not there.
     """
-    if not root.is_dir():
-        found = "is a file" if root.exists() else "does not exist"
-        raise UserError(f"{root} {found}; ROOT must be a folder with folders of radiographs, one a class.")
+    refuse_no_external_root(root)
     meaning = _meanings(classes, given)
     skipped = {plain(name) for name, label in given.items() if plain(label) == SKIP}
     met: set[str] = set()

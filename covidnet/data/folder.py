@@ -7,9 +7,19 @@ from pathlib import Path
 
 from torchvision.datasets import ImageFolder
 
-from covidnet.data.walk import IMAGES, MASKS, SPLITS, holds_no_images, images_below, is_folder, is_junk, names_in
-from covidnet.errors import UserError, short
-from covidnet.imaging.decode import EXTENSIONS
+from covidnet.data.walk import (
+    EXTENSIONS,
+    IMAGES,
+    MASKS,
+    SPLITS,
+    holds_no_images,
+    images_below,
+    is_folder,
+    is_junk,
+    names_in,
+    refuse_no_root,
+)
+from covidnet.errors import UserError
 
 _Contents = tuple[list[Path], list[tuple[Path, str]]]  # the images of a folder; what else lies there, with the reason
 
@@ -31,13 +41,7 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
         self.key = key  # the setting that an error names
         self.ignored: list[tuple[str, str]] = []
         self._contents: dict[str, _Contents] = {}  # of each folder, from when the classes are found
-        if not is_folder(root):
-            found = _why_no_folder(root)
-            raise UserError(
-                f"{short(root)} {found}, but {key} must be a folder that holds one folder of radiographs a class. "
-                f"Give {key}=FOLDER; or get the COVID-19 Radiography Database: covidnet download; or try the tool on "
-                "drawn radiographs: python train.py data=phantom."
-            )
+        refuse_no_root(root, key)
         super().__init__(str(root), loader=_not_loaded_here, allow_empty=True)
         self.root = root
 
@@ -149,13 +153,6 @@ def _images_of_class(folder: Path) -> _Contents:
     beside = [path for path in folder.iterdir() if path.is_file() and not is_junk(path.name)]
     reason = f"lies beside the folder {IMAGES!r}, which alone is read"
     return images, sorted([*ignored, *((path, reason) for path in beside)])
-
-
-def _why_no_folder(path: Path) -> str:
-    try:
-        return "is a file" if path.exists() else "does not exist"
-    except OSError as error:
-        return f"cannot be opened ({error.strerror})"
 
 
 def _why_no_image_folder(name: str) -> str | None:

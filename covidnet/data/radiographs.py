@@ -17,6 +17,7 @@ from covidnet.data.division.metadata import Metadata, find_metadata, read_metada
 from covidnet.data.division.split import TEST_PREFIX, Split, write_split
 from covidnet.data.images import Cache, Images, Numbers, join, open_images
 from covidnet.data.listing import Listing
+from covidnet.data.walk import DEFAULT_ROOT
 from covidnet.errors import UserError, require, some
 from covidnet.files.mirror import mirror_file, mirror_folder
 from covidnet.files.store import check_url, is_url, split_url
@@ -59,7 +60,7 @@ class Radiographs:
         on_error: "raise" lists all unreadable images and stops; "skip" lists them and goes on without them.
     """
 
-    default_root = Path("data", "COVID-19 Radiography Database")
+    default_root = DEFAULT_ROOT
     notice = ""  # what every output on these images must say about them
 
     def __init__(

@@ -1,12 +1,15 @@
 """What lies in and below a folder: images, and what is left out with the reason."""
 
+import glob
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from covidnet.errors import UserError
-from covidnet.imaging.decode import EXTENSIONS
+from covidnet.errors import UserError, short
 
+DEFAULT_ROOT = Path("data", "COVID-19 Radiography Database")  # data.root, where it is left out
+# By its ending a file is meant to be an image. Nothing is decoded here, so that a wrong path is told at once.
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".pgm", ".ppm", ".dcm", ".dicom")
 IMAGES = "images"  # the later release keeps a class's radiographs here, beside "masks"
 MASKS = ("masks", "mask", "lung_masks")
 SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
@@ -65,6 +68,57 @@ def is_junk(name: str) -> bool:
     return name.startswith(".") or name.lower() in (*JUNK_FOLDERS, *JUNK_FILES)
 
 
+def refuse_no_root(root: Path, key: str) -> None:
+    """Refuse what is no folder for training or an audit; ``key`` is the setting that gave it.
+
+    Raises:
+        UserError: With what to give instead.
+    """
+    if not is_folder(root):
+        raise UserError(
+            f"{short(root)} {_why_no_folder(root)}, but {key} must be a folder that holds one folder of radiographs a "
+            f"class. Give {key}=FOLDER; or get the COVID-19 Radiography Database: covidnet download; or try the tool "
+            "on drawn radiographs: python train.py data=phantom."
+        )
+
+
+def refuse_no_external_root(root: Path) -> None:
+    """Refuse what is no folder of external radiographs.
+
+    Raises:
+        UserError: With what it must be.
+    """
+    if not root.is_dir():
+        found = "is a file" if root.exists() else "does not exist"
+        raise UserError(f"{root} {found}; ROOT must be a folder with folders of radiographs, one a class.")
+
+
+def find_images(given: Sequence[str]) -> list[Path]:
+    """Return the images that paths, folders and patterns mean, each once, in the order given.
+
+    Raises:
+        UserError: Where one means nothing.
+    """
+    paths: dict[Path, None] = {}
+    for text in given:
+        path = Path(text).expanduser()
+        if path.is_dir():
+            found = radiographs_below(path)
+            if not found:
+                raise UserError(
+                    f"{path} holds no images. Give files, folders of images, or patterns such as 'x/*.png'."
+                )
+            paths |= dict.fromkeys(found)
+        elif path.exists():
+            paths[path] = None
+        else:
+            matched = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  # Path.glob takes no absolute pattern
+            if not matched:
+                raise UserError(f"{text} does not exist, and as a pattern it matches nothing.")
+            paths |= dict.fromkeys(Path(match) for match in matched if not Path(match).is_dir())
+    return list(paths)
+
+
 def is_folder(path: Path) -> bool:
     """Tell whether a folder is there; a link to itself and a name too long for the system are none."""
     try:
@@ -99,3 +153,10 @@ def _unlisted(error: OSError) -> UserError:
 
 def _why_no_image(path: Path) -> str:
     return f"is no image ({path.suffix or 'no ending'})"
+
+
+def _why_no_folder(path: Path) -> str:
+    try:
+        return "is a file" if path.exists() else "does not exist"
+    except OSError as error:
+        return f"cannot be opened ({error.strerror})"

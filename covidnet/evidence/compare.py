@@ -28,8 +28,8 @@ from covidnet.runs.files import (
     PREDICTIONS,
     read_json,
 )
+from covidnet.runs.find import newest_run, runs_of_side
 from covidnet.runs.predictions import Predictions, read_predictions
-from covidnet.runs.run import finished_runs, newest_run
 
 Groups = NDArray[np.int64] | None  # (N,) a number for each image's patient or group; None where each stands for itself
 
@@ -72,7 +72,7 @@ def compare_runs(first: Path, second: Path, over: Sequence[str] | None = None) -
         UserError: Where predictions are missing, or the runs' classes, labels or images do not agree.
     """
     names = (first, second)
-    sides = [_runs(folder) for folder in names]
+    sides = [runs_of_side(folder) for folder in names]
     read: dict[str, list[list[Predictions]]] = {}
     untested: list[str] = []
     for part in PARTS:
@@ -126,14 +126,6 @@ def compare_runs(first: Path, second: Path, over: Sequence[str] | None = None) -
         "notes": [*dict.fromkeys(notes), *untested],
     }
     return {**found, "sentence": sentence(found)}
-
-
-def _runs(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise UserError(
-            f"{folder} is no folder; give the directory of a run, such as runs/convnet/version_0, or of a repeat."
-        )
-    return finished_runs(folder)
 
 
 def _file(one: Path, part: str) -> Path | None:

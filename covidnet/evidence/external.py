@@ -25,8 +25,9 @@ from covidnet.evaluation.scores import fitted_scores, score_outputs
 from covidnet.evidence.external_table import sentence
 from covidnet.machine.device import find_device
 from covidnet.models.outputs import outputs_of
-from covidnet.runs.checkpoint import Checkpoint, radiographs_of, run_directory
+from covidnet.runs.checkpoint import Checkpoint, radiographs_of
 from covidnet.runs.files import RESULTS, SPLIT
+from covidnet.runs.find import run_directory
 
 NOTICE = "Research software, not a medical device."
 MODELS = {"best": "best", "last": "final"}  # a checkpoint's name -> its key in results.json

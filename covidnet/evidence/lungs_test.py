@@ -11,7 +11,8 @@ from rich.table import Table
 from covidnet.errors import UserError
 from covidnet.evaluation.survival import surviving_skill
 from covidnet.runs.files import CHECKPOINT, CONFIG, LUNGS, LUNGS_AT_TEST, LUNGS_RUNS, SHORTCUTS, SPLIT, write_results
-from covidnet.runs.run import Run, newest_run
+from covidnet.runs.find import newest_run
+from covidnet.runs.run import Run
 from covidnet.training.args import expand
 from covidnet.training.run_line import run_line
 

@@ -20,7 +20,6 @@ LARGEST = 2**30  # bytes of a file that is read: no radiograph has as many
 DECODER = 1  # raise when the pixels that this file makes change: caches of another number are not read
 RESIZER = f"Pillow {PIL.__version__.partition('.')[0]}"  # a series of another number may round otherwise: 13 did
 THUMBNAIL = 48  # side of the small grey copy by which images are compared, in pixels
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".pgm", ".ppm", ".dcm", ".dicom")
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "nearest": Image.Resampling.NEAREST}
 _PNG = b"\x89PNG\r\n\x1a\n"
 _DICOM = slice(128, 132)  # where a DICOM file has the letters DICM, whatever stands before them

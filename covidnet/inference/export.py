@@ -27,8 +27,9 @@ from covidnet.imaging.decode import open_radiograph, read
 from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.inference.graph import Deployed
 from covidnet.inference.predictor import Pixels, Predictor
-from covidnet.runs.checkpoint import radiographs_of, run_directory
+from covidnet.runs.checkpoint import radiographs_of
 from covidnet.runs.files import SPLIT
+from covidnet.runs.find import run_directory
 
 FOLDER = "export"  # of a run
 ONNX, TORCH = "model.onnx", "model.pt2"

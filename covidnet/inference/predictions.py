@@ -1,7 +1,6 @@
 """Files, folders and patterns -> what a model says of each image, as CSV, JSON lines or a table."""
 
 import csv
-import glob
 import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -10,13 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from covidnet.data.walk import radiographs_below
 from covidnet.errors import UserError
 from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.inference.predictor import Pixels, Prediction, Predictor
 from covidnet.machine.parallel import cores
-from covidnet.runs.checkpoint import radiographs_of, run_directory
+from covidnet.runs.checkpoint import radiographs_of
 from covidnet.runs.files import SPLIT
+from covidnet.runs.find import run_directory
 from covidnet.runs.predictions import PROBABILITY
 
 CALIBRATED = "calibrated_"  # begins the columns of calibrated probabilities
@@ -69,30 +68,8 @@ def rows(predictor: Predictor, work: Work, batch_size: int) -> Iterator[Row]:
                     yield Row(path, label, next(predictions))
 
 
-def files_in(predictor: Predictor, given: Sequence[str]) -> Work:
-    """Return the images that paths, folders and patterns mean, each once, in the order given.
-
-    Raises:
-        UserError: Where one means nothing.
-    """
-    paths: dict[Path, None] = {}
-    for text in given:
-        path = Path(text).expanduser()
-        if path.is_dir():
-            found = radiographs_below(path)
-            if not found:
-                raise UserError(
-                    f"{path} holds no images. Give files, folders of images, or patterns such as 'x/*.png'."
-                )
-            paths |= dict.fromkeys(found)
-        elif path.exists():
-            paths[path] = None
-        else:
-            matched = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  # Path.glob takes no absolute pattern
-            if not matched:
-                raise UserError(f"{text} does not exist, and as a pattern it matches nothing.")
-            paths |= dict.fromkeys(Path(match) for match in matched if not Path(match).is_dir())
-    files = list(paths)
+def files_in(predictor: Predictor, files: Sequence[Path]) -> Work:
+    """Return files as images to look at; what they show is not known."""
     return Work([str(file) for file in files], [""] * len(files), lambda number: predictor.decode(files[number]))
 
 

@@ -19,7 +19,8 @@ from covidnet.evaluation.conformal import prediction_sets
 from covidnet.evaluation.novelty import novelty_scores
 from covidnet.imaging.decode import Interpolation, decode, open_radiograph, read, resize
 from covidnet.machine.device import find_device
-from covidnet.runs.checkpoint import Checkpoint, find_best
+from covidnet.runs.checkpoint import Checkpoint
+from covidnet.runs.find import find_best
 
 Precision = Literal["float32", "bfloat16"]
 Readable: TypeAlias = str | Path | bytes | Image.Image | NDArray[np.uint8]

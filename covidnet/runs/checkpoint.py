@@ -17,7 +17,8 @@ from covidnet.files.tensors import read_tensors
 from covidnet.files.whole import whole
 from covidnet.imaging.decode import Interpolation
 from covidnet.models.network import Network, plain_network
-from covidnet.runs.files import CHECKPOINT, CONFIG, LAST, RESULTS, SPLIT
+from covidnet.runs.files import SPLIT
+from covidnet.runs.find import run_directory
 from covidnet.runs.trust import find_class
 
 KEY = "covidnet"  # the one key under which a checkpoint holds what is ours, plain types only
@@ -26,44 +27,6 @@ PLAIN = {  # what a recipe names -> the same radiographs without Lightning; any 
     "covidnet.data.phantom_module.PhantomDataModule": "covidnet.data.phantoms.Phantoms",
 }
 _NAME = re.compile(r"\w[\w.-]*")  # of a run's folder: no way out of the one that it is laid in
-
-
-def find_checkpoint(given: str, runs: Path, name: str) -> Path | None:
-    """Return the file that ``ckpt_path=given`` means.
-
-    ``last`` is the last.ckpt of the newest run of the model ``name``, ``auto`` the same where that run has no results
-    yet, else None. The newest has the highest number: clocks may be wrong.
-
-    Raises:
-        UserError: Where there is none.
-    """
-    if given in ("last", "auto"):
-        found = list(runs.glob(f"{name}/version_*/checkpoints/{LAST}"))
-        newest = max(found, key=lambda file: version_number(file.parent.parent.name), default=None)
-        if given == "auto":
-            return newest if newest and not (newest.parent.parent / RESULTS).is_file() else None
-        if newest is None:
-            raise UserError(
-                f"ckpt_path=last: there is no {runs / name}/version_*/checkpoints/{LAST}. Give the path of a "
-                "checkpoint, another model=, or the trainer.default_root_dir that the runs are in."
-            )
-        return newest
-    checkpoint = Path(given).expanduser()
-    if not checkpoint.is_file():
-        raise UserError(f"ckpt_path={given} does not exist; give the path of a checkpoint, or last, or auto.")
-    return checkpoint
-
-
-def version_number(run: str) -> int:
-    """Return N of the name version_N, -1 of another name."""
-    text = run.removeprefix("version_")
-    return int(text) if text.isdecimal() and text != run else -1
-
-
-def run_directory(checkpoint: Path) -> Path | None:
-    """Return the directory of the run that wrote a checkpoint, where it still lies in it."""
-    run = checkpoint.absolute().parent.parent
-    return run if (run / CONFIG).is_file() else None
 
 
 @dataclass(frozen=True)
@@ -200,20 +163,6 @@ def _check_recipe(recipe: Mapping[str, Any], checkpoint: Path) -> None:
     name = recipe["name"]
     if not (named and listed and ending and isinstance(name, str) and _NAME.fullmatch(name)):
         raise UserError(f"ckpt_path={checkpoint} holds a damaged recipe, or one that this program did not write.")
-
-
-def find_best(given: Path) -> Path:
-    """Return the checkpoint that a user means: a file, or the best one of a run's directory.
-
-    Raises:
-        UserError: Where there is none.
-    """
-    checkpoint = given / CHECKPOINT if given.is_dir() else given
-    if not checkpoint.is_file():
-        raise UserError(
-            f"{checkpoint} does not exist; CKPT must be a checkpoint, or the directory of a run with {CHECKPOINT}."
-        )
-    return checkpoint
 
 
 def radiographs_of(recipe: Mapping[str, Any], run: Path | None = None) -> Radiographs:

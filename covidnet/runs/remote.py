@@ -19,8 +19,8 @@ from covidnet.files.mirror import mirror_file
 from covidnet.files.store import ATTEMPTS, Store, Stored, check_url, is_url, location
 from covidnet.files.whole import UNFINISHED
 from covidnet.machine.parallel import progress_bar
-from covidnet.runs.checkpoint import version_number
 from covidnet.runs.files import CONFIG, LAST, RESULTS, write_results
+from covidnet.runs.find import version_number
 
 KEY = "trainer.default_root_dir"
 RECORD = ".store.json"

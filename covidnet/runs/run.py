@@ -17,26 +17,14 @@ from covidnet.runs.files import (
     MODELS,
     PREDICTIONS,
     RESULTS,
-    SEED,
     SPLIT,
     read_json,
     unreadable,
 )
+from covidnet.runs.find import refuse_unfinished
 from covidnet.runs.predictions import Predictions, read_predictions
 
 History = dict[str, list[tuple[int, float]]]  # column of metrics.csv -> (epoch from 1, value)
-
-
-def finished_runs(folder: Path) -> list[Path]:
-    """Return the run directories that a folder stands for: of a repeat each seed that has finished, else itself."""
-    seeds = [file.parent for file in folder.glob(f"{SEED}*/{RESULTS}")]
-    return sorted(seeds, key=lambda seed: (len(seed.name), seed.name)) or [folder]
-
-
-def newest_run(folder: Path) -> Path | None:
-    """Return the last finished run of those below ``folder/<model>/``, as the lungs test lays them."""
-    runs = sorted(folder.glob(f"*/*/{RESULTS}"))
-    return runs[-1].parent if runs else None
 
 
 class Run:
@@ -47,13 +35,9 @@ class Run:
     """
 
     def __init__(self, folder: Path) -> None:
+        refuse_unfinished(folder)
         self.folder = folder
         results = self.read_json(RESULTS)
-        if results is None:
-            raise UserError(
-                f"{folder} holds no {RESULTS}. Give the directory of a run that has finished, such as "
-                "runs/convnet/version_0."
-            )
         found = results if isinstance(results, dict) else {}
         self.models: dict[str, dict[str, Any]] = {name: found[name] for name in MODELS if name in found}
         if not self.models:

@@ -22,8 +22,8 @@ from covidnet.inference.predictor import NOTICE, Pixels, Prediction, Predictor
 from covidnet.machine.parallel import cores
 from covidnet.models.heatmaps import Heat, grad_cam, last_feature_map
 from covidnet.report.verdicts import outside_verdict
-from covidnet.runs.checkpoint import run_directory
 from covidnet.runs.files import EXTERNAL, SHORTCUTS, read_json
+from covidnet.runs.find import run_directory
 from covidnet.serving.batching import Batcher
 from covidnet.serving.limits import check
 

@@ -10,7 +10,7 @@ from covidnet.__version__ import __version__
 from covidnet.inference.predictor import NOTICE, Predictor
 from covidnet.report.card import CARD
 from covidnet.report.page import html_templates
-from covidnet.runs.checkpoint import run_directory
+from covidnet.runs.find import run_directory
 from covidnet.serving.engine import Engine
 from covidnet.serving.limits import NAMES
 

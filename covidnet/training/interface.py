@@ -22,9 +22,10 @@ from covidnet.files.store import is_url
 from covidnet.files.whole import remove_unfinished
 from covidnet.machine.faults import explain
 from covidnet.models.classifier import Classifier
-from covidnet.runs.checkpoint import Checkpoint, find_checkpoint, run_directory
+from covidnet.runs.checkpoint import Checkpoint
 from covidnet.runs.claim import hold, next_folder
 from covidnet.runs.files import LAST, LOCK, counted_tests
+from covidnet.runs.find import find_checkpoint, run_directory
 from covidnet.runs.remote import RunStore, bring_checkpoint, local_runs, run_store, store_of, store_to_go_on
 from covidnet.runs.trust import limit_names
 from covidnet.training.args import TRAINING, CommandLine, program

@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 from covidnet.errors import UserError
-from covidnet.runs.checkpoint import run_directory
 from covidnet.runs.files import SPLIT
+from covidnet.runs.find import run_directory
 from covidnet.training.args import CONFIGS, TRAINING, CommandLine
 
 # Where training began from, how fast it goes, and what is done outside it: all that may change.

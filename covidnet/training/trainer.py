@@ -17,8 +17,9 @@ from covidnet.evaluation.conformal import COVERAGE, too_few
 from covidnet.evaluation.scores import fitted_scores, score_outputs
 from covidnet.files.tensors import read_tensors
 from covidnet.models.classifier import Classifier
-from covidnet.runs.checkpoint import Checkpoint, add_to_recipe, run_directory
+from covidnet.runs.checkpoint import Checkpoint, add_to_recipe
 from covidnet.runs.files import PREDICTIONS, RESULTS, count_test, write_results
+from covidnet.runs.find import run_directory
 from covidnet.runs.predictions import write_predictions
 from covidnet.runs.screen import print_scores
 from covidnet.training.fitted import fit_calibration, fit_looks

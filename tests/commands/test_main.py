@@ -86,7 +86,7 @@ def test_ctrl_c_is_code_130(xray_root, monkeypatch, capsys):
     ("command", "replaced", "file"),
     [
         (["shortcuts", "{run}"], "covidnet.evidence.lungs_test.test_lungs", "shortcuts.json"),
-        (["evaluate", "{run}", "elsewhere"], "covidnet.evidence.external.evaluate", "external.json"),
+        (["evaluate", "{run}", "."], "covidnet.evidence.external.evaluate", "external.json"),
     ],
     ids=["shortcuts", "evaluate"],
 )
