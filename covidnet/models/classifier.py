@@ -8,12 +8,12 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from covidnet.batch import PADDING, Batch, TrainingBatch
 from covidnet.errors import DivergedError, UserError, require
+from covidnet.machine.telling import tell
 from covidnet.models.network import Network
 from covidnet.models.parts.capture import CapturedModule
 from covidnet.models.parts.epoch import epoch_metrics, gather, several_processes
@@ -206,7 +206,7 @@ class Classifier(CapturedModule):
         factor = self.trainer.world_size * self.trainer.accumulate_grad_batches if self.linear_scaling else 1
         rate = factor * self.learning_rate
         if factor > 1:
-            rank_zero_info(
+            tell(
                 f"Linear scaling: the learning rate {self.learning_rate:g} becomes {rate:g} for {factor} batches a "
                 f"step, after {self.warmup_epochs:g} epochs of warm-up."
             )

@@ -11,14 +11,13 @@ from contextlib import suppress
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
-from lightning_utilities.core.rank_zero import rank_zero_info
-
 from covidnet.errors import UserError
 from covidnet.files.folders import locked
 from covidnet.files.mirror import mirror_file
 from covidnet.files.store import ATTEMPTS, Store, Stored, check_url, is_url, location
 from covidnet.files.whole import UNFINISHED
 from covidnet.machine.parallel import progress_bar
+from covidnet.machine.telling import tell
 from covidnet.runs.files import CONFIG, LAST, RESULTS, write_results
 from covidnet.runs.find import version_number
 
@@ -147,7 +146,7 @@ def run_store(given: str | None) -> RunStore | None:
     if not given or not is_url(given):
         return None
     runs = RunStore(given)
-    rank_zero_info(f"Runs are written to {runs.folder} and sent to {given} after each epoch.")
+    tell(f"Runs are written to {runs.folder} and sent to {given} after each epoch.")
     return runs
 
 

@@ -11,7 +11,6 @@ import torch
 from filelock import FileLock
 from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
@@ -21,6 +20,7 @@ from covidnet.errors import UserError, user_error
 from covidnet.files.store import is_url
 from covidnet.files.whole import remove_unfinished
 from covidnet.machine.faults import explain
+from covidnet.machine.telling import is_first
 from covidnet.models.classifier import Classifier
 from covidnet.runs.checkpoint import Checkpoint
 from covidnet.runs.claim import hold, next_folder
@@ -211,7 +211,7 @@ class CommandLineInterface(OneCommandLine):
 
     def run_logger(self, root: Path) -> WholeCSVLogger:
         """Return what writes metrics.csv, into the run directory that is gone on in, or a new one below ``root``."""
-        first = getattr(rank_zero_only, "rank", 0) == 0
+        first = is_first()
         if self.resumed:
             self.save_config_kwargs = {"overwrite": True}
             if first:

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from lightning_utilities.core.rank_zero import rank_zero_info
 from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from covidnet.__version__ import __version__
+from covidnet.machine.telling import tell
 from covidnet.runs.checkpoint import KEY
 from covidnet.runs.files import LAST, SPLIT
 from covidnet.seeds import seed_epoch
@@ -57,7 +57,7 @@ class RunRecord(Callback):
         for stopping in trainer.early_stopping_callbacks:
             if stopping is not None and stopping.wait_count >= stopping.patience:
                 trainer.should_stop = True
-                rank_zero_info(
+                tell(
                     f"Early stopping had ended this training after {trainer.current_epoch} epochs. To train on, give "
                     f"early_stopping.patience above {stopping.patience}."
                 )

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 
 from covidnet.__version__ import __version__
 from covidnet.data.module import RadiographyDataModule
@@ -16,6 +15,7 @@ from covidnet.errors import UserError
 from covidnet.evaluation.conformal import COVERAGE, too_few
 from covidnet.evaluation.scores import fitted_scores, score_outputs
 from covidnet.files.tensors import read_tensors
+from covidnet.machine.telling import tell, warn
 from covidnet.models.classifier import Classifier
 from covidnet.runs.checkpoint import Checkpoint, add_to_recipe
 from covidnet.runs.files import PREDICTIONS, RESULTS, count_test, write_results
@@ -68,7 +68,7 @@ class Trainer(pl.Trainer):
         if best:
             models["best"] = self._tested(model, datamodule, best)
         else:
-            rank_zero_warn("No best checkpoint was written, so the final model alone is tested.")
+            warn("No best checkpoint was written, so the final model alone is tested.")
         results = {
             **models,
             "classes": datamodule.classes,
@@ -157,7 +157,7 @@ class Trainer(pl.Trainer):
 def _tell_too_few(calibration: Mapping[str, Any] | None) -> None:
     names = too_few(calibration["conformal"]) if calibration else []
     if names:
-        rank_zero_info(
+        tell(
             f"The validation split has too few images of {names} to state a coverage of {COVERAGE:.0%} for them: they "
             "are in every prediction set."
         )

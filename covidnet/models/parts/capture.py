@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from lightning_utilities.core.rank_zero import rank_zero_info
 from pytorch_lightning import LightningModule
 from pytorch_lightning.strategies import SingleDeviceStrategy
 from pytorch_lightning.utilities.model_helpers import is_overridden
@@ -21,6 +20,7 @@ from torch.optim import Adam, Optimizer
 
 from covidnet.batch import TrainingBatch
 from covidnet.errors import UserError
+from covidnet.machine.telling import tell
 
 WARM_UP = 3  # steps before the recording, in which libraries choose kernels and take their workspaces
 PRECISIONS = ("32-true", "bf16-mixed", "bf16-true")  # those without a gradient scaler, which asks the CPU each step
@@ -62,7 +62,7 @@ class CapturedModule(LightningModule):
         if reason and self.capture is True:
             raise UserError(f"model.capture=true cannot be had: {reason}. Leave it at auto, or change that.")
         if reason and self.capture:
-            rank_zero_info(f"The training step is not captured in a CUDA graph: {reason}.")
+            tell(f"The training step is not captured in a CUDA graph: {reason}.")
         self._wants_recording = not reason
         if self.device.type == "cuda":
             # Without a graph too: a rate read from the device is rounded to float32, so that both give equal numbers.
@@ -120,7 +120,7 @@ class CapturedModule(LightningModule):
                 raise
             optimizer.zero_grad()
             reason = next(iter(str(error).splitlines()), type(error).__name__)
-            rank_zero_info(f"The training step could not be captured in a CUDA graph: {reason}")
+            tell(f"The training step could not be captured in a CUDA graph: {reason}")
 
 
 class CapturedStep:
