@@ -31,7 +31,7 @@ from PIL import Image
 
 from bench.hostile import KINDS, good
 from covidnet.commands.train import main
-from covidnet.data.external import list_outside
+from covidnet.data.external import list_external
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
 from covidnet.evidence.audit import audit
@@ -287,7 +287,7 @@ def look_at_folder(folder: Folder) -> None:
     """List, audit, split and serve a folder."""
     with _scratch() as here:
         root = folder.write(here / "root")
-        for step in (lambda: audit(root), lambda: list_outside(root, CLASSES, {}), lambda: serve(root, here)):
+        for step in (lambda: audit(root), lambda: list_external(root, CLASSES, {}), lambda: serve(root, here)):
             with contextlib.suppress(UserError):
                 step()
 

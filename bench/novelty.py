@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from bench.other_images import other_images, turned
-from covidnet.data.external import list_outside
+from covidnet.data.external import list_external
 from covidnet.data.images import open_pixels
 from covidnet.evaluation.intervals import proportion_interval
 from covidnet.evaluation.novelty import novelty_scores
@@ -68,7 +68,7 @@ def main() -> None:
         tell(kind, scores)
     tell("all that are no radiographs, or turned", np.concatenate([scores for _, scores in found]))
     if args.external:
-        folder = list_outside(args.external, run.classes, {})
+        folder = list_external(args.external, run.classes, {})
         opened = open_pixels(args.external, folder.paths, data.image_size, data.interpolation)
         source_of = dict(zip(folder.paths, folder.sources, strict=True))
         numbers: dict[str, list[int]] = defaultdict(list)

@@ -26,7 +26,7 @@ class MachineError(UserError):
 
 
 class DivergedError(UserError):
-    """A loss that is not finite: the training cannot go on."""
+    """Losses or outputs that are not finite: the training cannot go on, or has spoilt the model."""
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
@@ -41,10 +41,10 @@ def short(path: object) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} characters)"
 
 
-def some(names: Sequence[str]) -> str:
+def some(names: Sequence[str], most: int = LISTED, between: str = "; ") -> str:
     """Return names for a message; of many, the first and how many there are more."""
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return "; ".join(names[:LISTED]) + more
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return between.join(names[:most]) + more
 
 
 def require(holds: bool, key: str, value: object, expected: str) -> None:

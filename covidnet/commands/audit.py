@@ -23,7 +23,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Inspect the folder, write the table where it may be written, print the checks."""
     refuse_no_root(options.root, "ROOT")
-    from covidnet.evidence.audit import audit, print_audit, write_table
+    from covidnet.evidence.audit import audit, write_table
+    from covidnet.evidence.audit_screen import print_audit
 
     if options.out and options.out.exists() and not options.force:
         raise UserError(f"{options.out} is there already. Give --force to overwrite it, or another --out.")

@@ -19,7 +19,8 @@ def run(options: argparse.Namespace) -> None:
     """Fetch the data base, look at it, and tell how to train on it."""
     from covidnet.data.download import download
     from covidnet.data.radiographs import Radiographs
-    from covidnet.evidence.audit import audit, print_audit, write_table
+    from covidnet.evidence.audit import audit, write_table
+    from covidnet.evidence.audit_screen import print_audit
 
     if options.version is not None and (options.archive or options.version < 1):
         raise UserError("--version must be 1 or more, and goes with a download, not with --archive.")

@@ -19,7 +19,7 @@ def run(options: argparse.Namespace) -> None:
     runs = finished_runs(options.run)
     for folder in runs:
         refuse_unfinished(folder)
-    from covidnet.evidence.lungs_test import test_lungs
+    from covidnet.evidence.lungs_test import measure_lungs
     from covidnet.report.card import write_card
 
     if options.json and len(runs) > 1:
@@ -28,5 +28,5 @@ def run(options: argparse.Namespace) -> None:
             f"its {SHORTCUTS}."
         )
     for folder in runs:
-        write_json(options.json, test_lungs(folder))
+        write_json(options.json, measure_lungs(folder))
         print(write_card(folder))

@@ -89,9 +89,9 @@ def _after_run(done: Any, folder: Path) -> None:
     """Do the lungs test of a run where it was asked for, and write its report and model card."""
     config = done.config_init["run"]
     if config.shortcuts:
-        from covidnet.evidence.lungs_test import test_lungs
+        from covidnet.evidence.lungs_test import measure_lungs
 
-        test_lungs(folder)
+        measure_lungs(folder)
     if config.report:
         from covidnet.report.card import write_card
         from covidnet.report.page import write_report

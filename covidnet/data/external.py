@@ -11,7 +11,7 @@ import numpy as np
 from covidnet.data.division.duplicates import find_duplicates
 from covidnet.data.images import Pixels
 from covidnet.data.walk import IMAGES, holds_no_images, images_below, refuse_no_external_root
-from covidnet.errors import UserError, did_you_mean
+from covidnet.errors import UserError, did_you_mean, some
 
 SKIP = "skip"  # what --map calls a folder that is to be left out
 KNOWN = (  # names of one class, as `plain` writes them
@@ -25,7 +25,7 @@ CHUNK = 1024  # images whose pixels are held at a time
 
 
 @dataclass(frozen=True)
-class OutsideFolder:
+class ExternalFolder:
     """What a folder in any layout holds of a model's classes, sorted by path."""
 
     root: Path
@@ -41,7 +41,7 @@ def plain(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
-def list_outside(root: Path, classes: Sequence[str], given: Mapping[str, str]) -> OutsideFolder:
+def list_external(root: Path, classes: Sequence[str], given: Mapping[str, str]) -> ExternalFolder:
     """List the images below ``root`` by the nearest folder above them whose name means a class.
 
     Masks, hidden files and what lies beside class folders are left out; split folders such as ``test`` are read.
@@ -89,7 +89,7 @@ def list_outside(root: Path, classes: Sequence[str], given: Mapping[str, str]) -
     within = [(path.relative_to(root), reason) for path, reason in ignored]
     left_out = [(path.as_posix(), reason) for path, reason in within if path.parent not in above]  # of a class
     left_out += [(path.as_posix(), "lies beside the class folders") for path in others]
-    return OutsideFolder(
+    return ExternalFolder(
         root,
         paths=[path.as_posix() for path, _, _ in labelled],
         labels=[label for _, label, _ in labelled],
@@ -99,19 +99,19 @@ def list_outside(root: Path, classes: Sequence[str], given: Mapping[str, str]) -
     )
 
 
-def find_seen(outside: Pixels, own: Pixels) -> dict[str, str]:
-    """Return the images of ``outside`` that show a radiograph of ``own``: path -> path there.
+def find_seen(external: Pixels, own: Pixels) -> dict[str, str]:
+    """Return the images of ``external`` that show a radiograph of ``own``: path -> path there.
 
     Either their pixels are equal, whatever the file's name and format, or ``find_duplicates`` links them: copies that
     were compressed anew, re-exposed or marked. Both must be decoded to one size.
     """
     known = dict(zip(_hashes(own), own.paths, strict=True))
-    equal = zip(outside.paths, _hashes(outside), strict=True)
+    equal = zip(external.paths, _hashes(external), strict=True)
     seen = {path: known[digest] for path, digest in equal if digest in known}
-    pairs = np.sort(find_duplicates(np.concatenate([own.thumbnails, outside.thumbnails])).pairs, axis=1)
+    pairs = np.sort(find_duplicates(np.concatenate([own.thumbnails, external.thumbnails])).pairs, axis=1)
     for there, here in pairs:
         if there < len(own.paths) <= here:
-            seen.setdefault(outside.paths[here - len(own.paths)], own.paths[there])
+            seen.setdefault(external.paths[here - len(own.paths)], own.paths[there])
     return seen
 
 
@@ -163,12 +163,11 @@ def _refuse_unfit(root: Path, unfit: Sequence[Path], classes: Sequence[str], nam
     named = {folder: count for folder, count in folders.items() if folder.name}
     if named:
         found = [f"{folder.as_posix()!r} ({count:,} images)" for folder, count in named.items()]
-        more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
         fitting = ", ".join(f"{name!r} is {classes[label]}" for name, label in names.items())
         name = next(iter(named)).name
         raise UserError(
             f"{root} holds folders of images that fit no class of the checkpoint, {list(classes)}: "
-            f"{', '.join(found[:LISTED])}{more}. Say what each is, --map '{name}=CLASS', or leave it out, "
+            f"{some(found, LISTED, ', ')}. Say what each is, --map '{name}=CLASS', or leave it out, "
             f"--map '{name}={SKIP}'; the name may also be that of a folder above."
             f"{f' Known: {fitting}.' if fitting else ''}"
         )

@@ -1,32 +1,138 @@
-"""covidnet.evaluation.names."""
+"""Every metric that a run reports: its key in results.json, what it is called, what it says, and its scale.
 
-POOLED = {  # as Keras counts them
-    "true_positives": "true positives",
-    "false_positives": "false positives",
-    "true_negatives": "true negatives",
-    "false_negatives": "false negatives",
-    "precision": "precision",
-    "recall": "recall",
-}
-OVERALL = {
-    "loss": "loss",
-    "weighted_loss": "weighted loss",
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "mcc": "Matthews correlation",
-    "macro_f1": "macro F1",
-    "brier": "Brier score",
-    "ece": "calibration error",
-    **POOLED,
-}
-PER_CLASS = {
-    "sensitivity": "sensitivity",
-    "specificity": "specificity",
-    "ppv": "PPV (precision)",
-    "ppv_at_prevalence_0.01": "PPV if 1 % have it",
-    "ppv_at_prevalence_0.1": "PPV if 10 % have it",
-    "npv": "NPV",
-    "auroc": "AUROC",
-    "average_precision": "average precision",
-    "support": "images",
-}
+All tables take their names and units from here. A new metric is computed in ``scores.py`` and named here: the tables
+that show all metrics, on the screen, on the page and in the card, then show it too.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Scale(Enum):
+    """How a metric is written and drawn."""
+
+    SHARE = "a share from 0 to 1, higher is better; a page shows it in per cent, a difference in points"
+    UNIT = "from 0 to 1, higher is better, but no share of anything"
+    NUMBER = "any other number"
+    COUNT = "a whole number of images or of calls"
+
+
+class Group(Enum):
+    """Where in results.json, below a model's name, a metric stands."""
+
+    OVERALL = "among the model's own keys"
+    POOLED = "there too: calls of all classes counted together, as Keras does"
+    PER_CLASS = "under per_class and a class"
+    CALIBRATED = "under calibrated, with some of the overall metrics"
+    THRESHOLDS = "under thresholds and a class"
+    SETS = "under prediction_sets, or there under per_class and a class"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is known of a metric besides its value."""
+
+    key: str
+    label: str  # in a table on the screen
+    meaning: str
+    scale: Scale
+    group: Group
+    title: str = ""  # at the head of a row or a column of a page; the label with a capital letter where left out
+    short: str = ""  # in a narrow table; the label where left out
+    same_as: str = ""  # the metric of another name that it repeats: tables that show all leave it out
+
+    def __post_init__(self) -> None:
+        """Fill in the names that are left out."""
+        object.__setattr__(self, "title", self.title or self.label[0].upper() + self.label[1:])
+        object.__setattr__(self, "short", self.short or self.label)
+
+
+METRICS = (  # tables that show all keep this order
+    Metric(
+        "accuracy", "accuracy", "share of images whose most probable class is the right one", Scale.SHARE, Group.OVERALL
+    ),
+    Metric(
+        "balanced_accuracy",
+        "balanced accuracy",
+        "mean of the classes' sensitivities; guessing gives 1 / classes",
+        Scale.SHARE,
+        Group.OVERALL,
+    ),
+    Metric("macro_f1", "macro F1", "mean of the classes' F1 scores", Scale.UNIT, Group.OVERALL),
+    Metric("mcc", "Matthews correlation", "1 is faultless, 0 is guessing", Scale.NUMBER, Group.OVERALL, short="MCC"),
+    Metric("brier", "Brier score", "squared error of the probabilities; lower is better", Scale.NUMBER, Group.OVERALL),
+    Metric(
+        "ece",
+        "calibration error",
+        "mean gap between probability and share of right answers; lower is better",
+        Scale.NUMBER,
+        Group.OVERALL,
+        title="Calibration error (ECE)",
+    ),
+    Metric(
+        "loss", "loss", "negative log-likelihood; lower is better", Scale.NUMBER, Group.OVERALL, title="Cross-entropy"
+    ),
+    Metric("nll", "log loss", "negative log-likelihood; lower is better", Scale.NUMBER, Group.OVERALL, same_as="loss"),
+    Metric(
+        "weighted_loss",
+        "weighted loss",
+        "classes weighted as in training; lower is better",
+        Scale.NUMBER,
+        Group.OVERALL,
+        title="Weighted cross-entropy",
+    ),
+    Metric("true_positives", "true positives", "the right class called", Scale.COUNT, Group.POOLED),
+    Metric("false_positives", "false positives", "a wrong class called", Scale.COUNT, Group.POOLED),
+    Metric("true_negatives", "true negatives", "a wrong class not called", Scale.COUNT, Group.POOLED),
+    Metric("false_negatives", "false negatives", "the right class not called", Scale.COUNT, Group.POOLED),
+    Metric("precision", "precision", "right among all calls", Scale.SHARE, Group.POOLED),
+    Metric("recall", "recall", "called among all that should be", Scale.SHARE, Group.POOLED),
+    Metric("sensitivity", "sensitivity", "found among those that have it", Scale.SHARE, Group.PER_CLASS),
+    Metric("specificity", "specificity", "ruled out among those that do not", Scale.SHARE, Group.PER_CLASS),
+    Metric(
+        "ppv", "PPV (precision)", "right among those called so", Scale.SHARE, Group.PER_CLASS, title="PPV", short="PPV"
+    ),
+    Metric("precision", "precision", "right among those called so", Scale.SHARE, Group.PER_CLASS, same_as="ppv"),
+    Metric(
+        "ppv_at_prevalence_0.01",
+        "PPV if 1 % have it",
+        "if 1 % of the images were of this class",
+        Scale.SHARE,
+        Group.PER_CLASS,
+        title="PPV at 1 %",
+    ),
+    Metric(
+        "ppv_at_prevalence_0.1",
+        "PPV if 10 % have it",
+        "if 10 % were",
+        Scale.SHARE,
+        Group.PER_CLASS,
+        title="PPV at 10 %",
+    ),
+    Metric("npv", "NPV", "right among those not called so", Scale.SHARE, Group.PER_CLASS),
+    Metric("auroc", "AUROC", "this class against the rest, over all thresholds", Scale.UNIT, Group.PER_CLASS),
+    Metric("average_precision", "average precision", "PPV over all sensitivities", Scale.UNIT, Group.PER_CLASS),
+    Metric("support", "images", "of this class in the test", Scale.COUNT, Group.PER_CLASS),
+    Metric(
+        "temperature",
+        "temperature, from validation",
+        "what logits are divided by; above 1, they were too sure",
+        Scale.NUMBER,
+        Group.CALIBRATED,
+    ),
+    Metric("threshold", "threshold", "probability from which on the class is called", Scale.NUMBER, Group.THRESHOLDS),
+    Metric("stated", "stated coverage", "share of sets that shall hold the true class", Scale.SHARE, Group.SETS),
+    Metric("coverage", "class in them", "share of sets that hold the true class", Scale.SHARE, Group.SETS),
+    Metric("size", "classes a set", "on average; lower is better", Scale.NUMBER, Group.SETS),
+    Metric("empty", "sets without a class", "share of sets; lower is better", Scale.NUMBER, Group.SETS),
+    Metric("least", "least probability", "from which on a class is in the set", Scale.NUMBER, Group.SETS),
+)
+
+
+def metrics_of(group: Group) -> dict[str, Metric]:
+    """Return the metrics of a group by their key, without those that repeat another."""
+    return {metric.key: metric for metric in METRICS if metric.group is group and not metric.same_as}
+
+
+OVERALL, POOLED, PER_CLASS = map(metrics_of, (Group.OVERALL, Group.POOLED, Group.PER_CLASS))
+BY_KEY = {metric.key: metric for metric in reversed(METRICS)}  # a key means the same wherever it stands

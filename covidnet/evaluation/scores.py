@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
-from covidnet.errors import UserError
+from covidnet.errors import DivergedError
 from covidnet.evaluation.bootstrap import (
     average_precision_interval,
     calibration_error_interval,
@@ -48,7 +48,7 @@ def score_outputs(
         metrics have none either where all images of a class are of one patient, who does not tell how patients differ.
 
     Raises:
-        UserError: A logit is not finite.
+        DivergedError: A logit is not finite.
     """
     outputs = _outputs(logits, labels)
     patients = groups_of(groups, len(labels))
@@ -215,9 +215,9 @@ def per_class(outputs: Outputs, classes: Sequence[str], groups: NDArray[np.intp]
 def _outputs(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Outputs:
     spoilt = int((~np.isfinite(logits).all(axis=1)).sum())
     if spoilt:
-        raise UserError(
+        raise DivergedError(
             f"The model gives {spoilt} of {len(labels)} images logits that are not finite numbers, so nothing can be "
-            "scored. Its training has diverged: lower model.learning_rate, or give trainer.precision=32."
+            "scored."
         )
     return Outputs(log_softmax(np.asarray(logits, dtype=np.float64), axis=1), np.asarray(labels))
 

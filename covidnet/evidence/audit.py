@@ -2,17 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from covidnet.data.division.duplicates import Duplicates, find_duplicates
 from covidnet.data.division.metadata import NAME, Metadata, find_metadata, linked_groups, read_metadata, write_metadata
@@ -20,12 +15,8 @@ from covidnet.data.folder import RadiographFolder
 from covidnet.data.listing import Listing
 from covidnet.data.walk import IMAGES
 from covidnet.errors import UserError
-from covidnet.evaluation.probes import cramers_v, probe, views
+from covidnet.evidence.audit_checks import VERDICTS, Contents, run_checks
 from covidnet.evidence.inspection import Traits, inspect_files
-
-PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
-VERDICTS = (PASS, WARN, FAIL)  # from good to bad
-COLOURS = {PASS: "green", WARN: "yellow", FAIL: "red"}
 
 # Images a class as the releases were published: COVID-19, NORMAL, Viral Pneumonia (and Lung Opacity).
 RELEASES = {
@@ -37,22 +28,6 @@ RELEASES = {
 DRAWN = "drawn radiographs (phantoms)"
 _PHANTOM = re.compile(r"/[^/]+ phantom \(\d+\)\.png$")
 
-BLANK = 16  # grey values between the 1st and the 99th percentile: an image of fewer shows nothing
-DARK, BRIGHT = 90, 165  # a 99th percentile below, or a 1st above: the exposure is odd
-TOLD, TELLING = 0.60, 0.75  # AUROC from which on a probe is a warning, a failure; 0.5 is chance
-RELATED, BOUND = 0.1, 0.5  # the same for Cramér's V of class and source
-LISTED = 20  # so many files or groups are named in the details
-
-
-@dataclass(frozen=True)
-class Check:
-    """One finding; ``details`` are plain types."""
-
-    name: str
-    verdict: str
-    sentence: str
-    details: dict[str, Any] = field(default_factory=dict)
-
 
 @dataclass(frozen=True)
 class Audit:
@@ -61,18 +36,6 @@ class Audit:
     report: dict[str, Any]  # plain types: what --json writes
     rows: list[dict[str, str]]  # path, patient, group, source
     metadata: Path | None  # the table that was read
-
-
-class Contents(NamedTuple):
-    """The readable images of a folder and what is known of them, one entry an image."""
-
-    paths: list[str]
-    labels: NDArray[np.int64]
-    classes: list[str]
-    traits: list[Traits]
-    rows: list[dict[str, str]]  # of the table; empty where it says nothing
-    duplicates: Duplicates
-    groups: NDArray[np.int64]  # linked by patient, group or likeness
 
 
 def audit(root: Path, classes: Sequence[str] | None = None, metadata: str | None = None) -> Audit:
@@ -105,16 +68,8 @@ def audit_listing(folder: Listing, metadata: str | None = None) -> Audit:
         "counts": folder.class_counts,
         "metadata": str(table.file) if table else None,
     }
-    checks = [
-        _check_files(folder, unreadable),
-        _check_format(contents),
-        _check_exposure(contents),
-        _check_duplicates(contents),
-        _check_labels(contents),
-        _check_patients(contents),
-        _check_sources(contents),
-        *_check_probes(contents),
-    ]
+    named = f"as many as {release} has" if release and release != DRAWN else release
+    checks = run_checks(folder, unreadable, contents, named)
     verdict = max((check.verdict for check in checks), key=VERDICTS.index)
     report |= {"verdict": verdict, "checks": [vars(check) for check in checks]}
     return Audit(report, _table_rows(contents), table.file if table else None)
@@ -184,214 +139,19 @@ def _drawn_row(path: str) -> dict[str, str]:
     return {"patient": path, "source": "drawn"}  # each is drawn by itself
 
 
-def _check_files(folder: Listing, unreadable: dict[str, str]) -> Check:
-    name = "files"
-    total, left = len(folder.paths), len(folder.ignored)
-    details = {"unreadable": unreadable, "ignored": dict(folder.ignored[:LISTED]), "ignored_count": left}
-    counts = ", ".join(f"{number:,} {of_class}" for of_class, number in folder.class_counts.items())
-    release = _release(folder)
-    known = (
-        f"as many as {release} has" if release and release != DRAWN else release or "the numbers of no known release"
-    )
-    aside = f" {left} other files or folders are left out." if left else ""
-    if unreadable:
-        first, why = next(iter(unreadable.items()))
-        return Check(
-            name,
-            FAIL,
-            f"{len(unreadable)} of {total:,} images cannot be read ({first} {why}): mend or remove them, or train with "
-            f"data.on_error=skip.{aside}",
-            details,
-        )
-    return Check(name, PASS, f"All {total:,} images can be read: {counts}; {known}.{aside}", details)
+def write_table(audited: Audit, root: Path, out: Path | None, *, force: bool) -> tuple[Path | None, str]:
+    """Write the metadata table to ``out``, or else to the root, where training finds it; say what was done.
 
-
-def _check_format(contents: Contents) -> Check:
-    """Tell whether the kind of file gives the class away: mode and size."""
-    kinds = [f"{traits.mode} {traits.size[0]}x{traits.size[1]}" for traits in contents.traits]
-    sides = np.array([traits.size for traits in contents.traits])
-    strength = cramers_v(_table(contents, kinds)[1])
-    shapes = f"{_extent(sides[:, 0])} wide, {_extent(sides[:, 1])} high"
-    coloured = sum(traits.coloured for traits in contents.traits)
-    details = {
-        "cramers_v": strength,
-        "modes": dict(Counter(traits.mode for traits in contents.traits)),
-        "coloured": coloured,
-        "width": [int(sides[:, 0].min()), int(sides[:, 0].max())],
-        "height": [int(sides[:, 1].min()), int(sides[:, 1].max())],
-        "kinds": dict(Counter(kinds).most_common(LISTED)),
-    }
-    tinted = f" {coloured:,} are coloured." if coloured else ""
-    if strength >= BOUND:
-        return Check(
-            "format",
-            WARN,
-            f"Mode and size of a file ({shapes}) go with its class (Cramér's V {strength:.2f}): the classes were made "
-            f"in different ways.{tinted}",
-            details,
-        )
-    return Check("format", PASS, f"Mode and size ({shapes}) do not tell the class.{tinted}", details)
-
-
-def _check_exposure(contents: Contents) -> Check:
-    shares = np.stack([traits.histogram for traits in contents.traits]).cumsum(axis=1)  # (N, 256)
-    low, high = (shares >= 0.01 - 1e-6).argmax(axis=1), (shares >= 0.99 - 1e-6).argmax(axis=1)
-    blank = high - low < BLANK
-    odd = ~blank & ((high < DARK) | (low > BRIGHT))
-    names = {
-        kind: [path for path, flagged in zip(contents.paths, flags, strict=True) if flagged]
-        for kind, flags in (("blank", blank), ("odd", odd))
-    }
-    details = {kind: {"count": len(paths), "paths": paths[:LISTED]} for kind, paths in names.items()}
-    if blank.any() or odd.any():
-        return Check(
-            "exposure",
-            WARN,
-            f"{len(names['blank'])} images are blank and {len(names['odd'])} nearly black or nearly white "
-            f"({_few([*names['blank'], *names['odd']])}): look at them.",
-            details,
-        )
-    return Check("exposure", PASS, "No image is blank, nearly black or nearly white.", details)
-
-
-def _check_duplicates(contents: Contents) -> Check:
-    """Report the groups of images that show one radiograph."""
-    groups = _duplicate_groups(contents)
-    linked = sum(map(len, groups))
-    files = Counter(traits.pixels for traits in contents.traits)
-    surplus = sum(number - 1 for number in files.values())
-    details = {
-        "groups": [[contents.paths[index] for index in group] for group in groups],
-        "images": linked,
-        "exact_surplus": surplus,
-        "pairs": [
-            [contents.paths[a], contents.paths[b], round(float(correlation), 3)]
-            for (a, b), correlation in zip(contents.duplicates.pairs, contents.duplicates.correlations, strict=True)
-        ],
-    }
-    if groups:
-        return Check(
-            "duplicates",
-            WARN,
-            f"{linked:,} images ({linked / len(contents.paths):.1%}) show a radiograph that another image shows too, "
-            f"in {len(groups)} groups; {surplus} are exact copies. A split at random would test on what was trained "
-            "on; training here keeps each group on one side.",
-            details,
-        )
-    return Check("duplicates", PASS, "No two images show one radiograph.", details)
-
-
-def _check_labels(contents: Contents) -> Check:
-    """Report radiographs that stand in two classes: one of the labels is wrong."""
-    across = [group for group in _duplicate_groups(contents) if len(set(contents.labels[group].tolist())) > 1]
-    details = {"groups": [[contents.paths[index] for index in group] for group in across]}
-    if across:
-        return Check(
-            "labels",
-            FAIL,
-            f"{len(across)} radiographs stand in more than one class ({_few(details['groups'][0])}): a label is wrong.",
-            details,
-        )
-    return Check("labels", PASS, "No radiograph stands in two classes.", details)
-
-
-def _check_patients(contents: Contents) -> Check:
-    patients = [row.get("patient", "") for row in contents.rows]
-    named = Counter(patient for patient in patients if patient)
-    unknown, several = patients.count(""), sum(number > 1 for number in named.values())
-    details = {"patients": len(named), "with_several_images": several, "images_of_unknown_patients": unknown}
-    if unknown:
-        return Check(
-            "patients",
-            WARN,
-            f"The patients of {unknown:,} of {len(patients):,} images are not known: images of one person may stand in "
-            "training and in test.",
-            details,
-        )
-    return Check(
-        "patients",
-        PASS,
-        f"All images have a patient: {len(named):,}, {several:,} of them with several images.",
-        details,
-    )
-
-
-def _check_sources(contents: Contents) -> Check:
-    sources = [row.get("source", "") for row in contents.rows]
-    names, table = _table(contents, sources)
-    unknown = sources.count("")
-    strength = cramers_v(table)
-    details = {
-        "cramers_v": strength if len(names) else None,
-        "table": {
-            of_class: dict(zip(names, numbers, strict=True))
-            for of_class, numbers in zip(contents.classes, table.tolist(), strict=True)
-        },
-        "images_of_unknown_source": unknown,
-    }
-    if not names:
-        return Check(
-            "sources",
-            WARN,
-            "No source is known: whether the classes come from different hospitals cannot be said from a table "
-            "(metadata.csv, column source).",
-            details,
-        )
-    own = [
-        of_class
-        for of_class, here in zip(contents.classes, table > 0, strict=True)
-        if here.any() and (table[:, here].sum() == table[contents.classes.index(of_class)].sum())
-    ]
-    apart = f" No source of {_few(own)} gave images of another class." if own and len(names) > 1 else ""
-    rest = f" {unknown:,} images have no source." if unknown else ""
-    measure = f"Cramér's V of class and source is {strength:.2f}"
-    if strength >= BOUND:
-        return Check("sources", FAIL, f"{measure}: who knows the source knows much of the class.{apart}{rest}", details)
-    if strength >= RELATED or unknown:
-        return Check("sources", WARN, f"{measure}.{apart}{rest}", details)
-    return Check("sources", PASS, f"{measure}: the source does not tell the class.", details)
-
-
-def _check_probes(contents: Contents) -> Iterable[Check]:
-    """Report how well the class is told by what is no sign of disease."""
-    thumbnails = np.stack([traits.thumbnail for traits in contents.traits])
-    histograms = np.stack([traits.histogram for traits in contents.traits])
-    seen = views(thumbnails, histograms)
-    found = {name: probe(features, contents.labels, contents.groups) for name, features in seen.items()}
-    whole = found["whole"]
-    for name, what in (
-        ("lungs_covered", "an image with its lungs covered"),
-        ("border", "the outermost border of an image"),
-        ("histogram", "the grey values of an image, wherever they are,"),
-    ):
-        result = found[name]
-        if result is None or whole is None:
-            yield Check(name, WARN, "A class has too few independent images to tell.")
-            continue
-        low, high = result["interval"]
-        verdict = FAIL if low >= TELLING else WARN if low >= TOLD else PASS
-        meaning = {
-            FAIL: "A model can score without looking at the lungs.",
-            WARN: "Part of a model's score may come from there.",
-            PASS: "That is about chance.",
-        }[verdict]
-        present = [contents.classes[label] for label in np.unique(contents.labels)]  # with an image that can be read
-        by_class = dict(zip(present, result["classes"], strict=True))
-        yield Check(
-            name,
-            verdict,
-            f"A linear model tells the class from {what} with an AUROC of {result['auroc']:.2f} "
-            f"[{low:.2f}, {high:.2f}] (whole image {whole['auroc']:.2f}, chance 0.50). {meaning}",
-            {**result, "classes": by_class, "whole": whole["auroc"], "whole_interval": whole["interval"]},
-        )
-
-
-def _duplicate_groups(contents: Contents) -> list[list[int]]:
-    """Return the images that a chain of duplicates links, groups of two and more, in the order of the paths."""
-    members: dict[int, list[int]] = {}
-    for index, group in enumerate(linked_groups(contents.paths, {}, contents.duplicates.pairs)):
-        members.setdefault(group, []).append(index)
-    return [group for group in members.values() if len(group) > 1]
+    A table that is there is left as it is, unless ``force`` is given.
+    """
+    file = out or root / NAME
+    if file.exists() and not force:
+        return None, f"{file} is there already and was left as it is; --force writes it anew."
+    try:
+        write_metadata(file, audited.rows)
+    except OSError as error:
+        return None, f"The table was not written: {file}: {error.strerror or error}. Give --out FILE."
+    return file, f"Patients, groups and sources of {len(audited.rows):,} images: {file}"
 
 
 def _table_rows(contents: Contents) -> list[dict[str, str]]:
@@ -414,58 +174,3 @@ def _table_rows(contents: Contents) -> list[dict[str, str]]:
         }
         for path, row, number in zip(contents.paths, contents.rows, numbers, strict=True)
     ]
-
-
-def write_table(audited: Audit, root: Path, out: Path | None, *, force: bool) -> tuple[Path | None, str]:
-    """Write the metadata table to ``out``, or else to the root, where training finds it; say what was done.
-
-    A table that is there is left as it is, unless ``force`` is given.
-    """
-    file = out or root / NAME
-    if file.exists() and not force:
-        return None, f"{file} is there already and was left as it is; --force writes it anew."
-    try:
-        write_metadata(file, audited.rows)
-    except OSError as error:
-        return None, f"The table was not written: {file}: {error.strerror or error}. Give --out FILE."
-    return file, f"Patients, groups and sources of {len(audited.rows):,} images: {file}"
-
-
-def _table(contents: Contents, values: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    """Return the distinct ``values`` and how often each class has each (C, V); empty values are left out."""
-    names = sorted(set(values) - {""})
-    number = {name: column for column, name in enumerate(names)}
-    table = np.zeros((len(contents.classes), len(names)), dtype=np.int64)
-    for label, value in zip(contents.labels, values, strict=True):
-        if value:
-            table[label, number[value]] += 1
-    return names, table
-
-
-def _extent(sides: NDArray[np.int64]) -> str:
-    return f"{sides.min()}" if sides.min() == sides.max() else f"{sides.min()} to {sides.max()} pixels"
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def print_audit(report: dict[str, Any], told: str) -> None:
-    """Print the checks as a table, and where the classes come from as another."""
-    console = Console(soft_wrap=False)
-    checks = Table("check", "verdict", "what was found", title=report["root"], box=SIMPLE_HEAD, title_justify="left")
-    for check in report["checks"]:
-        checks.add_row(check["name"].replace("_", " "), _coloured(check["verdict"]), escape(check["sentence"]))
-    console.print(checks)
-    sources = next(check["details"]["table"] for check in report["checks"] if check["name"] == "sources")
-    names = list(next(iter(sources.values())))
-    if names:
-        table = Table("source", *(escape(name) for name in sources), box=SIMPLE_HEAD)
-        for name in names:
-            table.add_row(escape(name), *(f"{numbers[name]:,}" for numbers in sources.values()))
-        console.print(table)
-    console.print(f"Verdict: {_coloured(report['verdict'])}. {escape(told)}")
-
-
-def _coloured(verdict: str) -> str:
-    return f"[bold {COLOURS[verdict]}]{verdict}[/]"

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from covidnet.runs.files import PARTS
+from covidnet.runs.screen import in_brackets, with_interval
 
 
 def print_comparison(found: Mapping[str, Any]) -> None:
@@ -16,9 +17,9 @@ def print_comparison(found: Mapping[str, Any]) -> None:
     console = Console(highlight=False, markup=False)
     title = f"A: {found['first']} ({_seeds(found['runs'][0])})\nB: {found['second']} ({_seeds(found['runs'][1])})"
     console.print(_metrics_table(found, title))
-    outside = found["parts"].get("outside")
-    if outside:
-        console.print(_cells_table(outside["cells"]))
+    external = found["parts"].get("outside")
+    if external:
+        console.print(_cells_table(external["cells"]))
     if max(found["runs"]) > 1:
         console.print("Means over the seeds; below them the lowest and the highest seed.", soft_wrap=True)
     if min(found["runs"]) > 1:
@@ -48,8 +49,8 @@ def sentence(found: Mapping[str, Any]) -> str:
     if "outside" not in parts:
         return f"Inside, B is {_better(balanced['inside'], ' than A')} (balanced accuracy; {seeds})."
     over = ", ".join(parts["outside"]["over"])
-    outside, inside = _better(balanced["outside"], " than A"), _better(balanced["inside"])
-    return f"Outside, B is {outside} (balanced accuracy over {over}; {seeds}); inside it is {inside}."
+    external, inside = _better(balanced["outside"], " than A"), _better(balanced["inside"])
+    return f"Outside, B is {external} (balanced accuracy over {over}; {seeds}); inside it is {inside}."
 
 
 def _better(metric: Mapping[str, Any], than: str = "") -> str:
@@ -59,7 +60,7 @@ def _better(metric: Mapping[str, Any], than: str = "") -> str:
     if not limits:
         return f"{told}, and how sure that is cannot be told from so few patients"
     shown = [sorted(100 * sign * limit for limit in pair) for pair in (limits, metric["seed_interval"]) if pair]
-    texts = [f"[{low:.1f}, {high:.1f}]" for low, high in shown]
+    texts = [in_brackets(pair, ".1f") for pair in shown]
     chance = ", which may be chance" if any(low <= 0 <= high for low, high in shown) else ""
     return f"{told} {' by patients, '.join(texts)}{' by seeds' if len(texts) > 1 else ''}{chance}"
 
@@ -96,10 +97,9 @@ def _table(title: str) -> Table:
 
 def _cells(metric: Mapping[str, Any]) -> list[str]:
     limits, seeds = metric["interval"], metric["seed_interval"]
-    interval = f" [{limits[0]:+.3f}, {limits[1]:+.3f}]" if limits else ""
-    by_seeds = f"\nseeds [{seeds[0]:+.3f}, {seeds[1]:+.3f}]" if seeds else ""
+    by_seeds = f"\nseeds {in_brackets(seeds, '+.3f')}" if seeds else ""
     sides = [_mean(metric[side], metric[f"{side}_runs"]) for side in ("first", "second")]
-    return [*sides, escape(f"{metric['difference']:+.3f}{interval}{by_seeds}")]
+    return [*sides, escape(with_interval(metric["difference"], limits, "+.3f") + by_seeds)]
 
 
 def _mean(value: float, runs: Sequence[float]) -> str:

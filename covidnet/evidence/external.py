@@ -16,18 +16,18 @@ from numpy.typing import NDArray
 
 from covidnet.data.division.metadata import find_metadata, linked_groups, read_metadata
 from covidnet.data.division.sources import UNKNOWN
-from covidnet.data.external import OutsideFolder, find_seen, list_outside
+from covidnet.data.external import ExternalFolder, find_seen, list_external
 from covidnet.data.images import Pixels, open_pixels
 from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError, some
 from covidnet.evaluation.comparison import score_drops
-from covidnet.evaluation.scores import fitted_scores, score_outputs
 from covidnet.evidence.external_table import sentence
 from covidnet.machine.device import find_device
 from covidnet.models.outputs import outputs_of
 from covidnet.runs.checkpoint import Checkpoint, radiographs_of
 from covidnet.runs.files import RESULTS, SPLIT
 from covidnet.runs.find import run_directory
+from covidnet.runs.scoring import score_model
 
 NOTICE = "Research software, not a medical device."
 MODELS = {"best": "best", "last": "final"}  # a checkpoint's name -> its key in results.json
@@ -87,7 +87,7 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
     data = radiographs_of(trained_model.recipe)
     classes = trained_model.preprocessing.classes
     device = find_device(options.device)
-    folder = list_outside(root, classes, options.names)
+    folder = list_external(root, classes, options.names)
     _tell_left_out(f"{len(folder.ignored)} files or folders below {root}", folder.ignored)
     rows = _read_rows(folder, options.metadata)
     pixels = _open(data, root, folder.paths, options)
@@ -116,10 +116,10 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
 
     def scored(among: NDArray[np.bool_]) -> dict[str, Any]:
         weights = model.class_weights.numpy(force=True)
-        return _scores(logits[among], labels[among], classes, weights, groups[among], calibration)
+        return score_model(logits[among], labels[among], classes, weights, groups[among], calibration)
 
     names = np.array(sources)
-    outside = scored(np.ones(len(labels), dtype=bool))
+    external = scored(np.ones(len(labels), dtype=bool))
     per_source = {name: scored(names == name) for name in sorted(set(sources))}
     inside = _inside(checkpoint)
     notice = trained_model.preprocessing.notice
@@ -128,9 +128,9 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
         "checkpoint": str(checkpoint),
         "root": str(root),
         "classes": classes,
-        "classes_present": [name for name, scores in outside["per_class"].items() if scores["support"]],
+        "classes_present": [name for name, scores in external["per_class"].items() if scores["support"]],
         "folders": {name: classes[label] for name, label in folder.names.items()},
-        **_shaped(outside),
+        **_shaped(external),
         "per_source": {
             name: {**_shaped(scores), "in_training": name in trained.sources if trained and trained.sources else None}
             for name, scores in per_source.items()
@@ -139,24 +139,9 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
         "unreadable": pixels.unreadable,
     }
     if inside:
-        report |= {"inside": _shaped(inside), "drop": score_drops(inside, outside)}
+        report |= {"inside": _shaped(inside), "drop": score_drops(inside, external)}
     report["sentence"] = sentence(report)
     return Evaluation(report, paths, logits, labels, classes, sources, groups)
-
-
-def _scores(
-    logits: NDArray[np.floating],
-    labels: NDArray[np.integer],
-    classes: Sequence[str],
-    class_weights: NDArray[np.floating],
-    groups: NDArray[np.integer],
-    calibration: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return the scores, and those after what was fitted on the run's validation images, where there is such."""
-    scores = score_outputs(logits, labels, classes, class_weights, groups)
-    if calibration:
-        scores |= fitted_scores(logits, labels, classes, calibration, groups)
-    return scores
 
 
 def _shaped(scores: Mapping[str, Any]) -> dict[str, Any]:
@@ -232,7 +217,7 @@ def _find_seen(pixels: Pixels, data: Radiographs, trained: _Trained, options: Op
     return seen
 
 
-def _read_rows(folder: OutsideFolder, given: str | None) -> dict[str, dict[str, str]]:
+def _read_rows(folder: ExternalFolder, given: str | None) -> dict[str, dict[str, str]]:
     """Return the table's rows by path; none where there is no table."""
     if given == "none":
         return {}

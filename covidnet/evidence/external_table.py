@@ -1,6 +1,6 @@
 """What an evaluation on images from elsewhere found, as a table on the screen and as a sentence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -8,17 +8,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from covidnet.evaluation.comparison import balanced_over
+from covidnet.evaluation.names import BY_KEY
+from covidnet.runs.screen import in_brackets, with_interval
 
-OVERALL = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "mcc": "MCC",
-    "macro_f1": "macro F1",
-    "nll": "log loss",
-    "brier": "Brier score",
-    "ece": "calibration error",
-}
-OF_CLASS = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "auroc": "AUROC"}
+OVERALL = ("accuracy", "balanced_accuracy", "mcc", "macro_f1", "nll", "brier", "ece")
+PER_CLASS = ("sensitivity", "specificity", "ppv", "auroc")
+OF_SOURCE = ("accuracy", "balanced_accuracy")
 
 
 def print_report(report: Mapping[str, Any]) -> None:
@@ -38,15 +33,15 @@ def print_report(report: Mapping[str, Any]) -> None:
         sides[0] |= {"balanced_accuracy": over["balanced_accuracy"]}
         sides[0]["intervals"] = {**sides[0]["intervals"], **over["intervals"]}
     table.add_row("images", *(f"{side['images']:,}" for side in _sides(report)))
-    for key, label in OVERALL.items():
-        table.add_row(label, *(_cell(side, key) for side in sides), _drop_cell(drops.get(key)))
+    for key in OVERALL:
+        table.add_row(BY_KEY[key].short, *(_cell(side, key) for side in sides), _drop_cell(drops.get(key)))
     for name in report["classes"]:
         of_class = [side["per_class"][name] for side in _sides(report)]
         table.add_section()
         table.add_row(escape(name), *(f"{scores['support']:,}" for scores in of_class))
-        for key in OF_CLASS:
+        for key in PER_CLASS:
             cells = [_cell(scores, key) for scores in of_class]
-            table.add_row(f"  {OF_CLASS[key]}", *cells, _drop_cell(drops.get(f"{key}_{name}")))
+            table.add_row(f"  {BY_KEY[key].short}", *cells, _drop_cell(drops.get(f"{key}_{name}")))
     console.print(table)
     if over:
         console.print(f"Balanced accuracy is over the classes that lie outside: {', '.join(present)}.", markup=False)
@@ -62,10 +57,10 @@ def print_report(report: Mapping[str, Any]) -> None:
 def _source_table(report: Mapping[str, Any]) -> Table:
     table = _table("outside, by source: per cent right, of all and of each class")
     table.add_column("source", min_width=11, overflow="fold")
-    for column in ("images", "accuracy", "balanced accuracy", *report["classes"]):
+    for column in ("images", *(BY_KEY[key].short for key in OF_SOURCE), *report["classes"]):
         table.add_column(escape(column.replace(" ", "\n")), justify="right", no_wrap=True)
     for name, scores in report["per_source"].items():
-        cells = [_percent_cell(_flat(scores), key) for key in ("accuracy", "balanced_accuracy")]
+        cells = [_percent_cell(_flat(scores), key) for key in OF_SOURCE]
         cells += [_percent_cell(scores["per_class"][label], "sensitivity") for label in report["classes"]]
         table.add_row(f"{escape(name)}{' *' * bool(scores['in_training'])}", f"{scores['images']:,}", *cells)
     return table
@@ -85,42 +80,35 @@ def _flat(scores: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cell(scores: Mapping[str, Any], key: str) -> str:
-    return _with_limits(scores.get(key), scores["intervals"].get(key))
+    return with_interval(scores.get(key), scores["intervals"].get(key), ".2f")
 
 
 def _drop_cell(drop: Mapping[str, Any] | None) -> str:
-    return _with_limits(drop["value"], drop["interval"]) if drop else ""
-
-
-def _with_limits(value: float | None, limits: Sequence[float] | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.2f} [{limits[0]:.2f}, {limits[1]:.2f}]" if limits else f"{value:.2f}"
+    return with_interval(drop["value"], drop["interval"], ".2f") if drop else ""
 
 
 def _percent_cell(scores: Mapping[str, Any], key: str) -> str:
     value, limits = scores.get(key), scores["intervals"].get(key)
-    if value is None:
-        return "-"
-    return f"{100 * value:.1f}" + (f"\n[{100 * limits[0]:.0f}, {100 * limits[1]:.0f}]" if limits else "")
+    percent = 100 * value if value is not None else None
+    return with_interval(percent, [100 * end for end in limits or ()], ".1f", ends=".0f", between="\n")
 
 
 def sentence(report: Mapping[str, Any]) -> str:
     """Say in plain words what an evaluation found: what its report holds, but for this sentence."""
-    outside = _words(_flat(report))
+    external = _words(_flat(report))
     many = f"the {report['images']:,} images from elsewhere"
     drop = report.get("drop", {}).get("balanced_accuracy")
     if not drop:
-        return f"Balanced accuracy is {outside} on {many}; the run's own test is not there to compare it with."
+        return f"Balanced accuracy is {external} on {many}; the run's own test is not there to compare it with."
     lacking = len(report["classes_present"]) < len(report["classes"])
     over = f" over {', '.join(report['classes_present'])}" if lacking else ""
     own = _flat(report["inside"]) if not lacking else balanced_over(report["inside"], report["classes_present"])
-    told = f"Balanced accuracy{over} is {_words(own)} on the model's own test and {outside} on {many}: "
+    told = f"Balanced accuracy{over} is {_words(own)} on the model's own test and {external} on {many}: "
     change = f"{'a drop' if drop['value'] >= 0 else 'a rise'} of {100 * abs(drop['value']):.1f} points"
     if not drop["interval"]:
         return f"{told}{change}; how sure that is cannot be told from so few patients."
     low, high = sorted(100 * limit if drop["value"] >= 0 else -100 * limit for limit in drop["interval"])
-    change += f" [{low:.1f}, {high:.1f}]"
+    change += f" {in_brackets((low, high), '.1f')}"
     if low <= 0 <= high:
         return f"{told}{change}, which may be chance."
     kept = "does not keep" if drop["value"] > 0 else "keeps"
@@ -129,5 +117,5 @@ def sentence(report: Mapping[str, Any]) -> str:
 
 def _words(scores: Mapping[str, Any]) -> str:
     limits = scores["intervals"].get("balanced_accuracy")
-    interval = f" [{100 * limits[0]:.1f}, {100 * limits[1]:.1f}]" if limits else ""
+    interval = f" {in_brackets([100 * end for end in limits], '.1f')}" if limits else ""
     return f"{100 * scores['balanced_accuracy']:.1f} %{interval}"

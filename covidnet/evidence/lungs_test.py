@@ -9,14 +9,17 @@ from rich.console import Console
 from rich.table import Table
 
 from covidnet.errors import UserError
+from covidnet.evaluation.names import OVERALL
 from covidnet.evaluation.survival import surviving_skill
 from covidnet.runs.files import CHECKPOINT, CONFIG, LUNGS, LUNGS_AT_TEST, LUNGS_RUNS, SHORTCUTS, SPLIT, write_results
 from covidnet.runs.find import newest_run
 from covidnet.runs.run import Run
+from covidnet.runs.screen import with_interval
 from covidnet.training.args import expand
 from covidnet.training.run_line import run_line
 
 ONE_PROCESS = ["trainer.strategy=auto", "trainer.devices=1", "trainer.num_nodes=1"]  # whatever the run itself took
+METRICS = ("accuracy", "balanced_accuracy")
 ROWS = {
     "whole": "whole images",
     "lungs_covered": "lungs covered",
@@ -26,7 +29,7 @@ ROWS = {
 }
 
 
-def test_lungs(folder: Path) -> dict[str, Any]:
+def measure_lungs(folder: Path) -> dict[str, Any]:
     """Train twice more with the run's own configuration and split, lungs covered and lungs only.
 
     The images are covered by ``data.lungs`` (Maguolo and Nanni 2021, arXiv:2004.12823). The run's own model is tested
@@ -118,14 +121,12 @@ def _survival(whole: Run, covered: Run) -> dict[str, Any]:
 
 def _show(outcome: dict[str, Any], folder: Path) -> None:
     table = Table(title=f"Lungs test of {folder}", title_justify="left")
-    for column in ("best models, test", "accuracy", "balanced accuracy"):
-        table.add_column(column, justify="left" if column.startswith("best") else "right")
+    table.add_column("best models, test")
+    for metric in METRICS:
+        table.add_column(OVERALL[metric].label, justify="right")
     for key, label in ROWS.items():
         scores = outcome[key]
-        cells = []
-        for metric in ("accuracy", "balanced_accuracy"):
-            limits = scores["intervals"].get(metric)
-            cells.append(f"{scores[metric]:.3f}" + (f" [{limits[0]:.3f}, {limits[1]:.3f}]" if limits else ""))
+        cells = (with_interval(scores[metric], scores["intervals"].get(metric), ".3f") for metric in METRICS)
         table.add_row(label, *cells)
     Console().print(table)
     print(f"{outcome['verdict']}: {outcome['sentence']}")

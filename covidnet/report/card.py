@@ -9,22 +9,13 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from covidnet.__version__ import __version__
+from covidnet.evaluation.names import OVERALL
 from covidnet.files.places import without_places
 from covidnet.files.whole import write_whole
 from covidnet.report import verdicts
-from covidnet.report.cells import (
-    MODEL_NAMES,
-    OVERALL,
-    PER_CLASS,
-    Cell,
-    cell,
-    data_of,
-    flat,
-    rows,
-    settings_of,
-    versions_of,
-)
+from covidnet.report.cells import OF_CLASS, Cell, cell, flat, rows
 from covidnet.report.datacard import make_data_card
+from covidnet.report.facts import MODEL_NAMES, data_of, settings_of, versions_of
 from covidnet.runs.files import AUDIT, CHECKPOINT, EXTERNAL, SHORTCUTS
 from covidnet.runs.run import Run
 
@@ -78,7 +69,7 @@ def render(run: Run, license: str = UNKNOWN_LICENSE) -> str:
         verdicts.size_verdict(run.scores),
         verdicts.leak_verdict(card.links, commands["audit"]),
         verdicts.shortcuts_verdict(shortcuts, commands["shortcuts"]),
-        verdicts.outside_verdict(external, commands["external"]),
+        verdicts.external_verdict(external, commands["external"]),
     ]
     return environment.get_template("model_card.md.j2").render(
         header=Ready(_header(run, external, license)),
@@ -91,7 +82,7 @@ def render(run: Run, license: str = UNKNOWN_LICENSE) -> str:
         checkpoint=run.checkpoint.relative_to(run.folder).as_posix() if run.checkpoint.is_file() else None,
         lungs=settings.get("data.lungs", "whole"),
         size=settings.get("data.image_size"),
-        overall=rows(OVERALL, [run.scores]),
+        overall=rows(OVERALL.values(), [run.scores]),
         per_class=_by_class(run.scores),
         calibrated=_calibrated(run.scores),
         verdicts=[verdict for verdict in said if verdict],
@@ -134,8 +125,8 @@ def _header(run: Run, external: Mapping[str, Any] | None, license: str) -> str:
     own = "Drawn radiographs (phantoms)" if drawn else _folder_name(run)
     results = _results(run.scores, own, f"{_slug(own)}-own-test")
     if external:
-        elsewhere = str(without_places(external.get("root", ""), "root")) or "images"
-        results += _results(flat(external), f"{elsewhere} (images from elsewhere)", f"{_slug(elsewhere)}-elsewhere")
+        folder = str(without_places(external.get("root", ""), "root")) or "images"
+        results += _results(flat(external), f"{folder} (images from elsewhere)", f"{_slug(folder)}-elsewhere")
     data = ModelCardData(
         license=license,
         library_name="covidnet",
@@ -165,7 +156,7 @@ def _results(scores: Mapping[str, Any], name: str, kind: str) -> list[EvalResult
                     dataset_split="test",
                     metric_type=metric,
                     metric_value=round(scores[key], 4),
-                    metric_name=f"{OVERALL[key][0]}{interval}",
+                    metric_name=f"{OVERALL[key].title}{interval}",
                 )
             )
     return found
@@ -184,10 +175,10 @@ def _slug(name: str) -> str:
 def _by_class(scores: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metrics that any class has, as names and as cells by class."""
     of_class = scores["per_class"]
-    keys = [key for key in PER_CLASS if any(values.get(key) is not None for values in of_class.values())]
+    shown = [metric for metric in OF_CLASS if any(values.get(metric.key) is not None for values in of_class.values())]
     return {
-        "names": [PER_CLASS[key][0] for key in keys],
-        "cells": {name: [cell(values, key) for key in keys] for name, values in of_class.items()},
+        "names": [metric.title for metric in shown],
+        "cells": {name: [cell(values, metric.key) for metric in shown] for name, values in of_class.items()},
     }
 
 

@@ -1,13 +1,10 @@
 """Test images with the heat of their predicted class: some of each class, and the worst errors."""
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib as mpl
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,6 +18,7 @@ from covidnet.data.radiographs import Radiographs
 from covidnet.imaging.decode import Interpolation, decode, read
 from covidnet.models.heatmaps import Heat, grad_cam, heat_share, last_feature_map
 from covidnet.models.outputs import outputs_of
+from covidnet.report.pictures import blend, data_uri
 from covidnet.runs.predictions import Predictions
 from covidnet.runs.run import Run
 
@@ -172,13 +170,11 @@ def _masks(run: Run, predictions: Predictions, data: Radiographs, needed: Sequen
 def draw(file: Path, heat: Heat, mask: Path | None = None) -> tuple[str, str]:
     """Return an image, and the same under its heat with the lungs outlined, as data URIs."""
     grey = np.broadcast_to(decode(read(file), SIDE), (3, SIDE, SIDE)).transpose(1, 2, 0).astype(np.float64)
-    enlarged = zoom(heat, SIDE / len(heat), order=1).clip(0, 1)[..., None]
-    colours = 255 * mpl.colormaps["inferno"](enlarged[..., 0])[..., :3]
-    weight = OPACITY * enlarged**0.5  # the root keeps weak heat visible
-    overlay = (1 - weight) * grey + weight * colours
+    enlarged = zoom(heat, SIDE / len(heat), order=1).clip(0, 1)
+    overlay = blend(grey, enlarged, OPACITY)
     region = lung_region(mask, SIDE)
     overlay[region & ~binary_erosion(region, iterations=2)] = (255, 255, 255)
-    return _data_uri(grey), _data_uri(overlay)
+    return _jpeg(grey), _jpeg(overlay)
 
 
 def _pixels(file: Path, size: int, interpolation: Interpolation) -> NDArray[np.uint8]:
@@ -194,7 +190,6 @@ def _summary(shares: NDArray[np.float64], areas: NDArray[np.float64]) -> HeatSha
     return HeatShare(len(shares), float(shares.mean()), interval, float(areas.mean()))
 
 
-def _data_uri(pixels: NDArray[np.float64]) -> str:
-    content = io.BytesIO()
-    Image.fromarray(np.rint(pixels).astype(np.uint8)).save(content, "JPEG", quality=QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode("ascii")
+def _jpeg(pixels: NDArray[np.float64]) -> str:
+    image = Image.fromarray(np.rint(pixels).astype(np.uint8))
+    return data_uri(image, "JPEG", quality=QUALITY, optimize=True)

@@ -13,27 +13,14 @@ from scipy.special import softmax
 from covidnet.__version__ import __version__
 from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
-from covidnet.evaluation.names import POOLED
+from covidnet.evaluation.names import OVERALL, POOLED
 from covidnet.files.whole import write_whole
 from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.report import against, figures, verdicts
-from covidnet.report.cells import (
-    MODEL_NAMES,
-    OVERALL,
-    PER_CLASS,
-    PROPORTIONS,
-    Cell,
-    Row,
-    _drawn,
-    cell,
-    data_of,
-    flat,
-    rows,
-    settings_of,
-    versions_of,
-)
+from covidnet.report.cells import OF_CLASS, Cell, Row, cell, drawn, fallen, flat, rows
 from covidnet.report.checklist import answer, fill
 from covidnet.report.datacard import DataCard, make_data_card
+from covidnet.report.facts import MODEL_NAMES, data_of, settings_of, versions_of
 from covidnet.report.gallery import Gallery, make_gallery
 from covidnet.runs.files import AUDIT, EXTERNAL, SHORTCUTS
 from covidnet.runs.run import Run
@@ -41,7 +28,6 @@ from covidnet.runs.run import Run
 REPORT = "report.html"
 LEAST = 1e-12  # a probability of 0 in predictions.csv is taken as this one when its logarithm is needed
 
-PROPORTIONS |= {"ppv_at_prevalence_0.01", "ppv_at_prevalence_0.1", "coverage"}
 LUNGS_TEST = {
     "whole": ("Whole image", "the model of this run"),
     "lungs_covered": ("Lungs covered", "trained and tested without lungs"),
@@ -95,14 +81,15 @@ def render(run: Run) -> str:
         worst=verdicts.worst(found),
         model_names=MODEL_NAMES,
         headline=[
-            (OVERALL[key][0].lower(), cell(run.scores, key))
+            (OVERALL[key].label, cell(run.scores, key))
             for key in ("accuracy", "balanced_accuracy")
             if key in run.scores
         ],
-        overall=rows(OVERALL, list(run.models.values())),
-        per_class_metrics=[key for key in PER_CLASS if any(key in row for row in run.scores["per_class"].values())],
-        per_class_names=PER_CLASS,
-        pooled=POOLED,
+        overall=rows(OVERALL.values(), list(run.models.values())),
+        per_class_metrics=[
+            metric for metric in OF_CLASS if any(metric.key in row for row in run.scores["per_class"].values())
+        ],
+        pooled=POOLED.values(),
         cell=cell,
         figures=_figures(run),
         calibration=_calibration(run),
@@ -154,7 +141,7 @@ def _verdicts(
         verdicts.audit_verdict(optional["audit"], commands["audit"]),
         verdicts.shortcuts_verdict(optional["shortcuts"], commands["shortcuts"]),
         verdicts.heat_verdict(gallery.overall if gallery else None),
-        verdicts.outside_verdict(optional["external"], commands["external"]),
+        verdicts.external_verdict(optional["external"], commands["external"]),
     ]
     return [verdict for verdict in found if verdict]
 
@@ -195,7 +182,7 @@ def _calibration(run: Run) -> list[Row]:
     after = {"loss": calibrated.get("nll"), **calibrated}
     intervals = calibrated.get("intervals") or {}
     after["intervals"] = {**({"loss": intervals["nll"]} if "nll" in intervals else {}), **intervals}
-    return rows({key: OVERALL[key] for key in ("ece", "brier", "loss")}, [run.scores, after])
+    return rows([OVERALL[key] for key in ("ece", "brier", "loss")], [run.scores, after])
 
 
 def _prediction_sets(sets: Mapping[str, Any] | None) -> list[tuple[str, int, Cell]]:
@@ -224,26 +211,24 @@ def _external(external: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return the tables inside against outside, overall and by class, and those of each source."""
     if external is None:
         return None
-    outside, inside = flat(external), flat(external.get("inside") or {})
+    inside, found = flat(external.get("inside") or {}), flat(external)
     drop = external.get("drop") or {}
     sources = {name: flat(scores) for name, scores in (external.get("per_source") or {}).items()}
-    shown = [key for key in OVERALL if any(scores.get(key) is not None for scores in sources.values())]
+    shown = [
+        metric for metric in OVERALL.values() if any(scores.get(metric.key) is not None for scores in sources.values())
+    ]
     return {
         "sides": [
-            (row, _drop(key, drop.get(key))) for key in OVERALL for row in rows({key: OVERALL[key]}, [inside, outside])
+            (row, fallen(metric.key, drop.get(metric.key)))
+            for metric in OVERALL.values()
+            for row in rows([metric], [inside, found])
         ],
-        "metrics": [OVERALL[key][0] for key in shown],
-        "sources": {name: [_drawn(key, cell(scores, key)) for key in shown] for name, scores in sources.items()},
+        "metrics": [metric.title for metric in shown],
+        "sources": {
+            name: [drawn(metric.key, cell(scores, metric.key)) for metric in shown] for name, scores in sources.items()
+        },
         "classes": {
-            name: rows(PER_CLASS, [inside.get("per_class", {}).get(name, {}), scores])
+            name: rows(OF_CLASS, [inside.get("per_class", {}).get(name, {}), scores])
             for name, scores in (external.get("per_class") or {}).items()
         },
     }
-
-
-def _drop(key: str, drop: Mapping[str, Any] | None) -> Cell:
-    """Return how far a metric falls; that of a proportion in points of per cent."""
-    if not drop:
-        return Cell("-", "")
-    fallen = cell({key: drop.get("value"), "intervals": {key: drop.get("interval")}}, key)
-    return Cell(fallen.text.replace("%", "points"), fallen.interval)

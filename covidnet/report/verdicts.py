@@ -117,7 +117,7 @@ def audit_verdict(audit: Mapping[str, Any] | None, command: str) -> Verdict:
     return Verdict(audit["verdict"], question, " ".join(found))
 
 
-def outside_verdict(external: Mapping[str, Any] | None, command: str) -> Verdict:
+def external_verdict(external: Mapping[str, Any] | None, command: str) -> Verdict:
     """Tell whether the model does worse on other sources, where that was measured."""
     question = "Does it hold on other hospitals' images?"
     if external is None:

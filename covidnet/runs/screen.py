@@ -1,12 +1,15 @@
-"""covidnet.runs.screen."""
+"""Tables on the screen: how a value is written with its interval, and the scores that a run prints when it ends."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from covidnet.evaluation.names import OVERALL, PER_CLASS
+from covidnet.evaluation.names import BY_KEY, OVERALL, PER_CLASS, POOLED, Metric
+
+FIRST = ("loss", "weighted_loss", "accuracy", "balanced_accuracy", "mcc")  # in this order; all others follow
+CALIBRATED = ("loss", "brier", "ece")
 
 
 def print_scores(models: Mapping[str, Mapping[str, Any]], title: str, caption: str = "") -> None:
@@ -15,38 +18,63 @@ def print_scores(models: Mapping[str, Mapping[str, Any]], title: str, caption: s
     table.add_column("test [95 % interval]")
     for name in models:
         table.add_column(name, justify="right")
-    for key, label in OVERALL.items():
-        table.add_row(label, *(_with_interval(scores, key) for scores in models.values()))
+    first = [OVERALL[key] for key in FIRST]
+    _add_rows(table, [*first, *(metric for key, metric in OVERALL.items() if key not in FIRST)], models.values())
+    _add_rows(table, POOLED.values(), models.values())
     if all("calibrated" in scores for scores in models.values()):
         calibrated = [scores["calibrated"] for scores in models.values()]
         table.add_section()
-        table.add_row("temperature, from validation", *(_number(scores["temperature"]) for scores in calibrated))
-        for key in ("loss", "brier", "ece"):
-            table.add_row(f"{OVERALL[key]}, calibrated", *(_with_interval(scores, key) for scores in calibrated))
+        _add_rows(table, [BY_KEY["temperature"]], calibrated)
+        for key in CALIBRATED:
+            table.add_row(f"{OVERALL[key].label}, calibrated", *(_cell(scores, key) for scores in calibrated))
     if all("prediction_sets" in scores for scores in models.values()):
         sets = [scores["prediction_sets"] for scores in models.values()]
         table.add_section()
-        table.add_row(
-            f"sets of {sets[0]['stated']:.0%}: class in them", *(_with_interval(one, "coverage") for one in sets)
-        )
-        table.add_row("classes a set", *(_number(one["size"]) for one in sets))
-        table.add_row("sets without a class", *(_with_interval(one, "empty") for one in sets))
-    first = next(iter(models.values()))
-    for name in first["per_class"]:
+        _add_rows(table, [BY_KEY["coverage"]], sets, before=f"sets of {sets[0]['stated']:.0%}: ")
+        _add_rows(table, [BY_KEY["size"], BY_KEY["empty"]], sets)
+    for name in next(iter(models.values()))["per_class"]:
         table.add_section()
-        for key, label in PER_CLASS.items():
-            cells = [_with_interval(scores["per_class"][name], key) for scores in models.values()]
-            table.add_row(f"{name}: {label}", *cells)
+        of_class = [scores["per_class"][name] for scores in models.values()]
+        _add_rows(table, PER_CLASS.values(), of_class, before=f"{name}: ")
     Console().print(table)
 
 
-def _with_interval(scores: Mapping[str, Any], key: str) -> str:
-    limits = scores["intervals"].get(key)
-    shown = _number(scores[key])
-    return f"{shown} [{limits[0]:.3f}, {limits[1]:.3f}]" if limits else shown
+def with_interval(
+    value: float | None,
+    interval: Sequence[float] | None,
+    form: str,
+    *,
+    ends: str | None = None,
+    between: str = " ",
+) -> str:
+    """Write ``value [low, high]``, a dash where there is no value; counts are written whole.
 
-
-def _number(value: float | int | None) -> str:
+    Args:
+        value: What was measured.
+        interval: Its limits; None where there are none.
+        form: How the value is written, such as ``.3f``.
+        ends: How its limits are written; as the value where left out.
+        between: Stands between value and interval.
+    """
     if value is None:
         return "-"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+    shown = f"{value:,}" if isinstance(value, int) else f"{value:{form}}"
+    return f"{shown}{between}{in_brackets(interval, ends or form)}" if interval else shown
+
+
+def in_brackets(interval: Sequence[float], form: str) -> str:
+    """Write ``[low, high]``."""
+    low, high = interval
+    return f"[{low:{form}}, {high:{form}}]"
+
+
+def _add_rows(
+    table: Table, metrics: Iterable[Metric], columns: Iterable[Mapping[str, Any]], *, before: str = ""
+) -> None:
+    known = list(columns)
+    for metric in metrics:
+        table.add_row(f"{before}{metric.label}", *(_cell(scores, metric.key) for scores in known))
+
+
+def _cell(scores: Mapping[str, Any], key: str) -> str:
+    return with_interval(scores[key], scores["intervals"].get(key), ".4f", ends=".3f")

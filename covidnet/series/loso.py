@@ -27,15 +27,18 @@ from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
 from covidnet.evaluation.folds import mean_balanced_accuracy
 from covidnet.evaluation.intervals import proportion_interval
+from covidnet.evaluation.names import BY_KEY
 from covidnet.runs.files import SPLIT
 from covidnet.runs.run import Run
+from covidnet.runs.screen import with_interval
 from covidnet.series.base import Kind, Series, SeriesRun
 from covidnet.training.args import CommandLine
 from covidnet.training.interface import AfterRun
 
 KIND = Kind("loso", "fold")
 OWN_TESTS = ("split_file", "test_root")  # keys of data that bring another test
-PER_CLASS = ("sensitivity", "specificity", "auroc")
+PER_CLASS = ("sensitivity", "specificity", "auroc")  # in the record
+SHOWN = ("sensitivity", "auroc")
 MEANING = (
     "Each line is of a model that had seen no image of the sources named there: so much may be expected at an unseen "
     "hospital, as far as these sources stand for it; the intervals are of other patients at the same sources."
@@ -231,18 +234,19 @@ def print_summary(summary: Mapping[str, Any], title: str) -> None:
     """Print each fold, their mean, what the numbers mean and what they cannot tell."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False)
     table.add_column("tested on", overflow="fold")
-    for column in ("images", "sensitivity [95 %]", "AUROC [95 %]"):
+    for column in ("images", *(f"{BY_KEY[key].label} [95 %]" for key in SHOWN)):
         table.add_column(column, justify="right", no_wrap=True)
+    balanced = BY_KEY["balanced_accuracy"].label
     for scores in summary["per_fold"]:
         table.add_section()
         table.add_row(f"fold {scores['fold']}, {scores['model']} model")
         for name, of_class in scores["per_class"].items():
             tested_on = ", ".join(scores["held_out"].get(name, ["its own sources"]))
-            shown = (_with_interval(of_class, key) for key in ("sensitivity", "auroc"))
+            shown = (_cell(of_class, key) for key in SHOWN)
             table.add_row(escape(f"  {name}: {tested_on}"), f"{of_class['images']:,}", *shown)
-        table.add_row("  balanced accuracy", "", _with_interval(scores, "balanced_accuracy"))
+        table.add_row(f"  {balanced}", "", _cell(scores, "balanced_accuracy"))
     table.add_section()
-    table.add_row("mean balanced accuracy", "", _with_interval(summary, "mean_balanced_accuracy"))
+    table.add_row(f"mean {balanced}", "", _cell(summary, "mean_balanced_accuracy"))
     Console().print(table)
     print("\n".join([summary["meaning"], *summary["notes"]]))
 
@@ -395,8 +399,5 @@ def _images(count: int) -> str:
     return f"{count:,} image{'' if count == 1 else 's'}"
 
 
-def _with_interval(scores: Mapping[str, Any], key: str) -> str:
-    if scores[key] is None:
-        return "-"
-    limits = scores["intervals"].get(key)
-    return f"{scores[key]:.3f}" + (f" [{limits[0]:.3f}, {limits[1]:.3f}]" if limits else "")
+def _cell(scores: Mapping[str, Any], key: str) -> str:
+    return with_interval(scores[key], scores["intervals"].get(key), ".3f")

@@ -1,15 +1,12 @@
 """The bytes of an upload -> what the page and the API say of them: decoded by some threads, looked at by one."""
 
 import asyncio
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import matplotlib as mpl
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,7 +18,8 @@ from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.inference.predictor import NOTICE, Pixels, Prediction, Predictor
 from covidnet.machine.parallel import cores
 from covidnet.models.heatmaps import Heat, grad_cam, last_feature_map
-from covidnet.report.verdicts import outside_verdict
+from covidnet.report.pictures import data_uri, overlay
+from covidnet.report.verdicts import external_verdict
 from covidnet.runs.files import EXTERNAL, SHORTCUTS, read_json
 from covidnet.runs.find import run_directory
 from covidnet.serving.batching import Batcher
@@ -175,10 +173,10 @@ def model_warnings(predictor: Predictor) -> list[str]:
     if lungs and lungs.get("verdict") in ("WARN", "FAIL"):
         how = "fails" if lungs["verdict"] == "FAIL" else "gives cause for doubt"
         found.append(f"The lungs test of this model {how}: {lungs['sentence']}")
-    elsewhere: Mapping[str, Any] | None = read_json(run / EXTERNAL) if run else None
-    of_this = elsewhere is not None and Path(elsewhere.get("checkpoint", "")).name == predictor.checkpoint.name
-    if elsewhere and of_this and outside_verdict(elsewhere, "").level != "PASS":
-        found.append(f"On images from elsewhere: {elsewhere['sentence']}")
+    external: Mapping[str, Any] | None = read_json(run / EXTERNAL) if run else None
+    of_this = external is not None and Path(external.get("checkpoint", "")).name == predictor.checkpoint.name
+    if external and of_this and external_verdict(external, "").level != "PASS":
+        found.append(f"On images from elsewhere: {external['sentence']}")
     if predictor.temperature is None:
         found.append(UNCALIBRATED)
     if predictor.novelty is None:
@@ -190,7 +188,7 @@ def picture(image: Image.Image) -> str:
     """Return a decoded image as a PNG, no larger than a page needs."""
     small = image.copy()
     small.thumbnail((SHOWN, SHOWN), Image.Resampling.BILINEAR, reducing_gap=3.0)
-    return _data_uri(small)
+    return _png(small)
 
 
 def draw_all(heats: Mapping[str, Heat]) -> dict[str, str | None]:
@@ -202,12 +200,8 @@ def draw(heat: Heat) -> str:
     """Return a map as a PNG that is laid over the image, clear where there is no heat."""
     image = Image.fromarray(heat).resize((HEAT_SIDE, HEAT_SIDE), Image.Resampling.BILINEAR)
     values = np.asarray(image).clip(0, 1)
-    colours = mpl.colormaps["inferno"](values, bytes=True)  # (side, side, 4)
-    colours[..., 3] = np.rint(255 * np.sqrt(values))  # the root keeps weak heat visible
-    return _data_uri(Image.fromarray(colours))
+    return _png(overlay(values))
 
 
-def _data_uri(image: Image.Image) -> str:
-    content = io.BytesIO()
-    image.save(content, "PNG", compress_level=3)
-    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode("ascii")
+def _png(image: Image.Image) -> str:
+    return data_uri(image, "PNG", compress_level=3)

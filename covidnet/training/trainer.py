@@ -13,7 +13,6 @@ from covidnet.__version__ import __version__
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
 from covidnet.evaluation.conformal import COVERAGE, too_few
-from covidnet.evaluation.scores import fitted_scores, score_outputs
 from covidnet.files.tensors import read_tensors
 from covidnet.machine.telling import tell, warn
 from covidnet.models.classifier import Classifier
@@ -21,6 +20,7 @@ from covidnet.runs.checkpoint import Checkpoint, add_to_recipe
 from covidnet.runs.files import PREDICTIONS, RESULTS, count_test, write_results
 from covidnet.runs.find import run_directory
 from covidnet.runs.predictions import write_predictions
+from covidnet.runs.scoring import score_model
 from covidnet.runs.screen import print_scores
 from covidnet.training.fitted import fit_calibration, fit_looks
 
@@ -122,9 +122,8 @@ class Trainer(pl.Trainer):
         assert model.outputs is not None
         logits, labels = model.outputs
         patients = datamodule.patients("test")
-        scores = score_outputs(logits, labels, datamodule.classes, model.class_weights.cpu().numpy(), patients)
-        if calibration:
-            scores |= fitted_scores(logits, labels, datamodule.classes, calibration, patients)
+        weights = model.class_weights.cpu().numpy()
+        scores = score_model(logits, labels, datamodule.classes, weights, patients, calibration)
         return {"notice": datamodule.notice.strip(), **scores} if datamodule.notice else scores
 
     def _leave(

@@ -85,7 +85,7 @@ def test_ctrl_c_is_code_130(xray_root, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("command", "replaced", "file"),
     [
-        (["shortcuts", "{run}"], "covidnet.evidence.lungs_test.test_lungs", "shortcuts.json"),
+        (["shortcuts", "{run}"], "covidnet.evidence.lungs_test.measure_lungs", "shortcuts.json"),
         (["evaluate", "{run}", "."], "covidnet.evidence.external.evaluate", "external.json"),
     ],
     ids=["shortcuts", "evaluate"],

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from covidnet.data.external import find_seen, list_outside
+from covidnet.data.external import find_seen, list_external
 from covidnet.data.images import open_pixels
 from covidnet.errors import UserError
 
@@ -25,7 +25,7 @@ def make(tmp_path):
 
 
 def listed(root, **given):
-    folder = list_outside(root, CLASSES, given)
+    folder = list_external(root, CLASSES, given)
     return {
         path: (CLASSES[label], source)
         for path, label, source in zip(folder.paths, folder.labels, folder.sources, strict=True)
@@ -49,7 +49,7 @@ def test_an_image_is_of_the_nearest_folder_that_means_a_class(make, path, name, 
 
 def test_masks_hidden_files_and_what_lies_beside_class_folders_are_left_out(make):
     root = make("COVID/images/1.png", "COVID/masks/1.png", "COVID/images/._1.png", "preview.png", "COVID/images/a.txt")
-    folder = list_outside(root, CLASSES, {})
+    folder = list_external(root, CLASSES, {})
     assert folder.paths == ["COVID/images/1.png"]
     assert [path for path, _ in folder.ignored] == ["COVID/images/a.txt", "preview.png"]
 
@@ -69,7 +69,7 @@ def test_a_map_goes_before_the_known_names(make):
 
 def test_two_classes_of_one_meaning_are_only_what_they_are_called(make):
     root = make("COVID/1.png", "COVID-19/1.png", "covid pneumonia/1.png")
-    folder = list_outside(root, ["COVID", "COVID-19"], {"covid pneumonia": "COVID"})
+    folder = list_external(root, ["COVID", "COVID-19"], {"covid pneumonia": "COVID"})
     assert folder.names == {"COVID": 0, "COVID-19": 1, "covid pneumonia": 0}
 
 
@@ -110,7 +110,7 @@ def test_an_image_is_found_again_under_another_name_and_format(tmp_path, cache):
 
 
 def test_other_hospitals_are_listed_by_class_and_source(real_data):
-    folder = list_outside(real_data / "external", CLASSES, {})
+    folder = list_external(real_data / "external", CLASSES, {})
     assert [folder.labels.count(label) for label in range(3)] == [86, 240, 12]
     assert sorted(set(folder.sources)) == ["figure1", "ieee8023", "lundis", "pranavraikokte_covid19_image_dataset"]
     assert folder.ignored == []

@@ -14,7 +14,8 @@ from PIL import Image
 from covidnet.data.module import RadiographyDataModule
 from covidnet.data.phantoms import write_phantoms
 from covidnet.errors import UserError
-from covidnet.evidence.audit import audit, print_audit, write_table
+from covidnet.evidence.audit import audit, write_table
+from covidnet.evidence.audit_screen import print_audit
 
 COUNTS = dict.fromkeys(CLASSES, 20)
 
@@ -29,7 +30,7 @@ def drawn(tmp_path_factory):
 @pytest.fixture
 def copied(drawn, tmp_path, monkeypatch):
     """Phantoms under names that do not say that they are drawn, so that nothing is known of them; without probes."""
-    monkeypatch.setattr("covidnet.evidence.audit.probe", lambda *_: None)
+    monkeypatch.setattr("covidnet.evidence.audit_checks.probe", lambda *_: None)
     root = tmp_path / "xrays"
     shutil.copytree(drawn[0], root)
     for file in list(root.rglob("*.png")):
@@ -237,7 +238,7 @@ def test_the_first_release_fails_without_its_table_and_with_it(real_data, monkey
     without = checks(root, metadata="none")
     assert without["lungs_covered"]["verdict"] == "FAIL"
     assert without["lungs_covered"]["details"]["interval"][0] > 0.9
-    monkeypatch.setattr("covidnet.evidence.audit.probe", lambda *_: None)
+    monkeypatch.setattr("covidnet.evidence.audit_checks.probe", lambda *_: None)
     report = audit(root).report
     assert report["release"] == "the first release"
     (sources,) = (check for check in report["checks"] if check["name"] == "sources")

@@ -34,7 +34,7 @@ def test_a_drop_outside_counts_once_its_interval_leaves_zero(
     value: float, interval: list[float] | None, level: str
 ) -> None:
     external = {"drop": {"balanced_accuracy": {"value": value, "interval": interval}}}
-    assert verdicts.outside_verdict(external, "evaluate").level == level
+    assert verdicts.external_verdict(external, "evaluate").level == level
 
 
 @pytest.mark.parametrize(("low", "level"), [(0.55, "PASS"), (0.45, "WARN")])

@@ -1,0 +1,35 @@
+"""Pictures that a page holds in itself: images as data URIs, and the colours of heat."""
+
+import base64
+import io
+from typing import Any, Literal
+
+import matplotlib as mpl
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+
+def data_uri(image: Image.Image, form: Literal["PNG", "JPEG"], **options: Any) -> str:
+    """Return an image as a data URI; ``options`` are those that PIL takes for the form."""
+    content = io.BytesIO()
+    image.save(content, form, **options)
+    return f"data:image/{form.lower()};base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
+
+
+def blend(grey: NDArray[np.float64], heat: NDArray[np.floating], opacity: float) -> NDArray[np.float64]:
+    """Return an image (H, W, 3) in 0 .. 255 under its heat (H, W) in 0 .. 1; ``opacity`` is that of the hottest."""
+    colours = 255 * mpl.colormaps["inferno"](heat)[..., :3]
+    weight = opacity * _visible(heat)[..., None]
+    return np.asarray((1 - weight) * grey + weight * colours)
+
+
+def overlay(heat: NDArray[np.floating]) -> Image.Image:
+    """Return heat (H, W) in 0 .. 1 as a picture to lay over an image, clear where there is no heat."""
+    colours = mpl.colormaps["inferno"](heat, bytes=True)  # (H, W, 4)
+    colours[..., 3] = np.rint(255 * _visible(heat))
+    return Image.fromarray(colours)
+
+
+def _visible(heat: NDArray[np.floating]) -> NDArray[Any]:
+    return np.asarray(np.sqrt(heat))  # the root keeps weak heat visible

@@ -1,0 +1,32 @@
+"""The outputs of a model -> what a run reports of it: its scores, and those after what validation fitted."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from covidnet.errors import DivergedError
+from covidnet.evaluation.scores import fitted_scores, score_outputs
+
+
+def score_model(
+    logits: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    classes: Sequence[str],
+    class_weights: NDArray[np.floating],
+    groups: NDArray[np.integer] | None,
+    calibration: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Return ``score_outputs``, and ``fitted_scores`` where there is a ``calibration`` as a checkpoint keeps it.
+
+    Raises:
+        DivergedError: A logit is not finite; the message says what to change.
+    """
+    try:
+        scores = score_outputs(logits, labels, classes, class_weights, groups)
+    except DivergedError as error:
+        raise DivergedError(
+            f"{error} Its training has diverged: lower model.learning_rate, or give trainer.precision=32."
+        ) from error
+    return scores | (fitted_scores(logits, labels, classes, calibration, groups) if calibration else {})
