@@ -20,7 +20,7 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from covidnet.series.search import BEST, RECORD
+from covidnet.series.outcome import BEST, RECORD
 from covidnet.series.study import DATABASE, LOCAL, TRIAL_LOCK
 
 TRAIN = Path(__file__).parent.parent / "train.py"

@@ -22,6 +22,11 @@ from covidnet.training.interface import AfterRun, CommandLineInterface, runs_fol
 from covidnet.training.lightning import WholeCSVLogger
 from covidnet.training.processes import started
 
+ONE_RUN = (
+    "Give trainer.devices=1 without trainer=ddp or torchrun; several processes are for the command run, one seed and "
+    "one split at a time."
+)
+
 
 class Kind(NamedTuple):
     """How a series and its runs are called: run K of ``repeat`` lies in ``runs/<model>/repeat_N/seed_K``."""
@@ -88,9 +93,7 @@ class Series(CommandLineInterface, ABC):
         refuse_store(self.runs, command)
         if config.trainer.fast_dev_run:
             raise UserError(f"{command} needs whole runs: leave trainer.fast_dev_run out, or use run.")
-        _, world = started()
-        if world > 1:
-            raise _several_processes(command, world)
+        refuse_processes(started()[1], f"{command} trains")
 
     def instantiate_classes(self) -> None:
         """Leave data, model and trainer to each run."""
@@ -182,8 +185,7 @@ class SeriesRun(CommandLineInterface):
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         trainer = super().instantiate_trainer(**kwargs)
-        if trainer.world_size > 1:
-            raise _several_processes(self.kind.command, trainer.world_size)
+        refuse_processes(trainer.world_size, f"{self.kind.command} trains")
         return trainer
 
     def how_to_go_on(self) -> str:
@@ -197,8 +199,7 @@ class SeriesRun(CommandLineInterface):
         return WholeCSVLogger(root, f"{self.name}/{self.folder.name}", self.claimed.name)
 
 
-def _several_processes(command: str, number: int) -> UserError:
-    return UserError(
-        f"{command} trains in one process, but {number} were asked for. Give trainer.devices=1 without trainer=ddp or "
-        "torchrun; several processes are for the command run, one seed and one split at a time."
-    )
+def refuse_processes(number: int, what: str, instead: str = ONE_RUN) -> None:
+    """Refuse more than one process a training, before anything trains."""
+    if number > 1:
+        raise UserError(f"{what} in one process, but {number} were asked for. {instead}")

@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,34 +17,29 @@ from typing import Any
 
 import yaml
 from filelock import FileLock
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import Trial
 from pytorch_lightning.cli import LightningArgumentParser
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from covidnet.__version__ import __version__
 from covidnet.errors import DivergedError, UserError, require
-from covidnet.files.whole import write_whole
 from covidnet.machine import telling
 from covidnet.runs.claim import newest_of, next_folder, recorded_recipe
 from covidnet.runs.files import write_results
 from covidnet.runs.remote import refuse_store
+from covidnet.series.base import refuse_processes
+from covidnet.series.outcome import RECORD, Outcome, listed, told
 from covidnet.series.space import Space, corners, default_space, plain_space, read_space, space_size
-from covidnet.series.study import SharedStudy, best_value, without_password
-from covidnet.series.trial import DIVERGED, MEMORY, _Judge, _out_of_memory, _several_processes, _TrialRun
-from covidnet.training.args import COMMANDS, GROUPS, CommandLine
+from covidnet.series.study import SharedStudy, without_password
+from covidnet.series.trial import DIVERGED, MEMORY, SHARED, TRIALS, Judge, TrialRun, out_of_memory
+from covidnet.training.args import COMMANDS, CommandLine
 from covidnet.training.interface import AfterRun, CommandLineInterface, runs_folder
 from covidnet.training.parser import SUBCLASS_SECTIONS, CommandParser
 from covidnet.training.processes import started
 from covidnet.training.run_line import INTERRUPTED
 
-RECORD, BEST, CLAIM = "search.json", "best.yaml", ".search.lock"
+CLAIM = ".search.lock"  # is held while a directory is taken
 OPTIONS = ("trials", "space", "storage", "name", "prune")
-FACTS = ("ended", "epochs", "seconds")  # what is told of each trial besides
 POLL = 1.0  # seconds between two looks at what other processes do
-SHOWN = 10  # so many trials are in the table; all are in the record
 
 
 class Search(CommandLineInterface):
@@ -105,9 +100,7 @@ class Search(CommandLineInterface):
             )
         devices = config.trainer.devices
         devices = len(devices) if isinstance(devices, list) else int(devices) if str(devices).isdecimal() else 1
-        processes = max(started()[1], devices * config.trainer.num_nodes)
-        if processes > 1:
-            raise _several_processes(processes)
+        refuse_processes(max(started()[1], devices * config.trainer.num_nodes), TRIALS, SHARED)
         command_parser = self.command_parser("fit")
         assert isinstance(command_parser, CommandParser)
         self.storage = without_password(config.storage) if config.storage else None
@@ -171,12 +164,13 @@ class Search(CommandLineInterface):
         except BaseException:
             _remove_empty(folder)
             raise
+        outcome = Outcome(study, self.monitor, self.mode, self.name, self.with_parameters)
         try:
             with _quiet():
-                self._do_trials(study)
+                self._do_trials(study, outcome)
             importance = study.importance()
-            self._record(study, recipe, importance)
-            self._show(study, importance)
+            outcome.write(recipe, importance)
+            outcome.show(importance)
         finally:
             study.close()
 
@@ -207,7 +201,7 @@ class Search(CommandLineInterface):
                 write_results(folder / RECORD, {"recipe": recipe})
         return folder
 
-    def _do_trials(self, study: SharedStudy) -> None:
+    def _do_trials(self, study: SharedStudy, outcome: Outcome) -> None:
         """Do trials until all are finished, here or in other processes."""
         finished = len(study.finished())
         if finished:
@@ -219,7 +213,7 @@ class Search(CommandLineInterface):
             while True:
                 trial = study.claim(self.trials)
                 if trial is not None:
-                    self._do(trial, study)
+                    self._do(trial, study, outcome)
                 elif len(study.finished()) >= self.trials:
                     break
                 elif not waiting:
@@ -236,21 +230,21 @@ class Search(CommandLineInterface):
                 sys.exit(INTERRUPTED)  # Lightning ends with 1
             raise
 
-    def _do(self, trial: Trial, study: SharedStudy) -> None:
+    def _do(self, trial: Trial, study: SharedStudy, outcome: Outcome) -> None:
         """Train one trial and keep what it has found."""
         folder = study.directory(trial.number)
-        print(f"Trial {trial.number}: {_listed(trial.params)}", flush=True)
-        judge = _Judge(trial, self.monitor, better=min if self.mode == "min" else max)
+        print(f"Trial {trial.number}: {listed(trial.params)}", flush=True)
+        judge = Judge(trial, self.monitor, better=min if self.mode == "min" else max)
         line = CommandLine("fit", self.command_line.groups, self.command_line.typed_groups)
         line.configs.append(json.dumps(self.with_parameters(trial.params)))
         began = time.perf_counter()
         try:
             try:
-                _TrialRun(line, folder, judge)
+                TrialRun(line, folder, judge)
             except DivergedError:
                 judge.ended = DIVERGED
             except Exception as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
                 judge.ended = MEMORY
             if not judge.values and not judge.ended:
@@ -264,82 +258,11 @@ class Search(CommandLineInterface):
         if judge.ended:
             facts["ended"] = judge.ended
         study.finish(trial, None if judge.ended else judge.best, facts)
-        with study.lock:
-            self._record(study, self.recipe())
+        outcome.write(self.recipe())
         best = study.finished()[0]
-        told = f"{self.monitor} {_number(judge.best)} in {judge.epochs} epochs"
+        found = f"{self.monitor} {told(judge.best)} in {judge.epochs} epochs"
         ended = f", ended early: {judge.ended}" if judge.ended else ""
-        print(f"Trial {trial.number}: {told}{ended}. Best so far: trial {best.number}.", flush=True)
-
-    def _record(
-        self, study: SharedStudy, recipe: Mapping[str, Any], importance: Mapping[str, float] | None = None
-    ) -> None:
-        """Write what is known of all trials, and the best one's whole configuration."""
-        trials = study.finished()
-        told = [self._facts(trial) for trial in sorted(trials, key=lambda trial: trial.number)]
-        best = _best(trials)
-        summary = {
-            "monitor": self.monitor,
-            "mode": self.mode,
-            "finished": len(trials),
-            "whole": sum(trial.state == TrialState.COMPLETE for trial in trials),
-            "best": self._facts(best) if best else None,
-            "importance": importance or {},
-            "trials": told,
-        }
-        with study.lock:
-            write_results(study.folder / RECORD, {**summary, "recipe": recipe})
-            if best:
-                write_whole(study.folder / BEST, self._best_yaml(best, study.folder).encode())
-
-    def _best_yaml(self, best: FrozenTrial, folder: Path) -> str:
-        facts = f"{self.monitor} {_number(best.value)} in {best.user_attrs.get('epochs')} epochs"
-        head = f"# Trial {best.number} of {folder}: {facts}.\n# {self._again(folder)}\n"
-        return head + yaml.safe_dump(self.with_parameters(best.params), sort_keys=False)
-
-    def _again(self, folder: Path) -> str:
-        model = "" if self.name == GROUPS["model"] else f"model={self.name} "
-        return f"python train.py {model}--config {folder / BEST}"
-
-    def _facts(self, trial: FrozenTrial) -> dict[str, Any]:
-        known: dict[str, Any] = {key: value for key, value in trial.user_attrs.items() if key in FACTS}
-        value = best_value(trial, minimize=self.mode == "min")
-        return {"trial": trial.number, self.monitor: value, **known, "parameters": dict(sorted(trial.params.items()))}
-
-    def _show(self, study: SharedStudy, importance: Mapping[str, float]) -> None:
-        """Print the best trials, what matters and how to use what was found."""
-        trials = study.finished()
-        whole = sum(trial.state == TrialState.COMPLETE for trial in trials)
-        counted = f"{len(trials)} trials, {whole} whole, {len(trials) - whole} ended early"
-        table = Table(title=f"{study.folder}: {counted}", title_justify="left", box=SIMPLE_HEAD, show_edge=False)
-        table.add_column("trial", justify="right")
-        table.add_column(self.monitor, justify="right")
-        table.add_column("epochs", justify="right")
-        for key in self.space:
-            table.add_column(escape(key.removeprefix("model.").replace("_", " ")), justify="right")
-        table.add_column("")
-        for trial in trials[:SHOWN]:
-            value = best_value(trial, minimize=self.mode == "min")
-            shown = [str(trial.number), _number(value), str(trial.user_attrs.get("epochs", "-"))]
-            chosen = [_number(trial.params[key]) for key in self.space]
-            table.add_row(*shown, *map(escape, chosen), trial.user_attrs.get("ended", ""))
-        Console().print(table)
-        if importance:
-            shares = ", ".join(f"{key} {share:.0%}" for key, share in importance.items())
-            print(f"What the differences between whole trials come from (fANOVA): {shares}.")
-        if _best(trials) is None:
-            print("No trial was trained to its end, so there is no best one: give narrower ranges.")
-            return
-        print(
-            "Chosen on the validation split; the test split was not evaluated. The best configuration, then its test:"
-        )
-        print(f"  {self._again(study.folder)}")
-        print(f"trials={2 * len(trials)} adds trials to these, name=NAME begins anew.")
-
-
-def _best(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """Return the best of trials that are sorted; None where none was trained to its end."""
-    return trials[0] if trials and trials[0].state == TrialState.COMPLETE else None
+        print(f"Trial {trial.number}: {found}{ended}. Best so far: trial {best.number}.", flush=True)
 
 
 def _remove_empty(folder: Path) -> None:
@@ -360,13 +283,3 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def _listed(params: Mapping[str, Any]) -> str:
-    return " ".join(f"{key}={_number(value)}" for key, value in sorted(params.items()))
-
-
-def _number(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

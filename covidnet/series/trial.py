@@ -1,4 +1,4 @@
-"""covidnet.series.trial."""
+"""One trial of a search: a training, what is told of it while it lasts, and why it may end early."""
 
 import math
 from pathlib import Path
@@ -9,34 +9,20 @@ import torch
 from optuna.trial import Trial
 from pytorch_lightning.callbacks import Callback
 
-from covidnet.errors import UserError
+from covidnet.series.base import refuse_processes
 from covidnet.training.args import CommandLine
 from covidnet.training.interface import CommandLineInterface
 from covidnet.training.lightning import WholeCSVLogger
 
 PRUNED, DIVERGED, MEMORY = "worse than the median", "not finite", "out of GPU memory"  # why a trial ended early
+TRIALS = "search trains each trial"
+SHARED = (  # what to do instead of several processes a trial
+    "Leave out trainer=ddp and torchrun. To share a search, start the same command several times on one machine, each "
+    "with its own CUDA_VISIBLE_DEVICES, and on several machines with storage=URL of a database that all of them reach."
+)
 
 
-class _TrialRun(CommandLineInterface):
-    """``fit`` as a trial of a search."""
-
-    def __init__(self, command_line: CommandLine, folder: Path, judge: "_Judge") -> None:
-        self.folder, self.judge = folder, judge
-        super().__init__(command_line)
-
-    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Build the trainer, with the judge, and without bars: a trial is a line."""
-        trainer = super().instantiate_trainer(enable_progress_bar=False, enable_model_summary=False, **kwargs)
-        if trainer.world_size > 1:
-            raise _several_processes(trainer.world_size)
-        trainer.callbacks.append(self.judge)  # type: ignore[attr-defined]  # Lightning sets it while it connects its parts
-        return trainer
-
-    def run_logger(self, root: Path) -> WholeCSVLogger:
-        return WholeCSVLogger(root, f"{self.name}/{self.folder.parent.name}", self.folder.name)
-
-
-class _Judge(Callback):
+class Judge(Callback):
     """Reports the monitored value of each validation to a trial and ends the training of one that does badly.
 
     Optuna's own callback derives from the class of another package, ``lightning``, which ours does not need.
@@ -70,16 +56,26 @@ class _Judge(Callback):
             trainer.should_stop = True
 
 
-def _out_of_memory(error: BaseException | None) -> bool:
+class TrialRun(CommandLineInterface):
+    """``fit`` as a trial of a search."""
+
+    def __init__(self, line: CommandLine, folder: Path, judge: Judge) -> None:
+        self.folder, self.judge = folder, judge
+        super().__init__(line)
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """Build the trainer, with the judge, and without bars: a trial is a line."""
+        trainer = super().instantiate_trainer(enable_progress_bar=False, enable_model_summary=False, **kwargs)
+        refuse_processes(trainer.world_size, TRIALS, SHARED)
+        trainer.callbacks.append(self.judge)  # type: ignore[attr-defined]  # Lightning sets it while it connects its parts
+        return trainer
+
+    def run_logger(self, root: Path) -> WholeCSVLogger:
+        return WholeCSVLogger(root, f"{self.name}/{self.folder.parent.name}", self.folder.name)
+
+
+def out_of_memory(error: BaseException | None) -> bool:
     """Tell whether a GPU's memory was too small, whatever the error was turned into on its way."""
     while error is not None and not isinstance(error, torch.OutOfMemoryError):
         error = error.__cause__ or error.__context__
     return error is not None
-
-
-def _several_processes(number: int) -> UserError:
-    return UserError(
-        f"search trains each trial in one process, but {number} were asked for. Leave out trainer=ddp and torchrun. To "
-        "share a search, start the same command several times on one machine, each with its own CUDA_VISIBLE_DEVICES, "
-        "and on several machines with storage=URL of a database that all of them reach."
-    )

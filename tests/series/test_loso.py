@@ -10,7 +10,7 @@ from helpers import QUICK, mistake, paint, read_json, read_rows
 
 from covidnet.commands.train import main
 from covidnet.models.classifier import Classifier
-from covidnet.series import loso
+from covidnet.series import loso, plan
 from covidnet.series.loso import _FoldRun as RealFoldRun
 from covidnet.training.args import CommandLine
 
@@ -24,7 +24,7 @@ SOURCES = {  # of images 1 to 12 of each class; fewer than 4 are merged
 
 @pytest.fixture(autouse=True)
 def _four_images_are_a_source(monkeypatch):
-    monkeypatch.setattr(loso, "SMALLEST", 4)
+    monkeypatch.setattr(plan, "SMALLEST", 4)
 
 
 def write_table(root: Path, sources: dict[str, list[str]], patients: dict[str, str] | None = None) -> None:
