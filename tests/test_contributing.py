@@ -152,7 +152,7 @@ def run(tree: Path, *words: str) -> str:
     done = subprocess.run(
         [sys.executable, *words],
         cwd=tree,
-        env={**os.environ, "PYTHONPATH": str(tree)},
+        env={**os.environ, "PYTHONPATH": str(tree), "XDG_CACHE_HOME": str(tree / "cache")},
         capture_output=True,
         text=True,
     )
