@@ -6,6 +6,47 @@ from covidnet.training.args import COMMANDS, CONFIGS, GROUPS, choices, group_nam
 
 USAGE = "usage: covidnet COMMAND [...]; covidnet --help tells what there is."
 
+KEYS = """\
+keys that people look for:
+  data.root=FOLDER              the folder that holds one folder a class
+  data.image_size=N data.batch_size=N data.num_workers=N
+  data.classes='[A,B]'          which class folders, in which order
+  data.seed=28 data.val_fraction=0.2 data.test_per_class=40
+  data.test_root=FOLDER data.split_file=FILE data.metadata=FILE data.duplicates=true
+  data.augment=strong data.unchanged=0.1 data.surround=0.5 data.balance=source data.restyle=amplitude
+  model.learning_rate=1e-3 model.dropout=0.5 model.weight_decay=0.02
+  model.schedule=cosine model.warmup_epochs=1 model.label_smoothing=0.05
+  model.equalize=true model.average_mirrored=true
+  early_stopping.patience=5 early_stopping.min_delta=0.01
+  checkpoint.monitor=val_loss
+  trainer.max_epochs=1000 trainer.devices=8 trainer.default_root_dir=runs
+  seed_everything=28            weights, order of batches and dropout
+  seeds=5                       of repeat: 0 to 4; or which ones, seeds='[3,5,8]'
+  folds='[1,3]'                 of loso: only these of its folds; it needs data.metadata with a column source
+  together=false                of loso: leave out one source alone in each fold, not one of every class
+  trials=20                     of search: how many in total; the same command goes on, also from several processes
+  space='{model.dropout: [0.0, 0.6], data.batch_size: [16, 256, log], data.augment: {choices: [none, mild]}}'
+                                of search: keys and their ranges, or a YAML file of them
+  storage=URL name=NAME         of search: a database that several machines share; the search's name there
+  prune=false                   of search: train each trial to its end
+  ckpt_path=FILE                a checkpoint to test, or to go on from (or: last, of the newest run)
+  ckpt_path=auto                go on with the newest run if it has no results yet, else begin one
+  shortcuts=true                the lungs test: train twice more, lungs covered and lungs only
+  report=false                  no report.html and model_card.md at the end of run
+  tensorboard=true              TensorBoard files beside metrics.csv
+  --config FILE                 a YAML file of keys, such as a run's config.yaml
+  --print_config                every key with its value, and stop
+
+  COVIDNET_DATA__ROOT=FOLDER in the environment is data.root=FOLDER.
+
+examples:
+  python train.py data=phantom
+  python train.py model=inception data.root="data/COVID-19 Radiography Database"
+  python train.py model=inception recipe=robust
+  python train.py search trials=50
+  python train.py test ckpt_path=runs/convnet/version_0/checkpoints/best.ckpt
+  python train.py run --help    every key of the chosen model, data and trainer"""
+
 
 def help_text(tools: Mapping[str, str]) -> str:
     """Return the first page of help: commands, groups and the keys that people look for."""
@@ -31,45 +72,7 @@ before and after training ({program()} COMMAND --help tells what one takes):
 groups (each name is a file configs/<group>/<name>.yaml):
 {groups}
 
-keys that people look for:
-  data.root=FOLDER              the folder that holds one folder a class
-  data.image_size=N data.batch_size=N data.num_workers=N
-  data.classes='[A,B]'          which class folders, in which order
-  data.seed=28 data.val_fraction=0.2 data.test_per_class=40
-  data.test_root=FOLDER data.split_file=FILE data.metadata=FILE data.duplicates=true
-  data.augment=strong data.unchanged=0.1 data.surround=0.5 data.balance=source data.restyle=amplitude
-  model.learning_rate=1e-3 model.dropout=0.5 model.weight_decay=0.02
-  model.schedule=cosine model.warmup_epochs=1 model.label_smoothing=0.05
-  model.equalize=true model.average_mirrored=true
-  early_stopping.patience=5 early_stopping.min_delta=0.01
-  checkpoint.monitor=val_loss
-  trainer.max_epochs=1000 trainer.devices=8 trainer.default_root_dir=runs
-  seed_everything=28            weights, order of batches and dropout
-  seeds=5                       of repeat: 0 to 4; or which ones, seeds='[3,5,8]'
-  folds='[1,3]'                 of loso: only these of its folds; it needs data.metadata with a column source
-  together=false                of loso: leave out one source alone in each fold, not one of every class
-  trials=20                     of search: how many in total; the same command goes on, also from several processes
-  space='{{model.dropout: [0.0, 0.6], data.batch_size: [16, 256, log], data.augment: {{choices: [none, mild]}}}}'
-                                of search: keys and their ranges, or a YAML file of them
-  storage=URL name=NAME         of search: a database that several machines share; the search's name there
-  prune=false                   of search: train each trial to its end
-  ckpt_path=FILE                a checkpoint to test, or to go on from (or: last, of the newest run)
-  ckpt_path=auto                go on with the newest run if it has no results yet, else begin one
-  shortcuts=true                the lungs test: train twice more, lungs covered and lungs only
-  report=false                  no report.html and model_card.md at the end of run
-  tensorboard=true              TensorBoard files beside metrics.csv
-  --config FILE                 a YAML file of keys, such as a run's config.yaml
-  --print_config                every key with its value, and stop
-
-  COVIDNET_DATA__ROOT=FOLDER in the environment is data.root=FOLDER.
-
-examples:
-  python train.py data=phantom
-  python train.py model=inception data.root="data/COVID-19 Radiography Database"
-  python train.py model=inception recipe=robust
-  python train.py search trials=50
-  python train.py test ckpt_path=runs/convnet/version_0/checkpoints/best.ckpt
-  python train.py run --help    every key of the chosen model, data and trainer
+{KEYS}
 """
 
 
