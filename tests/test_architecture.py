@@ -1,4 +1,4 @@
-"""The house is as ARCHITECTURE.md draws it: rooms, files and paths that are named are there, and nothing grows too long."""
+"""The house is as ARCHITECTURE.md draws it: what is named there is there, and nothing grows too long."""
 
 import ast
 import json
@@ -19,9 +19,10 @@ def drawn() -> dict[str, str]:
     lines = text.split("```")[1].split("covidnet/\n")[1].split("\nbench/")[0].splitlines()
     rooms, path = {}, []
     for line in lines:
-        found = re.match(r"( +)([\w/]+)/ ", line)
-        if found:
-            path = [*path[: len(found[1]) // 2 - 1], found[2]]
+        indent = len(line) - len(line.lstrip())
+        found = re.match(r" +([\w/]+)/ ", line)
+        if indent <= 2 * len(path) or found:  # else the line before goes on, or names a file of its room
+            path = [*path[: indent // 2 - 1], *([found[1]] if found else [])]
         rooms["/".join(path)] = rooms.get("/".join(path), "") + " " + line
     return rooms
 
