@@ -1,7 +1,6 @@
 """The one page that a person sees, made once when the server starts."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from markdown_it import MarkdownIt
 from markupsafe import Markup
@@ -12,15 +11,13 @@ from covidnet.report.card import CARD
 from covidnet.report.page import html_templates
 from covidnet.runs.find import run_directory
 from covidnet.serving.engine import Engine
-from covidnet.serving.limits import NAMES
+from covidnet.serving.limits import NAMES, Limits
 
-if TYPE_CHECKING:
-    from covidnet.serving.limits import Limits
 
 DEEPER = 2  # levels by which a card's headings go down: they stand below those of the page
 
 
-def render(engine: Engine, limits: "Limits") -> str:
+def render(engine: Engine, limits: Limits) -> str:
     """Return the page as HTML."""
     predictor = engine.predictor
     template = html_templates("covidnet.serving", "web").get_template("page.html.j2")
