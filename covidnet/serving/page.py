@@ -13,7 +13,6 @@ from covidnet.runs.find import run_directory
 from covidnet.serving.engine import Engine
 from covidnet.serving.limits import NAMES, Limits
 
-
 DEEPER = 2  # levels by which a card's headings go down: they stand below those of the page
 
 
