@@ -56,12 +56,14 @@ PNGS = [_png(level) for level in range(0, 256, 16)]
 # Names and texts
 
 odd_text = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=12)
+# fmt: off
 known_names = st.sampled_from(
     [
-        *(*CLASSES, "COVID", "images", "masks", "MASK", "train", "test", "A Test", "val", ".hidden", "__MACOSX"),
-        *("-rf", "=1+1", "$x$", "{{x}}", "%s", "a,b", 'a"b', "a\nb", " a ", "test:a", "~", "CON", "a" * 200, "\udcff"),
+        *CLASSES, "COVID", "images", "masks", "MASK", "train", "test", "A Test", "val", ".hidden", "__MACOSX",
+        "-rf", "=1+1", "$x$", "{{x}}", "%s", "a,b", 'a"b', "a\nb", " a ", "test:a", "~", "CON", "a" * 200, "\udcff",
     ]
 )
+# fmt: on
 names = (known_names | odd_text).filter(lambda name: name not in (".", ".."))
 endings = st.sampled_from([".png", ".PNG", ".jpg", ".dcm", ".tif", ".txt", "", ".csv", ".png.txt"])
 file_names = st.builds(lambda name, ending: f"{name[:60]}{ending}", names, endings)
@@ -116,13 +118,15 @@ def write_good(root: Path) -> list[str]:
 
 # Tables
 
+# fmt: off
 cells = st.sampled_from(
     [
         *(f"{name}/{number}.png" for name in CLASSES for number in range(PER_CLASS)),
-        *("train", "val", "test", *CLASSES, "path", "label", "split", "patient", "group", "source", "", "test:A/0.png"),
-        *("../A/0.png", "/A/0.png", "A\\0.png", "=1+1", " A/0.png", "a" * 300),
+        "train", "val", "test", *CLASSES, "path", "label", "split", "patient", "group", "source", "", "test:A/0.png",
+        "../A/0.png", "/A/0.png", "A\\0.png", "=1+1", " A/0.png", "a" * 300,
     ]
 ) | st.text(max_size=8)
+# fmt: on
 separators = st.sampled_from([",", ",", ",", ";", "\t", ",,", '",', '"'])
 line_ends = st.sampled_from(["\n", "\n", "\r\n", "\r", "\n\n", '"\n'])
 
@@ -196,35 +200,39 @@ LIGHT = {name: make for name, make in KINDS.items() if name not in HEAVY}
 # Configurations
 
 numbers = st.sampled_from([0, 1, 2, 3, -1, 0.5, 1e-3, 1.0, 1e308, 2**31, 10**12, float("nan"), float("inf"), -0.0])
+# fmt: off
 words = st.sampled_from(
     [
-        *("true", "false", "null", "none", "auto", "cpu", "min", "max", "val_loss", "val_accuracy", "bilinear", "mild"),
-        *("strong", "class", "source", "cosine", "constant", "whole", "covered", "32-true", "16-mixed", "bf16-mixed"),
-        *("", "[]", "{}", "[", "{", "a: [", "!!python/object:os.system x", "*a", "&a", "%", "\t", "\n", "a\0b", "~"),
-        *("'", '"', "\\", "nan", "os.system", "subprocess.Popen", "covidnet.models.convnet.ConvNet", "é", "\udcff"),
-        *("test_root", "[A,B]", "[B,A]", "[A]", "[A,A]", "[1,2]", "{class_path: x}", "1:2", "0x10", "1e3", "-"),
+        "true", "false", "null", "none", "auto", "cpu", "min", "max", "val_loss", "val_accuracy", "bilinear", "mild",
+        "strong", "class", "source", "cosine", "constant", "whole", "covered", "32-true", "16-mixed", "bf16-mixed",
+        "", "[]", "{}", "[", "{", "a: [", "!!python/object:os.system x", "*a", "&a", "%", "\t", "\n", "a\0b", "~",
+        "'", '"', "\\", "nan", "os.system", "subprocess.Popen", "covidnet.models.convnet.ConvNet", "é", "\udcff",
+        "test_root", "[A,B]", "[B,A]", "[A]", "[A,A]", "[1,2]", "{class_path: x}", "1:2", "0x10", "1e3", "-",
     ]
 )
+# fmt: on
 scalars = numbers | words | st.booleans() | st.none() | st.text(max_size=6) | st.integers(-3, 40)
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3))
+# fmt: off
 CONFIG_KEYS = {
     "data": [
-        *("root", "image_size", "batch_size", "classes", "seed", "val_fraction", "test_per_class", "test_root"),
-        *("split_file", "metadata", "duplicates", "interpolation", "lungs", "augment", "unchanged", "restyle"),
-        *("balance", "cache", "on_error", "class_path", "init_args"),
+        "root", "image_size", "batch_size", "classes", "seed", "val_fraction", "test_per_class", "test_root",
+        "split_file", "metadata", "duplicates", "interpolation", "lungs", "augment", "unchanged", "restyle",
+        "balance", "cache", "on_error", "class_path", "init_args",
     ],
     "model": [
-        *("learning_rate", "dropout", "weight_decay", "schedule", "warmup_epochs", "label_smoothing", "equalize"),
-        *("average_mirrored", "capture", "num_classes", "image_size", "class_path", "init_args"),
+        "learning_rate", "dropout", "weight_decay", "schedule", "warmup_epochs", "label_smoothing", "equalize",
+        "average_mirrored", "capture", "num_classes", "image_size", "class_path", "init_args",
     ],
     "trainer": [
-        *("accelerator", "max_epochs", "precision", "limit_train_batches", "gradient_clip_val", "callbacks", "logger"),
-        *("accumulate_grad_batches", "deterministic", "profiler", "log_every_n_steps", "limit_val_batches", "plugins"),
-        *("overfit_batches", "check_val_every_n_epoch", "detect_anomaly", "benchmark", "min_epochs", "max_time"),
+        "accelerator", "max_epochs", "precision", "limit_train_batches", "gradient_clip_val", "callbacks", "logger",
+        "accumulate_grad_batches", "deterministic", "profiler", "log_every_n_steps", "limit_val_batches", "plugins",
+        "overfit_batches", "check_val_every_n_epoch", "detect_anomaly", "benchmark", "min_epochs", "max_time",
     ],
     "early_stopping": ["monitor", "patience", "min_delta", "mode", "check_finite", "stopping_threshold"],
     "checkpoint": ["monitor", "filename", "save_last", "mode", "save_top_k", "every_n_epochs", "dirpath"],
 }
+# fmt: on
 TOP = [
     "seed_everything",
     "ckpt_path",

@@ -48,9 +48,17 @@ def dicom(grey: NDArray[np.uint8], jpeg: bytes | None = None, **elements: str | 
     meta.MediaStorageSOPInstanceUID = "1.2.3"
     height, width = grey.shape
     described: dict[str, str | int] = {
-        **{"SOPClassUID": DigitalXRayImageStorageForPresentation, "Modality": "DX", "BodyPartExamined": "CHEST"},
-        **{"Rows": height, "Columns": width, "SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2"},
-        **{"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "PixelRepresentation": 0},
+        "SOPClassUID": DigitalXRayImageStorageForPresentation,
+        "Modality": "DX",
+        "BodyPartExamined": "CHEST",
+        "Rows": height,
+        "Columns": width,
+        "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2",
+        "BitsAllocated": 8,
+        "BitsStored": 8,
+        "HighBit": 7,
+        "PixelRepresentation": 0,
         **elements,
     }
     dataset = Dataset()
@@ -201,9 +209,23 @@ def deflated_dicom(rng: np.random.Generator) -> bytes:
 KINDS: dict[str, Callable[[np.random.Generator], bytes]] = {
     make.__name__: make
     for make in (
-        *(truncated, flipped, flipped_head, noise, noise_behind_a_signature, another_type, png_bomb, png_text_bomb),
-        *(large_head, tiff_bomb, webp_bomb, jpeg_scans, dicom_bomb, dicom_scans, deflated_dicom),
-        *(png_chunks, jpeg_segments),
+        truncated,
+        flipped,
+        flipped_head,
+        noise,
+        noise_behind_a_signature,
+        another_type,
+        png_bomb,
+        png_text_bomb,
+        large_head,
+        tiff_bomb,
+        webp_bomb,
+        jpeg_scans,
+        dicom_bomb,
+        dicom_scans,
+        deflated_dicom,
+        png_chunks,
+        jpeg_segments,
     )
 }
 

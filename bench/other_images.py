@@ -14,10 +14,12 @@ from sklearn.datasets import load_sample_images
 CROPS = 12  # of each photograph
 FACES = 100  # the first so many images of lfw_subset show faces
 LETTERS = list("abcdefghijklmnopqrstuvwxyz      ,.")
+# fmt: off
 PHOTOGRAPHS = (  # the ones that lie in scikit-image's package; it would download others
-    *("astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel", "hubble_deep_field"),
-    *("immunohistochemistry", "moon", "retina", "rocket"),
+    "astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel", "hubble_deep_field",
+    "immunohistochemistry", "moon", "retina", "rocket",
 )
+# fmt: on
 
 
 def other_images(drawn: int = 200, seed: int = 0) -> dict[str, list[Image.Image]]:

@@ -95,8 +95,11 @@ def wrong(found: Found, trials: int) -> list[str]:
         "exit codes after the kill": [0] * PROCESSES,
         "of them still there": found["finished before the kill"],
         "of them done again": found["killed in the middle"],
-        **{"finished": trials, "distinct": trials, "unfinished": 0},
-        **{"test evaluations": 0, "folders with checkpoints": 1},
+        "finished": trials,
+        "distinct": trials,
+        "unfinished": 0,
+        "test evaluations": 0,
+        "folders with checkpoints": 1,
     }
     return [f"{key}: {found[key]}, not {value}" for key, value in expected.items() if found[key] != value]
 

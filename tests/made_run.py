@@ -44,14 +44,22 @@ def write_run(tmp_path: Path) -> Path:
     per_class = {"sensitivity": 0.4, "specificity": 1.0, "precision": 1.0, "support": PER_CLASS}
     counts = ("true_positives", "false_positives", "true_negatives", "false_negatives")
     scores = {
-        **{"loss": 0.7, "weighted_loss": 0.6, "accuracy": 0.7, "precision": 0.7, "recall": 0.7},
+        "loss": 0.7,
+        "weighted_loss": 0.6,
+        "accuracy": 0.7,
+        "precision": 0.7,
+        "recall": 0.7,
         **dict.fromkeys(counts, 1),
         "per_class": {name: per_class for name in CLASSES},
         "confusion_matrix": [[2, 3], [0, 5]],
     }
     one_each = dict.fromkeys(CLASSES, 3)
     results = {
-        **{"final": scores, "best": scores, "classes": list(CLASSES), "epochs": 2, "best_epoch": 2},
+        "final": scores,
+        "best": scores,
+        "classes": list(CLASSES),
+        "epochs": 2,
+        "best_epoch": 2,
         "counts": {"train": one_each, "val": one_each, "test": one_each},
         "seconds": {"fit": 1.0, "test": 0.1},
     }

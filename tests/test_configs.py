@@ -90,15 +90,16 @@ def test_default_config_holds_the_tutorials_recipe(capsys):
     assert (data["augment"], data["restyle"], data["balance"]) == ("none", "none", "class")
     assert data["surround"] == 0
     assert model["init_args"] == {
-        **{
-            "dropout": 0.5,
-            "learning_rate": 1e-3,
-            "weight_decay": 0,
-            "schedule": "constant",
-            "warmup_epochs": 0,
-            "linear_scaling": False,
-        },
-        **{"label_smoothing": 0, "equalize": False, "average_mirrored": False, "capture": "auto"},
+        "dropout": 0.5,
+        "learning_rate": 1e-3,
+        "weight_decay": 0,
+        "schedule": "constant",
+        "warmup_epochs": 0,
+        "linear_scaling": False,
+        "label_smoothing": 0,
+        "equalize": False,
+        "average_mirrored": False,
+        "capture": "auto",
     }
 
 

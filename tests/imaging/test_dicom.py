@@ -162,14 +162,17 @@ SHOWN = {
     "a sigmoid": {"WindowCenter": 1800, "WindowWidth": 2000, "VOILUTFunction": "SIGMOID"},
     "rescaling": {"RescaleSlope": "0.5", "RescaleIntercept": "-1000"},
     "rescaling and a window": {
-        **{"RescaleSlope": "0.5", "RescaleIntercept": "-1000"},
-        **{"WindowCenter": 100, "WindowWidth": 900},
+        "RescaleSlope": "0.5",
+        "RescaleIntercept": "-1000",
+        "WindowCenter": 100,
+        "WindowWidth": 900,
     },
     "a table": {"VOILUTSequence": Sequence([table(np.arange(4096)[::-1] // 2 + 2047, bits=12)])},
     "a part of a table": {"VOILUTSequence": Sequence([table(np.arange(1000), first=900, bits=10)])},
     "two tables and a window": {
-        **{"VOILUTSequence": Sequence([table(np.arange(4096)), table(np.zeros(4096))])},
-        **{"WindowCenter": 5, "WindowWidth": 5},
+        "VOILUTSequence": Sequence([table(np.arange(4096)), table(np.zeros(4096))]),
+        "WindowCenter": 5,
+        "WindowWidth": 5,
     },
     "a modality table": {"ModalityLUTSequence": Sequence([table(np.arange(4096) ** 2 // 256)])},
 }

@@ -11,20 +11,20 @@ from covidnet.report.cells import cell
 from covidnet.report.page import write_report
 
 SECTIONS = (
-    *(
-        "verdicts",
-        "results",
-        "classes",
-        "confusion",
-        "curves",
-        "calibration",
-        "lungs",
-        "outside",
-        "against",
-        "heat",
-        "data",
-    ),
-    *("training", "record", "checklists"),
+    "verdicts",
+    "results",
+    "classes",
+    "confusion",
+    "curves",
+    "calibration",
+    "lungs",
+    "outside",
+    "against",
+    "heat",
+    "data",
+    "training",
+    "record",
+    "checklists",
 )
 
 
@@ -175,7 +175,11 @@ def test_intervals_calibration_and_thresholds_are_shown(run_folder: Path) -> Non
         "calibrated": {"temperature": 1.5, "nll": 0.5, "brier": 0.3, "ece": 0.04, "intervals": {"nll": [0.4, 0.6]}},
         "thresholds": {name: {"threshold": 0.3, "sensitivity": 0.9, "specificity": 0.8} for name in CLASSES},
         "prediction_sets": {
-            **{"stated": 0.9, "coverage": 0.875, "size": 1.25, "empty": 0.03, "intervals": {"coverage": [0.71, 0.95]}},
+            "stated": 0.9,
+            "coverage": 0.875,
+            "size": 1.25,
+            "empty": 0.03,
+            "intervals": {"coverage": [0.71, 0.95]},
             "per_class": {
                 name: {"coverage": 0.8, "least": least, "support": 5, "intervals": {}}
                 for name, least in zip(CLASSES, (0.4, 0.0), strict=True)

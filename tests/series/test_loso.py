@@ -107,7 +107,11 @@ def test_the_record_holds_folds_sources_and_what_cannot_be_known(args, trained, 
     assert first["held_out"] == {"COVID-19": {"rome": 5}, "NORMAL": {"lima": 6}}
     assert first["linked_images_left_out"] == 1
     assert first["per_class"]["NORMAL"] == {
-        **{"images": 6, "sensitivity": 1.0, "specificity": 1.0, "auroc": 1.0, "intervals": {"auroc": [0.5, 1.0]}}
+        "images": 6,
+        "sensitivity": 1.0,
+        "specificity": 1.0,
+        "auroc": 1.0,
+        "intervals": {"auroc": [0.5, 1.0]},
     }
     assert second["held_out"] == {"COVID-19": {"ghent": 4}, "NORMAL": {"oslo [east]": 5}}
     assert second["dropped_classes"] == ["Viral Pneumonia"]

@@ -28,16 +28,18 @@ TEXT = 1024  # bytes of a text that are looked at
 EXTRA = 1 << 24  # bytes that a header may add to the pixels where both are deflated
 
 _GROUP = 0x7FE00008  # the first of the tags that hold pixels
+# fmt: off
 _TAGS = {
     keyword: tag_for_keyword(keyword) or 0
     for keyword in (
-        *("TransferSyntaxUID", "SOPClassUID", "Modality", "BodyPartExamined", "PresentationIntentType"),
-        *("NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "Rows", "Columns"),
-        *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue"),
-        *("PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
-        *("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence", "LUTDescriptor", "LUTData"),
+        "TransferSyntaxUID", "SOPClassUID", "Modality", "BodyPartExamined", "PresentationIntentType",
+        "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "Rows", "Columns",
+        "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue",
+        "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
+        "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence", "LUTDescriptor", "LUTData",
     )
 }
+# fmt: on
 
 
 @dataclass(frozen=True)

@@ -18,24 +18,29 @@ from covidnet.imaging.dicom.header import Header, Limited, read_header
 from covidnet.imaging.radiograph import Radiograph, UnreadableImageError
 
 MODALITIES = ("CR", "DX", "DR", "RG", "OT", "SC", "HC", "")  # radiographs, captures, and where none is told
+# fmt: off
 OTHER_MODALITIES = (  # that a refusal may name
-    *("BMD", "CT", "DOC", "ECG", "ES", "GM", "IO", "IVUS", "KO", "MG", "MR", "NM", "OCT", "OP", "OPT", "PR", "PT"),
-    *("PX", "REG", "RF", "RTDOSE", "RTIMAGE", "RTPLAN", "RTSTRUCT", "SEG", "SM", "SR", "US", "XA", "XC"),
+    "BMD", "CT", "DOC", "ECG", "ES", "GM", "IO", "IVUS", "KO", "MG", "MR", "NM", "OCT", "OP", "OPT", "PR", "PT",
+    "PX", "REG", "RF", "RTDOSE", "RTIMAGE", "RTPLAN", "RTSTRUCT", "SEG", "SM", "SR", "US", "XA", "XC",
 )
+# fmt: on
 CLASSES = (  # of radiographs and captures; the others that the standard knows are refused
     "1.2.840.10008.5.1.4.1.1.1",
     "1.2.840.10008.5.1.4.1.1.1.1",
-    *("1.2.840.10008.5.1.4.1.1.7", *(f"1.2.840.10008.5.1.4.1.1.7.{number}" for number in (2, 3, 4))),
+    "1.2.840.10008.5.1.4.1.1.7",
+    *(f"1.2.840.10008.5.1.4.1.1.7.{number}" for number in (2, 3, 4)),
 )
 RAW = "1.2.840.10008.5.1.4.1.1.1.1.1"  # Digital X-Ray Image Storage - For Processing
+# fmt: off
 ELSEWHERE = {  # parts of the body that are certainly not the chest, in the standard's terms
-    *("ABDOMEN", "ANKLE", "ARM", "BLADDER", "BRAIN", "BREAST", "BUTTOCK", "CALCANEUS", "CALF", "CLAVICLE", "COCCYX"),
-    *("COLON", "CSPINE", "ELBOW", "EXTREMITY", "EYE", "FACE", "FEMUR", "FINGER", "FOOT", "FOREARM", "HAND", "HEAD"),
-    *("HEADNECK", "HIP", "HUMERUS", "JAW", "KIDNEY", "KNEE", "LEG", "LIVER", "LOWERARM", "LOWERLEG", "LSPINE"),
-    *("LSSPINE", "MANDIBLE", "MAXILLA", "NECK", "NOSE", "ORBIT", "PATELLA", "PELVIS", "RADIUS", "RADIUSULNA"),
-    *("SCAPULA", "SHOULDER", "SINUS", "SKULL", "SPINE", "SSPINE", "STOMACH", "TEETH", "THIGH", "THUMB", "TIBIA"),
-    *("TIBIAFIBULA", "TLSPINE", "TMJ", "TOE", "TSPINE", "ULNA", "UPPERARM", "UPPERLEG", "WRIST", "ZYGOMA"),
+    "ABDOMEN", "ANKLE", "ARM", "BLADDER", "BRAIN", "BREAST", "BUTTOCK", "CALCANEUS", "CALF", "CLAVICLE", "COCCYX",
+    "COLON", "CSPINE", "ELBOW", "EXTREMITY", "EYE", "FACE", "FEMUR", "FINGER", "FOOT", "FOREARM", "HAND", "HEAD",
+    "HEADNECK", "HIP", "HUMERUS", "JAW", "KIDNEY", "KNEE", "LEG", "LIVER", "LOWERARM", "LOWERLEG", "LSPINE",
+    "LSSPINE", "MANDIBLE", "MAXILLA", "NECK", "NOSE", "ORBIT", "PATELLA", "PELVIS", "RADIUS", "RADIUSULNA",
+    "SCAPULA", "SHOULDER", "SINUS", "SKULL", "SPINE", "SSPINE", "STOMACH", "TEETH", "THIGH", "THUMB", "TIBIA",
+    "TIBIAFIBULA", "TLSPINE", "TMJ", "TOE", "TSPINE", "ULNA", "UPPERARM", "UPPERLEG", "WRIST", "ZYGOMA",
 }
+# fmt: on
 MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
 OTHER_COLOURS = ("PALETTE COLOR", "HSV", "ARGB", "CMYK", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "XYB")
