@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-import covidnet
+from covidnet.__version__ import __version__
 from covidnet.data.division.split import TEST_PREFIX
 from covidnet.data.walk import radiographs_below
 from covidnet.errors import UserError
@@ -29,7 +29,6 @@ from covidnet.inference.graph import Deployed
 from covidnet.inference.predictor import Pixels, Predictor
 from covidnet.runs.checkpoint import radiographs_of
 from covidnet.runs.files import SPLIT
-from covidnet.runs.find import run_directory
 
 FOLDER = "export"  # of a run
 ONNX, TORCH = "model.onnx", "model.pt2"
@@ -128,15 +127,14 @@ def write(predictor: Predictor, folder: Path) -> None:
 
 def metadata(predictor: Predictor) -> dict[str, str]:
     """Return what a user of the exported file must know; values other than text and numbers are JSON."""
-    calibration: dict[str, Any] = predictor.recipe.get("calibration") or {}
-    known = {name: json.dumps(value) for name, value in calibration.items() if value is not None}
+    known = {name: json.dumps(value) for name, value in predictor.calibration.items() if value is not None}
     return {
         "notice": predictor.notice,
         "classes": json.dumps(predictor.classes, ensure_ascii=False),
         **known,
         "image_size": str(predictor.image_size),
         "interpolation": predictor.interpolation,
-        "covidnet_version": covidnet.__version__,
+        "covidnet_version": __version__,
         "resized_as_pillow": PIL.__version__,
     }
 
@@ -266,7 +264,7 @@ def noise(size: int) -> list[NDArray[np.uint8]]:
 
 def files_of_test(predictor: Predictor) -> list[Path]:
     """Return some of the test images of the run that wrote the checkpoint, evenly taken; none where they are gone."""
-    run = run_directory(predictor.checkpoint)
+    run = predictor.run
     if run is None or not (run / SPLIT).is_file():
         return []
     with (run / SPLIT).open(newline="", encoding="utf-8", errors="surrogatepass") as lines:  # names of any bytes
@@ -299,10 +297,9 @@ def default_folder(predictor: Predictor) -> Path:
     Raises:
         UserError: Where the checkpoint does not lie in a run.
     """
-    run = run_directory(predictor.checkpoint)
-    if run is None:
+    if predictor.run is None:
         raise UserError(f"{predictor.checkpoint} does not lie in its run directory. Give --out FOLDER.")
-    return run / FOLDER
+    return predictor.run / FOLDER
 
 
 def refuse_missing_libraries() -> None:
@@ -328,7 +325,7 @@ def _forget_where_it_was_made(program: torch.export.ExportedProgram) -> None:
 
 def _tidy(model: Any, known: dict[str, str]) -> None:
     """Give an ONNX model (onnx_ir.Model) its metadata, and take away what nobody needs."""
-    model.producer_name, model.producer_version = "covidnet", covidnet.__version__
+    model.producer_name, model.producer_version = "covidnet", __version__
     model.doc_string = known["notice"]
     model.metadata_props.update(known)
     for node in model.graph.all_nodes():

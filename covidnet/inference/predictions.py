@@ -15,7 +15,6 @@ from covidnet.inference.predictor import Pixels, Prediction, Predictor
 from covidnet.machine.parallel import cores
 from covidnet.runs.checkpoint import radiographs_of
 from covidnet.runs.files import SPLIT
-from covidnet.runs.find import run_directory
 from covidnet.runs.predictions import PROBABILITY
 
 CALIBRATED = "calibrated_"  # begins the columns of calibrated probabilities
@@ -79,7 +78,7 @@ def test_images(predictor: Predictor) -> Work:
     Raises:
         UserError: Where its split or its images are not there.
     """
-    run = run_directory(predictor.checkpoint)
+    run = predictor.run
     if run is None or not (run / SPLIT).is_file():
         raise UserError(
             f"No PATH was given, and {predictor.checkpoint} does not lie in its run directory with a {SPLIT}, so that "

@@ -81,8 +81,10 @@ class Predictor:
         self.batch_size = made.batch_size  # of training
         self.lungs = made.lungs
         self.notice = f"{f'Trained on {made.notice}' if made.notice else ''}{NOTICE}"
-        self.temperature: float | None = read_once.calibration.get("temperature")
-        conformal: dict[str, Any] = read_once.calibration.get("conformal") or {}
+        self.run = read_once.run  # the directory of the run that wrote it, if it lies there
+        self.calibration = read_once.calibration
+        self.temperature: float | None = self.calibration.get("temperature")
+        conformal: dict[str, Any] = self.calibration.get("conformal") or {}
         self.coverage: float | None = conformal.get("coverage")
         self.least: dict[str, float] | None = conformal.get("least")
         self.novelty = read_once.novelty

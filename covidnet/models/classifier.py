@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -16,7 +15,7 @@ from covidnet.errors import DivergedError, UserError, require
 from covidnet.machine.telling import tell
 from covidnet.models.network import Network
 from covidnet.models.parts.capture import CapturedModule
-from covidnet.models.parts.epoch import epoch_metrics, gather, several_processes
+from covidnet.models.parts.epoch import Outputs, epoch_metrics, gather, several_processes
 from covidnet.models.parts.schedule import Schedule, scheduler
 
 METRICS = ("loss", "loss_unweighted", "accuracy")  # of every stage
@@ -30,8 +29,8 @@ class Classifier(CapturedModule):
     Training minimises mean(w_i * l_i), as Keras weights classes; the weight of an image is that of its class, or what
     the batch says. Logged for each epoch, exact whatever the batch size
     and the number of processes: ``<stage>_loss`` = sum(w_i * l_i) / sum(w_i), ``<stage>_loss_unweighted`` = mean(l_i)
-    and ``<stage>_accuracy`` of the most probable class. After a test or a prediction, ``outputs`` holds its logits and
-    labels in the order of the data, on every process.
+    and ``<stage>_accuracy`` of the most probable class. After a test or a prediction, ``take_outputs`` gives its
+    logits and labels in the order of the data, on every process.
 
     This is the contract of a model: hand over the network, two or more parts in a row of which the last takes the
     features of an image, and call ``save_hyperparameters(logger=False)``. ``model`` is the network without Lightning.
@@ -95,7 +94,7 @@ class Classifier(CapturedModule):
         self.train_metrics = epoch_metrics(num_classes, "train_")
         self.val_metrics = epoch_metrics(num_classes, "val_")
         self.test_metrics = epoch_metrics(num_classes, "test_")
-        self.outputs: tuple[np.ndarray, np.ndarray] | None = None  # logits (N, C) float32 and labels (N,) int64
+        self._outputs: Outputs | None = None
         self._parts: list[Batch] = []
 
     def forward(self, images: Tensor) -> Tensor:
@@ -193,13 +192,19 @@ class Classifier(CapturedModule):
         self._parts.clear()
 
     def on_test_epoch_end(self) -> None:
-        self.outputs = gather(self._parts)
+        self._outputs = gather(self._parts)
 
     def on_predict_epoch_start(self) -> None:
         self._parts.clear()
 
     def on_predict_epoch_end(self) -> None:
-        self.outputs = gather(self._parts)
+        self._outputs = gather(self._parts)
+
+    def take_outputs(self) -> Outputs:
+        """Return the outputs of the test or prediction that has just run: once, so none are taken for another's."""
+        outputs, self._outputs = self._outputs, None
+        assert outputs is not None, "nothing was tested or predicted since the outputs were last taken"
+        return outputs
 
     def configure_optimizers(self) -> Any:
         """Return Adam or AdamW over the parameters that train, with its schedule where there is one."""

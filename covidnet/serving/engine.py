@@ -21,7 +21,6 @@ from covidnet.models.heatmaps import Heat, grad_cam, last_feature_map
 from covidnet.report.pictures import data_uri, overlay
 from covidnet.report.verdicts import external_verdict
 from covidnet.runs.files import EXTERNAL, SHORTCUTS, read_json
-from covidnet.runs.find import run_directory
 from covidnet.serving.batching import Batcher
 from covidnet.serving.limits import check
 
@@ -168,7 +167,7 @@ def model_warnings(predictor: Predictor) -> list[str]:
     found = []
     if predictor.notice != NOTICE:
         found.append(predictor.notice.removesuffix(NOTICE).strip())  # trained on drawn images
-    run = run_directory(predictor.checkpoint)
+    run = predictor.run
     lungs: Mapping[str, Any] | None = read_json(run / SHORTCUTS) if run else None
     if lungs and lungs.get("verdict") in ("WARN", "FAIL"):
         how = "fails" if lungs["verdict"] == "FAIL" else "gives cause for doubt"

@@ -9,7 +9,6 @@ from covidnet.__version__ import __version__
 from covidnet.inference.predictor import NOTICE, Predictor
 from covidnet.report.card import CARD
 from covidnet.report.page import html_templates
-from covidnet.runs.find import run_directory
 from covidnet.serving.engine import Engine
 from covidnet.serving.limits import NAMES, Limits
 
@@ -35,7 +34,7 @@ def render(engine: Engine, limits: Limits) -> str:
 
 def read_card(predictor: Predictor) -> Markup | None:
     """Return the run's model card as HTML that holds nothing but text, links and tables, if there is one."""
-    run = run_directory(predictor.checkpoint)
+    run = predictor.run
     if run is None or not (run / CARD).is_file():
         return None
     return to_html((run / CARD).read_text(encoding="utf-8", errors="replace"))

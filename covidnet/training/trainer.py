@@ -16,6 +16,7 @@ from covidnet.evaluation.conformal import COVERAGE, too_few
 from covidnet.files.tensors import read_tensors
 from covidnet.machine.telling import tell, warn
 from covidnet.models.classifier import Classifier
+from covidnet.models.parts.epoch import Outputs
 from covidnet.runs.checkpoint import Checkpoint, add_to_recipe
 from covidnet.runs.files import PREDICTIONS, RESULTS, count_test, write_results
 from covidnet.runs.find import run_directory
@@ -62,11 +63,12 @@ class Trainer(pl.Trainer):
         if self.fast_dev_run:  # type: ignore[attr-defined]  # Lightning sets it while it connects its parts
             self.test(model, datamodule=datamodule, verbose=False)
             return {}
-        models = {"final": self._tested(model, datamodule, None)}
+        scores, outputs = self._tested(model, datamodule, None)
+        models = {"final": scores}
         checkpoint = self.checkpoint_callback
         best = getattr(checkpoint, "best_model_path", "")
         if best:
-            models["best"] = self._tested(model, datamodule, best)
+            models["best"], outputs = self._tested(model, datamodule, best)
         else:
             warn("No best checkpoint was written, so the final model alone is tested.")
         results = {
@@ -78,15 +80,16 @@ class Trainer(pl.Trainer):
             "versions": _versions(),
             "seconds": {"fit": fitted - began, "test": time.perf_counter() - fitted},
         }
-        self._leave(model, datamodule, results, models, self.run_directory)
+        self._leave(outputs, datamodule, results, models, self.run_directory)
         return results
 
     def report_test(self, model: Classifier, datamodule: RadiographyDataModule, checkpoint: Path) -> dict[str, Any]:
         """Write and print the scores of the test of ``checkpoint`` that has just run, as the one key ``test``."""
         calibration = Checkpoint(checkpoint).calibration
-        models = {"test": self._scores(model, datamodule, calibration)}
+        outputs = model.take_outputs()
+        models = {"test": self._scores(outputs, model, datamodule, calibration)}
         results: dict[str, Any] = {**models, "classes": datamodule.classes, "counts": datamodule.counts}
-        self._leave(model, datamodule, results, models, run_directory(checkpoint) or self.run_directory)
+        self._leave(outputs, datamodule, results, models, run_directory(checkpoint) or self.run_directory)
         return results
 
     @property
@@ -94,15 +97,19 @@ class Trainer(pl.Trainer):
         """The directory of this run, the same on every process; to be asked for by all of them."""
         return Path(self.log_dir or self.default_root_dir)
 
-    def _tested(self, model: Classifier, datamodule: RadiographyDataModule, ckpt_path: str | None) -> dict[str, Any]:
+    def _tested(
+        self, model: Classifier, datamodule: RadiographyDataModule, ckpt_path: str | None
+    ) -> tuple[dict[str, Any], Outputs]:
+        """Test a model; return its scores, and what it said of the test images."""
         calibration = self._calibration(model, datamodule, ckpt_path)
         self.test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
+        outputs = model.take_outputs()
         if ckpt_path and self.is_global_zero:
             checkpoint = Path(ckpt_path)
             looks = fit_looks(checkpoint, datamodule, self.strategy.root_device) if calibration else None
             add_to_recipe(checkpoint, calibration=calibration, novelty=looks)
             _tell_too_few(calibration)
-        return self._scores(model, datamodule, calibration)
+        return self._scores(outputs, model, datamodule, calibration), outputs
 
     def _calibration(
         self, model: Classifier, datamodule: RadiographyDataModule, ckpt_path: str | None
@@ -113,14 +120,16 @@ class Trainer(pl.Trainer):
             self.predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False, weights_only=True)
         finally:
             datamodule.predict_split = "test"
-        assert model.outputs is not None
-        return fit_calibration(*model.outputs, datamodule.classes)
+        return fit_calibration(*model.take_outputs(), datamodule.classes)
 
     def _scores(
-        self, model: Classifier, datamodule: RadiographyDataModule, calibration: Mapping[str, Any] | None
+        self,
+        outputs: Outputs,
+        model: Classifier,
+        datamodule: RadiographyDataModule,
+        calibration: Mapping[str, Any] | None,
     ) -> dict[str, Any]:
-        assert model.outputs is not None
-        logits, labels = model.outputs
+        logits, labels = outputs
         patients = datamodule.patients("test")
         weights = model.class_weights.cpu().numpy()
         scores = score_model(logits, labels, datamodule.classes, weights, patients, calibration)
@@ -128,7 +137,7 @@ class Trainer(pl.Trainer):
 
     def _leave(
         self,
-        model: Classifier,
+        outputs: Outputs,
         datamodule: RadiographyDataModule,
         results: dict[str, Any],
         models: dict[str, dict[str, Any]],
@@ -138,16 +147,15 @@ class Trainer(pl.Trainer):
         folder = self.run_directory
         if not self.is_global_zero:
             return
-        self._write_predictions(model, datamodule, folder)
+        self._write_predictions(outputs, datamodule, folder)
         for name in models:
             results["test_evaluations"] = count_test(trained, name)
         write_results(folder / RESULTS, results)
         looks = f"The test split of {trained} has been evaluated {results['test_evaluations']} times."
         print_scores(models, f"{datamodule.notice}{folder}", looks)
 
-    def _write_predictions(self, model: Classifier, datamodule: RadiographyDataModule, folder: Path) -> None:
-        assert model.outputs is not None
-        logits, labels = model.outputs
+    def _write_predictions(self, outputs: Outputs, datamodule: RadiographyDataModule, folder: Path) -> None:
+        logits, labels = outputs
         paths = datamodule.datasets["test"].paths
         folder.mkdir(parents=True, exist_ok=True)
         write_predictions(folder / PREDICTIONS, paths, logits, labels, datamodule.classes)

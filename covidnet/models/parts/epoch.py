@@ -1,15 +1,23 @@
 """What is told of a whole epoch, over all batches and processes: metrics, and outputs in the order of the data."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from covidnet.batch import Batch
+
+
+class Outputs(NamedTuple):
+    """What a model said of the images of a split, in their order."""
+
+    logits: NDArray[np.float32]  # (N, C)
+    labels: NDArray[np.int64]  # (N,) in 0 .. C - 1
 
 
 class WeightedMean(Metric):
@@ -54,12 +62,12 @@ def several_processes() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
-def gather(parts: list[Batch]) -> tuple[np.ndarray, np.ndarray]:
+def gather(parts: list[Batch]) -> Outputs:
     """Return all processes' outputs in the order of the data: process r of W holds the images r, r + W, r + 2W, ..."""
     own = tuple(torch.cat(tensors).numpy() for tensors in zip(*parts, strict=True))
     parts.clear()
     if not several_processes():
-        return own[0], own[1]
+        return Outputs(*own)
     world: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(world, own)
     size = sum(len(labels) for _, labels in world)
@@ -67,4 +75,4 @@ def gather(parts: list[Batch]) -> tuple[np.ndarray, np.ndarray]:
     labels = np.empty(size, dtype=own[1].dtype)
     for rank, (rank_logits, rank_labels) in enumerate(world):
         logits[rank :: len(world)], labels[rank :: len(world)] = rank_logits, rank_labels
-    return logits, labels
+    return Outputs(logits, labels)
