@@ -25,9 +25,9 @@ from typing import Any
 
 import torch
 
-import covidnet.files.whole
-import covidnet.training.record
+import covidnet.training.interface  # noqa: F401  # once, before the lives are forked: it takes seconds
 from covidnet.commands.train import main
+from covidnet.files import whole as files
 
 RUN = Path("runs", "convnet")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -94,7 +94,7 @@ def start(folder: Path, write: tuple[int, str] | None = None, arguments: Sequenc
 
 def die_in_write(number: int, moment: str) -> None:
     """Have this process kill itself at a moment of the writing of its file ``number``, from 0."""
-    whole, count = covidnet.files.whole, iter(range(1_000_000))
+    whole, count = files.whole, iter(range(1_000_000))
 
     def killing(file: Path, mode: str = "w", **options: Any) -> Any:
         if next(count) != number:
