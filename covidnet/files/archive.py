@@ -79,7 +79,10 @@ def _opened(archive: Path) -> Iterator[Callable[[], Iterator[Member]]]:
 
 
 class _Head(tarfile.TarInfo):
-    """A member's head; it refuses to read another one of many megabytes, such as a name that is a bomb."""
+    """A member's head; it refuses to read another one of many megabytes, such as a name that is a bomb.
+
+    The method is private to tarfile, but the only place between a head and the bytes that it has tarfile read at once.
+    """
 
     def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
         if self.size > LONGEST_HEAD and self.type in _HEADS:

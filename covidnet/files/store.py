@@ -117,7 +117,8 @@ class Store:
             self._files = fsspec.filesystem(self.protocol, **OPTIONS.get(self.protocol, {}))
         except ImportError as error:
             raise UserError(f"{key}={url} needs a library that is not installed: {INSTALL[self.protocol]}") from error
-        self._root = str(self._files._strip_protocol(self.url)).rstrip("/")
+        # The public url_to_fs would also take settings out of the URL.
+        self._root = str(self._files._strip_protocol(self.url)).rstrip("/")  # noqa: SLF001
 
     def files(self, below: str = "") -> list[Stored]:
         """Return all files in and below a folder, sorted by path; none where there is no such folder.

@@ -44,7 +44,8 @@ def parallel_map(work: Callable[[Item], Result], items: Sequence[Item], processe
             yield result
             done += 1
     except TimeoutError:
-        for process in list(executor._processes.values()):  # a worker that waits would keep this process from ending
+        # A worker that waits would keep this process from ending; only Python 3.14 has kill_workers().
+        for process in list(executor._processes.values()):  # noqa: SLF001
             process.kill()
         raise MachineError(
             f"A process that reads images has not answered for {STALLED} seconds. Does the disk or the network folder "
@@ -76,6 +77,7 @@ def progress_bar(total: int, title: str, *, unit: str = "image", hidden: bool = 
 
 def refuse_in_unguarded_worker() -> None:
     """Raise RuntimeError in a worker that imports a main script without a ``__main__`` guard, and so runs it again."""
+    # What multiprocessing itself looks at before it tells the same; where it is renamed, only our sentence is lost.
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise RuntimeError("a worker process ran the main script: guard it with if __name__ == '__main__'")
 

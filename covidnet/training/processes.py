@@ -44,7 +44,7 @@ def run_to_the_end(command: Callable[[], object]) -> None:
             raise
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     if _several():
-        atexit._run_exitfuncs()
+        atexit._run_exitfuncs()  # noqa: SLF001  # os._exit leaves them out, and there is no public way to call them
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

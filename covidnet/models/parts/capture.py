@@ -219,7 +219,7 @@ def obstacle(trainer: pl.Trainer) -> str:
         return f"trainer.accumulate_grad_batches={trainer.accumulate_grad_batches}"
     if trainer.precision not in PRECISIONS:
         return f"trainer.precision={trainer.precision}"
-    if getattr(trainer, "_detect_anomaly", False):
+    if torch.is_anomaly_enabled():  # as Lightning has it while it trains
         return "trainer.detect_anomaly=true"
     for watcher in [*_callbacks(trainer), trainer.lightning_module]:
         parent = pl.Callback if isinstance(watcher, pl.Callback) else LightningModule
