@@ -1,4 +1,4 @@
-"""`covidnet serve` under load: requests a second, latencies and memory, batched and one at a time; hostile uploads.
+"""`covidnet serve` under load: requests a second, latencies and memory, batched and one at a time; hostile clients.
 
 python -m bench.serve CKPT --clients 50 --seconds 60
 python -m bench.serve CKPT --hostile 1000
@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,11 +22,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bench.connections import ATTACKS, attacked
 from bench.hostile import uploads
 from covidnet.data.phantoms import write_phantoms
 
 WAYS = {"one at a time": 1, "batched": 32}  # --batch-size
 PATIENCE = 60.0  # seconds that a client waits
+HELD = 12.0  # seconds that hostile connections are kept: longer than a head may take
 
 
 class Server(NamedTuple):
@@ -81,7 +83,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, help="folder of images to send; drawn ones, if left out")
     parser.add_argument("--query", default="", help="such as ?heat=true")
     parser.add_argument("--device")
-    parser.add_argument("--hostile", type=int, metavar="N", help="send so many hostile uploads instead")
+    parser.add_argument("--hostile", type=int, metavar="N", help="attack by so many uploads and connections instead")
     args = parser.parse_args()
     checkpoint = args.checkpoint.absolute()
     with tempfile.TemporaryDirectory() as folder:
@@ -149,7 +151,7 @@ def load(server: Server, images: list[bytes], args: argparse.Namespace, way: str
 
 
 def attack(server: Server, good: bytes, number: int) -> None:
-    """Send hostile uploads, eight at a time; tell the answers, and whether it still serves."""
+    """Attack by uploads and by connections; tell the answers, and how an honest client fares meanwhile."""
     known = server.ask(server.client(), good)
     before, files, memory = server.written(), server.files(), server.memory()
     began = time.perf_counter()
@@ -161,17 +163,58 @@ def attack(server: Server, good: bytes, number: int) -> None:
         except OSError as error:
             return name, type(error).__name__
 
-    with ThreadPoolExecutor(8) as clients:
-        found = Counter(clients.map(send, uploads(number)))
+    found: Counter[tuple[str, str]] = Counter()
+    with honest(server, good, known) as told, ThreadPoolExecutor(8) as clients:
+        for name in (*ATTACKS, None):
+            with attacked(server.port, name, number):
+                found.update(clients.map(send, uploads(number) if name is None else ()))
+                if name:
+                    time.sleep(HELD)
+            print(f"{name or 'uploads'}: {told()}; memory {server.memory():.0f} MB", flush=True)
     for name in sorted({name for name, _ in found}):
         print(f"{name}: {dict(sorted((status, n) for (kind, status), n in found.items() if kind == name))}")
     same = server.ask(server.client(), good) == known
     seconds = time.perf_counter() - began
     print(
-        f"{number} hostile uploads in {seconds:.0f} s; a good one then gives the same answer: {same}\n"
+        f"{number} hostile uploads, and as many connections of each kind, in {seconds:.0f} s; a good upload then gives "
+        f"the same answer: {same}\n"
         f"  memory {memory:.0f} MB before, {server.memory():.0f} MB after\n"
         f"  {server.left(before, files)}"
     )
+
+
+@contextmanager
+def honest(server: Server, good: bytes, known: tuple[int, bytes]) -> Iterator[Callable[[], str]]:
+    """Ask once a second, each time on a new connection; yield what tells how that went since it was last called."""
+    taken: list[float] = []
+    wrong: Counter[str] = Counter()
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.wait(1 if taken else 0):
+            start = time.perf_counter()
+            try:
+                found = server.ask(server.client(), good)
+                if found != known:
+                    wrong[str(found[0])] += 1
+            except OSError as error:
+                wrong[type(error).__name__] += 1
+            taken.append(time.perf_counter() - start)
+
+    def tell() -> str:
+        seconds, errors = taken[:], dict(wrong)
+        taken.clear()
+        wrong.clear()
+        slowest = f"the slowest of {len(seconds)} answers took {max(seconds):.3f} s" if seconds else "did not ask"
+        return f"honest client: {slowest}, refused or wrong: {errors or 'none'}"
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield tell
+    finally:
+        over.set()
+        thread.join()
 
 
 @contextmanager

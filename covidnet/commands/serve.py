@@ -47,5 +47,7 @@ def run(options: argparse.Namespace) -> None:
     with listen(options.host, options.port) as listener:  # before the model is read: a port in use shows at once
         predictor = Predictor(options.checkpoint, options.device)
         engine = Engine(predictor, options.batch_size, options.waiting, options.max_pixels)
-        serve(engine, listener, options.host, Limits(max_bytes=options.max_bytes, under_way=options.waiting))
+        connections = max(Limits.connections, 4 * options.waiting)  # pages keep some open that ask for nothing
+        limits = Limits(max_bytes=options.max_bytes, under_way=options.waiting, connections=connections)
+        serve(engine, listener, options.host, limits)
     print("covidnet: stopped.", flush=True)

@@ -19,8 +19,11 @@ from covidnet.__version__ import __version__
 from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.serving.batching import FullError
 from covidnet.serving.engine import Engine, Heats
+from covidnet.serving.heads import foreign
 from covidnet.serving.limits import Limits, TooLargeError
 from covidnet.serving.page import render
+from covidnet.serving.room import Room
+from covidnet.serving.uploads import FORM, refused_by_head, unwrapped
 
 BODIES = 16  # uploads of the largest size that memory is held for; together they may be no larger
 LINGER = 2  # times the largest size that is read of a body, so that its sender hears that it is too large
@@ -87,30 +90,36 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     403: {"model": Refusal, "description": "Another web page asks"},
     408: {"model": Refusal, "description": "The upload came too slowly"},
     413: {"model": Refusal, "description": "Too many bytes or pixels"},
+    415: {"model": Refusal, "description": "Sent in a way that is not taken; the sentence tells how to send"},
     422: {"model": Refusal, "description": "The file gives no image"},
     503: {"model": Refusal, "description": "Too many requests at once; try again"},
 }
 BODY = {
     "requestBody": {
         "required": True,
-        "description": "The file itself: PNG, JPEG, TIFF, WEBP, BMP or DICOM, with whatever content type",
-        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in (*KINDS, "application/dicom")},
+        "description": "The file itself: PNG, JPEG, TIFF, WEBP, BMP or DICOM, with whatever content type; or a form "
+        "whose one part is the file, under any name",
+        "content": {
+            **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in (*KINDS, "application/dicom")},
+            FORM: {"schema": {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}},
+        },
     }
 }
 
 
-def build_app(engine: Engine, limits: Limits, hosts: list[str]) -> FastAPI:
+def build_app(engine: Engine, limits: Limits, hosts: list[str], room: Room) -> FastAPI:
     """Return the app; it closes the engine when it ends.
 
     Args:
         engine: What answers.
         limits: What a client may ask.
         hosts: Names that a request may call this server by; ``["*"]`` for any.
+        room: Its connections.
     """
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        yield {"room": room, "limits": limits}  # for the protocol
         await asyncio.to_thread(engine.close)
 
     app = FastAPI(
@@ -122,6 +131,8 @@ def build_app(engine: Engine, limits: Limits, hosts: list[str]) -> FastAPI:
         lifespan=lifespan,
     )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
+    gate = Gate(limits, room)
+    app.add_middleware(UnderWay, gate=gate)
     app.add_middleware(SafeHeaders)  # around all
     app.add_exception_handler(RequestValidationError, _plain)
     predictor = engine.predictor
@@ -131,7 +142,6 @@ def build_app(engine: Engine, limits: Limits, hosts: list[str]) -> FastAPI:
         classes=predictor.classes,
         checkpoint=predictor.checkpoint.name,
     )
-    gate = Gate(limits)
 
     @app.post("/predict", responses=REFUSALS, openapi_extra=BODY, summary="Look at an image")
     async def predict(
@@ -141,7 +151,7 @@ def build_app(engine: Engine, limits: Limits, hosts: list[str]) -> FastAPI:
         ] = "false",
         image: Annotated[bool, Query(description="Send the image back as it was decoded")] = False,
     ) -> Answer:
-        if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        if foreign(request.headers):
             raise HTTPException(403, "Pages of other sites may not use this server.")
         async with gate.body(request) as content:
             try:
@@ -174,14 +184,15 @@ def build_app(engine: Engine, limits: Limits, hosts: list[str]) -> FastAPI:
 class Gate:
     """Lets uploads into memory: so many at once, so large, and in the time that they may take."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, room: Room) -> None:
         self.limits = limits
-        self.under_way = 0
-        self.bytes = 0
+        self.room = room
+        self.under_way = 0  # counted by ``UnderWay``
+        self.bytes = 0  # of uploads, and of answers that were not read yet
 
     @asynccontextmanager
     async def body(self, request: Request) -> AsyncIterator[bytes]:
-        """Give the body of a request, which counts as under way until the block ends.
+        """Give the file that a request brings, which counts in memory until the block ends.
 
         What is refused is still read to its end, if that is near, and thrown away: else its sender would learn of a
         broken connection only.
@@ -192,8 +203,8 @@ class Gate:
         largest = self.limits.max_bytes
         parts: list[bytes] = []
         size = held = 0
-        self.under_way += 1
-        refusal = busy() if self.under_way > self.limits.under_way else None
+        late = self.under_way > self.limits.under_way
+        refusal = refused_by_head(request.headers)
         try:
             try:
                 async with asyncio.timeout(self.limits.seconds):
@@ -202,7 +213,7 @@ class Gate:
                         if size > largest:
                             sentence = f"This file is too large: up to {largest / 1e6:g} MB are taken."
                             refusal = HTTPException(413, sentence, CLOSE)
-                        elif self.bytes + len(chunk) > BODIES * largest:
+                        elif refusal is None and not await self._fits(len(chunk)):
                             refusal = busy()
                         if refusal is None:
                             parts.append(chunk)
@@ -215,14 +226,60 @@ class Gate:
                 raise HTTPException(408, sentence, CLOSE) from None
             except ClientDisconnect:
                 raise HTTPException(400, "The connection was closed.") from None  # nobody hears it
+            if late and self.under_way > self.limits.under_way and not self.room.make_way():
+                refusal = refusal or busy()
             if refusal:
                 raise refusal
             content = b"".join(parts)
             parts.clear()
+            content = unwrapped(content, request.headers)
             yield content
         finally:
-            self.under_way -= 1
             self.bytes -= held
+
+    async def _fits(self, size: int) -> bool:
+        """Return whether there is memory for so many bytes, once those have gone who keep it for too long."""
+        while self.bytes + size > BODIES * self.limits.max_bytes:
+            if not self.room.make_way():
+                return False
+            await asyncio.sleep(0.01)  # until it has gone
+        return True
+
+
+class UnderWay:
+    """Counts an upload as under way until its client has read the answer, or its connection is closed."""
+
+    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+        self.app = app
+        self.gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        counted = int(scope["path"] == "/predict")
+        self.gate.under_way += counted
+        try:
+            await self.app(scope, receive, self._waiting(send))
+        finally:
+            self.gate.under_way -= counted
+
+    def _waiting(self, send: Send) -> Send:
+        """Return a way to send that ends when all has been sent: a server waits before each message, not after it."""
+
+        async def send_and_wait(message: Message) -> None:
+            if message["type"] != "http.response.body" or message.get("more_body"):
+                await send(message)
+                return
+            size = len(message.get("body", b""))
+            self.gate.bytes += size
+            try:
+                await send({**message, "more_body": True})
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            finally:
+                self.gate.bytes -= size
+
+        return send_and_wait
 
 
 class SafeHeaders:

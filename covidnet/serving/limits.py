@@ -119,10 +119,12 @@ class Limits:
 
     Attributes:
         max_bytes: Of an upload.
-        under_way: Requests at once, from the first byte of an upload to the answer.
+        under_way: Requests at once, from the first byte of an upload to the last of the answer that its client reads.
         seconds: For an upload to arrive.
+        connections: Open at once, whatever they do.
     """
 
     max_bytes: int = 32_000_000
     under_way: int = 128
     seconds: float = 30.0
+    connections: int = 512

@@ -12,6 +12,7 @@ from helpers import QUICK, paint
 
 from covidnet.commands.train import main
 from covidnet.inference.predictor import Predictor
+from covidnet.serving.app import Gate
 from covidnet.serving.engine import Engine
 from covidnet.serving.limits import Limits
 from covidnet.serving.server import LOOPBACK, listen, make_server
@@ -32,6 +33,7 @@ class Reply(NamedTuple):
 class Served(NamedTuple):
     port: int
     engine: Engine
+    gate: Gate
 
     @property
     def url(self) -> str:
@@ -72,7 +74,8 @@ def serving(run: Path, limits: Limits | None = None, **options: int) -> Iterator
         server = make_server(engine, limits or Limits(), list(LOOPBACK), "ready")
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
-        served = Served(listener.getsockname()[1], engine)
+        gate = next(one.kwargs["gate"] for one in server.config.app.user_middleware if "gate" in one.kwargs)
+        served = Served(listener.getsockname()[1], engine, gate)
         try:
             served.ask("/health")  # the socket listens already; this waits for the answer
             yield served
