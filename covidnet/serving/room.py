@@ -1,19 +1,19 @@
 """The connections of a server: how many there may be, and which gives way where there is no room."""
 
 import time
-from enum import IntEnum
+from enum import Enum, auto
 from typing import Protocol
 
 GIVES_WAY = 1.0  # seconds after which a client that keeps the server waiting gives way to a whole request
 
 
-class Phase(IntEnum):
-    """What a connection waits for. Where a connection must go, those of an earlier phase go first."""
+class Phase(Enum):
+    """What a connection waits for."""
 
-    HEAD = 0  # its client has not asked (again)
-    BODY = 1  # its client has not sent all
-    ANSWER = 2  # its client has not read all
-    WORK = 3  # the server works; nothing is waited for
+    HEAD = auto()  # its client has not asked (again)
+    BODY = auto()  # its client has not sent all
+    ANSWER = auto()  # its client has not read all
+    WORK = auto()  # the server works; nothing is waited for
 
 
 class Connection(Protocol):
@@ -30,7 +30,8 @@ class Room:
     """All connections of a server, from accept to close.
 
     A full room does not refuse newcomers for the sake of those who keep the server waiting: else whoever opens enough
-    connections and sends nothing would lock all others out.
+    connections and sends nothing would lock all others out. That connection goes for which it has waited for longest,
+    whatever it waits for: a newcomer who means well has been there for a moment only.
 
     Args:
         most: Connections at once.
@@ -58,7 +59,7 @@ class Room:
         return self._drop_one([one for one in self.connections if one.phase in held and one.since < late])
 
     def _drop_one(self, found: list[Connection]) -> bool:
-        waiting = [one for one in found if one.phase != Phase.WORK]
+        waiting = [one for one in found if one.phase is not Phase.WORK]
         if waiting:
-            min(waiting, key=lambda one: (one.phase, one.since)).drop()
+            min(waiting, key=lambda one: one.since).drop()
         return bool(waiting)

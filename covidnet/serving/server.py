@@ -31,6 +31,9 @@ HEAD_SECONDS = 10.0  # in which the head of a connection's first request, and of
 BODY_MARGIN = 5.0  # seconds beyond those for an upload: the app tells first that it was too slow
 ANSWER_SECONDS = 30.0  # in which an answer must have been read
 PACE = 16_000  # bytes of a body in a second (``room.GIVES_WAY``) that are no reason to make it give way
+AHEAD = (
+    2  # answers in a row behind which more is asked already; then the connection ends, for others to have their turn
+)
 ACCEPTED = 16  # connections accepted before those that must go for them have gone
 QUEUE = 2_048  # connections that may wait to be accepted
 UNSENT = 128_000  # bytes of an answer that the system takes; more is held here, where it is counted
@@ -137,6 +140,7 @@ class Protocol(H11Protocol):
         self._stage: object = None  # the phase, and of which request
         self._deadline: asyncio.TimerHandle | None = None
         self._come = 0  # bytes since ``since``
+        self._ahead = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -163,6 +167,9 @@ class Protocol(H11Protocol):
         self._notice()
 
     def on_response_complete(self) -> None:
+        self._ahead = self._ahead + 1 if self.conn.trailing_data[0] else 0
+        if self._ahead > AHEAD:
+            self.transport.close()
         super().on_response_complete()
         self._notice()
 

@@ -141,6 +141,12 @@ def test_a_client_that_keeps_the_server_waiting_loses_its_connection(served, car
 ANSWERED = ("a body that was not announced", "an upgrade")
 
 
+def test_who_asks_for_much_at_once_does_not_get_all_of_it(served, careless):
+    assert exchanged(careless.port, ASK * 50).count(b"HTTP/1.1 200") == 50
+    assert exchanged(served.port, ASK * 2).count(b"HTTP/1.1 200") == 2
+    assert exchanged(served.port, ASK * 50).count(b"HTTP/1.1 200") <= ours.AHEAD + 1
+
+
 def test_an_honest_client_may_ask_as_long_as_it_likes(served, image):
     with contextlib.closing(client_of(served)) as client:
         end = time.monotonic() + 4 * SECONDS
@@ -271,14 +277,14 @@ class Open:
         self.phase = Phase.WORK
 
 
-def test_who_has_asked_for_nothing_goes_first_and_who_is_worked_for_stays():
+def test_who_was_waited_for_longest_goes_first_and_who_is_worked_for_stays():
     room = Room(3)
     work, body, head = Open(Phase.WORK, 0), Open(Phase.BODY, 1), Open(Phase.HEAD, 2)
     assert all(room.enter(one) for one in (work, body, head))
     assert room.enter(Open(Phase.WORK, 3))
-    assert (head.phase, body.phase) == (Phase.WORK, Phase.BODY)
+    assert (body.phase, head.phase) == (Phase.WORK, Phase.HEAD)
     assert room.enter(Open(Phase.WORK, 4))
-    assert body.phase == Phase.WORK
+    assert head.phase is Phase.WORK
     assert not room.enter(Open(Phase.WORK, 5))  # nobody is waited for
 
 
