@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from covidnet.__version__ import __version__
 from covidnet.imaging.radiograph import UnreadableImageError
+from covidnet.inference.predictor import Predictor
 from covidnet.serving.batching import FullError
 from covidnet.serving.engine import Engine, Heats
 from covidnet.serving.heads import foreign
@@ -136,12 +137,7 @@ def build_app(engine: Engine, limits: Limits, hosts: list[str], room: Room) -> F
     app.add_middleware(SafeHeaders)  # around all
     app.add_exception_handler(RequestValidationError, _plain)
     predictor = engine.predictor
-    model = ModelInfo(
-        name=predictor.recipe["name"],
-        version=predictor.recipe.get("version"),
-        classes=predictor.classes,
-        checkpoint=predictor.checkpoint.name,
-    )
+    model = _described(predictor)
 
     @app.post("/predict", responses=REFUSALS, openapi_extra=BODY, summary="Look at an image")
     async def predict(
@@ -295,6 +291,15 @@ class SafeHeaders:
             await send(message)
 
         await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+def _described(predictor: Predictor) -> ModelInfo:
+    return ModelInfo(
+        name=predictor.recipe["name"],
+        version=predictor.recipe.get("version"),
+        classes=predictor.classes,
+        checkpoint=predictor.checkpoint.name,
+    )
 
 
 def busy() -> HTTPException:
