@@ -24,6 +24,9 @@ from covidnet.files.store import check_url, is_url, split_url
 from covidnet.imaging.decode import Interpolation
 from covidnet.machine.telling import tell, warn
 
+LARGEST_SIDE = 8192  # pixels; no radiograph has as many, and a batch of such images would fill any memory
+MOST_AT_ONCE = 1_000_000  # images of a batch
+
 
 class Radiographs:
     """The radiographs of ``root/<class>/*``, opened and divided where they are first asked for.
@@ -90,8 +93,10 @@ class Radiographs:
     ) -> None:
         super().__init__()  # the data modules are Radiographs that Lightning serves
         require(0 < val_fraction < 1, "data.val_fraction", val_fraction, "a share between 0 and 1")
-        require(image_size > 0, "data.image_size", image_size, "1 pixel or more")
-        require(batch_size > 0, "data.batch_size", batch_size, "1 image or more")
+        require(
+            0 < image_size <= LARGEST_SIDE, "data.image_size", image_size, f"1 pixel or more, up to {LARGEST_SIDE:,}"
+        )
+        require(0 < batch_size <= MOST_AT_ONCE, "data.batch_size", batch_size, "1 image or more, up to a million")
         require(test_per_class >= 0, "data.test_per_class", test_per_class, "0 or more images")
         require(num_workers is None or num_workers >= 0, "data.num_workers", num_workers, "0 or more processes")
         places = {"root": root, "test_root": test_root, "split_file": split_file, "metadata": metadata}

@@ -88,6 +88,7 @@ class Predictor:
         self.coverage: float | None = conformal.get("coverage")
         self.least: dict[str, float] | None = conformal.get("least")
         self.novelty = read_once.novelty
+        self._refuse_other_features()
 
     def predict(self, images: Readable | Iterable[Readable], batch_size: int = BATCH) -> list[Prediction]:
         """Return what the model says of images, in their order.
@@ -129,6 +130,16 @@ class Predictor:
             raise UserError(
                 f"{self.checkpoint} was trained with data.lungs={self.lungs}, for the lungs test alone; it has nothing "
                 "to say of whole images. Give the checkpoint of the run itself."
+            )
+
+    def _refuse_other_features(self) -> None:
+        """Refuse a novelty that was fitted to another network's features."""
+        dense = next((part for part in self.model.network[-1].modules() if isinstance(part, torch.nn.Linear)), None)
+        if self.novelty and dense and self.novelty["network"].shape[1] != dense.in_features:
+            found = self.novelty["network"].shape[1]
+            raise UserError(
+                f"{self.checkpoint} holds a damaged recipe: its novelty knows {found} features an image, but its "
+                f"network has {dense.in_features}."
             )
 
     def images(self, pixels: Sequence[Pixels]) -> torch.Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from covidnet.errors import UserError
+from covidnet.files.plain import misfit
 from covidnet.models.parts.appearance import appearance
 from covidnet.models.parts.equalize import Equalize
 
@@ -105,6 +106,9 @@ def plain_network(path: str, arguments: Mapping[str, Any]) -> Network | None:
 
     Returns:
         The network, untrained; None where there is no such file, or nothing in it by the class's name.
+
+    Raises:
+        ValueError: Where an argument is not of the type that the network takes.
     """
     room, _, name = path.rpartition(".")
     package, _, file = room.rpartition(".")
@@ -114,7 +118,10 @@ def plain_network(path: str, arguments: Mapping[str, Any]) -> Network | None:
     if not inspect.isfunction(build):
         return None
     options = {key: arguments[key] for key in ("equalize", "average_mirrored") if key in arguments}
-    return Network(build(**_taken(build, arguments)), arguments["num_classes"], **options, name=name)
+    taken = _taken(build, arguments)
+    if wrong := misfit(build, taken) or misfit(Network, options):
+        raise ValueError(wrong)
+    return Network(build(**taken), arguments["num_classes"], **options, name=name)
 
 
 def _taken(build: Callable[..., nn.Sequential], arguments: Mapping[str, Any]) -> dict[str, Any]:

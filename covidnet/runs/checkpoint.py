@@ -1,24 +1,25 @@
 """Checkpoint: the file of a trained model -> its network and all that it takes to use it."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile
 
 import torch
 
 from covidnet.data.changes.kinds import Lungs
 from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
-from covidnet.files.tensors import read_tensors
+from covidnet.files.plain import misfit
+from covidnet.files.tensors import check_crc, read_tensors
 from covidnet.files.whole import whole
 from covidnet.imaging.decode import Interpolation
+from covidnet.models.budget import Budget
 from covidnet.models.network import Network, plain_network
 from covidnet.runs.files import SPLIT
 from covidnet.runs.find import run_directory
+from covidnet.runs.recipe import NEEDED, check_recipe
 from covidnet.runs.trust import find_class
 
 KEY = "covidnet"  # the one key under which a checkpoint holds what is ours, plain types only
@@ -26,7 +27,6 @@ PLAIN = {  # what a recipe names -> the same radiographs without Lightning; any 
     "covidnet.data.module.RadiographyDataModule": "covidnet.data.radiographs.Radiographs",
     "covidnet.data.phantom_module.PhantomDataModule": "covidnet.data.phantoms.Phantoms",
 }
-_NAME = re.compile(r"\w[\w.-]*")  # of a run's folder: no way out of the one that it is laid in
 
 
 @dataclass(frozen=True)
@@ -98,11 +98,17 @@ class Checkpoint:
             UserError: Where the recipe names no model of a trusted package, or the weights do not fit it.
         """
         path = self.recipe["model"]["class_path"]
+        state = self._content.get("state_dict")
         try:
-            network = plain_network(path, self._content.get("hyper_parameters", {}))
-            if network is None:
-                return _trained(path, self.path).eval()
-            network.load_state_dict(self._content["state_dict"])
+            # The weights are in the file: a stranger's must not have any fetched, or another file read.
+            arguments = {**self._content.get("hyper_parameters", {}), "pretrained": False, "weights": None}
+            self._check_arguments(arguments)
+            tensors = _tensors(state)
+            with Budget(sum(tensor.numel() for tensor in tensors.values())):
+                network = plain_network(path, arguments)
+                if network is None:
+                    return _trained(path, self.path).eval()
+            network.load_state_dict(tensors)
             return network.eval()
         except UserError:
             raise
@@ -110,6 +116,26 @@ class Checkpoint:
         except Exception as error:
             name = path.rpartition(".")[2]
             raise UserError(f"{self.path} holds no model that {name} can be: {_first_line(error)}") from error
+
+    def _check_arguments(self, arguments: Mapping[str, Any]) -> None:
+        """Refuse arguments of the model that do not go with the rest of the recipe."""
+        count, classes = arguments.get("num_classes"), self.recipe["classes"]
+        if count != len(classes):
+            raise ValueError(f"its num_classes={count}, but the recipe has {len(classes)} classes")
+        size = self.preprocessing.image_size
+        if arguments.get("image_size", size) != size:
+            raise ValueError(f"its image_size={arguments['image_size']}, but that of its images is {size}")
+
+
+def _tensors(state: object) -> dict[str, torch.Tensor]:
+    """Return the weights of a file, if that is what they are."""
+    weights: dict[Any, Any] = state if isinstance(state, dict) else {None: None}
+    if not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in weights.items()):
+        raise ValueError("its state_dict is no weights by their names")
+    odd = [name for name, value in weights.items() if value.is_complex() or not bool(torch.isfinite(value).all())]
+    if odd:
+        raise ValueError(f"its weights hold what is no finite number, {odd[0]} first")
+    return weights
 
 
 def _trained(path: str, checkpoint: Path) -> Network:
@@ -124,18 +150,19 @@ def _read(checkpoint: Path) -> dict[str, Any]:
     """Return what a checkpoint of ours holds; its tensors stay on disk until they are used."""
     try:
         content = read_tensors(checkpoint, mmap=True)
-        with ZipFile(checkpoint) as packed:
-            damaged = packed.testzip()  # torch compares no checksums
-        if damaged:
-            raise BadZipFile(f"its part {damaged} is damaged")
+        check_crc(checkpoint)
     # A file that is no checkpoint fails in many ways, as zip, as pickle, or by naming code to run.
     except Exception as error:
         raise UserError(f"ckpt_path={checkpoint} cannot be read as a checkpoint: {_first_line(error)}") from error
     recipe = content.get(KEY) if isinstance(content, dict) else None
-    if not isinstance(recipe, dict) or not {"name", "model", "data", "classes"} <= set(recipe):
+    if not isinstance(recipe, dict) or not set(recipe) >= NEEDED:
         raise UserError(f"ckpt_path={checkpoint} is a checkpoint of another program: it holds no '{KEY}' recipe.")
-    _check_recipe(recipe, checkpoint)
     found: dict[str, Any] = content
+    try:
+        check_recipe(recipe, found.get("hyper_parameters", {}))
+    except ValueError as error:
+        damage = f"holds a damaged recipe, or one that this program did not write: {error}."
+        raise UserError(f"ckpt_path={checkpoint} {damage}") from error
     return found
 
 
@@ -151,20 +178,6 @@ def add_to_recipe(checkpoint: Path, **plain: Any) -> None:
         torch.save(content, file)
 
 
-def _check_recipe(recipe: Mapping[str, Any], checkpoint: Path) -> None:
-    """Refuse a recipe whose parts are not of the types that we write, or whose name leads out of the runs' folder."""
-    sections = [recipe["model"], recipe["data"]]
-    held = all(isinstance(section, dict) and isinstance(section.get("init_args"), dict) for section in sections)
-    named = held and all(isinstance(section.get("class_path"), str) for section in sections)
-    classes = recipe["classes"]
-    listed = isinstance(classes, list) and len(classes) > 1 and all(isinstance(name, str) for name in classes)
-    training = recipe.get("training", {})
-    ending = isinstance(training, dict) and all(isinstance(keys, dict) for keys in training.values())
-    name = recipe["name"]
-    if not (named and listed and ending and isinstance(name, str) and _NAME.fullmatch(name)):
-        raise UserError(f"ckpt_path={checkpoint} holds a damaged recipe, or one that this program did not write.")
-
-
 def radiographs_of(recipe: Mapping[str, Any], run: Path | None = None) -> Radiographs:
     """Return the radiographs that a recipe names, with the split of ``run``; none has been looked at yet.
 
@@ -174,10 +187,12 @@ def radiographs_of(recipe: Mapping[str, Any], run: Path | None = None) -> Radiog
     split = {"split_file": str(run / SPLIT)} if run and (run / SPLIT).is_file() else {}
     options = {**recipe["data"]["init_args"], "classes": recipe["classes"], **split}
     kind = find_radiographs(recipe["data"]["class_path"], "The recipe in the checkpoint")
+    named = recipe["data"]["class_path"].rpartition(".")[2]
+    if wrong := misfit(kind, options):
+        raise UserError(f"The recipe in the checkpoint does not fit {named}: {wrong}.")
     try:
         return kind(**options)
     except TypeError as error:
-        named = recipe["data"]["class_path"].rpartition(".")[2]
         raise UserError(f"The recipe in the checkpoint does not fit {named}: {error}.") from error
 
 

@@ -40,6 +40,7 @@ from covidnet.training.write_back import WriteBack
 
 AfterRun = Callable[["CommandLineInterface", Path], None]  # what is done, and its directory
 WRONG_VALUES = (MisconfigurationException, ValueError, TypeError, ArithmeticError, ImportError)  # of constructors
+ODD_STATE = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RuntimeError)  # of a checkpoint
 SKIPPED = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
 
 
@@ -62,6 +63,7 @@ class CommandLineInterface(OneCommandLine):
         self.resumed: Path | None = None  # the run directory that training goes on in
         self.claimed: Path | None = None  # the run directory that was made for this run
         self.lock: FileLock | None = None  # of the run directory
+        self.record: RunRecord | None = None  # what its checkpoints hold besides
         self.name = line.groups["model"]  # of the run's folder
         self.runs: RunStore | None = None  # the object store that the run is sent to
         limit_names(line.typed_keys().values())
@@ -87,11 +89,22 @@ class CommandLineInterface(OneCommandLine):
             self._send()
         except Exception as error:
             mistake = explain(user_error(error) or error, self._batch_size(), self.how_to_go_on())
+            mistake = mistake or self._odd_checkpoint(error)
             if mistake is None:
                 raise
             raise mistake from error
         finally:
             self._let_go()
+
+    def _odd_checkpoint(self, error: Exception) -> UserError | None:
+        """Return the refusal of a checkpoint with which training could not go on: a stranger's holds any values."""
+        if not (self.record and self.record.restoring and isinstance(error, ODD_STATE)):
+            return None
+        given = self.config_init[self.command_line.command].get("ckpt_path")
+        if not given:
+            return None
+        reason = next(iter(str(error).splitlines()), "")
+        return UserError(f"ckpt_path={given} holds no training that can go on: {reason} ({type(error).__name__}).")
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Build a parser that knows what was typed, for its messages."""
@@ -159,7 +172,8 @@ class CommandLineInterface(OneCommandLine):
         if config.tensorboard:
             loggers.append(TensorBoardLogger(logger.save_dir, name=logger.name, version=logger.version))
         write_back = [WriteBack(self.runs)] if self.runs else []  # before an epoch is seeded
-        own = [*write_back, RunRecord(self._recipe(), logger), Joining(), last_checkpoint()]
+        self.record = RunRecord(self._recipe(), logger)
+        own = [*write_back, self.record, Joining(), last_checkpoint()]
         self.trainer_defaults = {"callbacks": own}
         if is_url(config.trainer.get("default_root_dir")):
             kwargs["default_root_dir"] = str(runs_folder(config))  # Lightning would look into the store by itself

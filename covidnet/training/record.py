@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from covidnet.__version__ import __version__
+from covidnet.files.plain import is_number
 from covidnet.machine.telling import tell
 from covidnet.runs.checkpoint import KEY
 from covidnet.runs.files import LAST, SPLIT
@@ -32,6 +34,7 @@ class RunRecord(Callback):
         self.recipe = recipe
         self.logger = logger
         self.resumed: list[Row] | None = None
+        self.restoring = False  # between the reading of a checkpoint and the first step from it
         self.ending: Row | None = None  # of the epoch that is just ending: Lightning logs it after the checkpoint
 
     def state_dict(self) -> dict[str, Any]:
@@ -42,6 +45,9 @@ class RunRecord(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the rows of a checkpoint."""
         self.resumed = state_dict["metrics"]
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # type: ignore[override]
+        self.restoring = stage == "fit"  # if there is a checkpoint
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # type: ignore[override]
         folder = trainer.run_directory
@@ -54,6 +60,7 @@ class RunRecord(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # type: ignore[override]
         """End a training again that early stopping had ended; Lightning would train one more epoch."""
+        check_restored(trainer)
         for stopping in trainer.early_stopping_callbacks:
             if stopping is not None and stopping.wait_count >= stopping.patience:
                 trainer.should_stop = True
@@ -61,6 +68,7 @@ class RunRecord(Callback):
                     f"Early stopping had ended this training after {trainer.current_epoch} epochs. To train on, give "
                     f"early_stopping.patience above {stopping.patience}."
                 )
+        self.restoring = False
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # type: ignore[override]
         self.ending = None
@@ -89,12 +97,16 @@ class RunRecord(Callback):
         """Keep Lightning's callbacks from two mistakes.
 
         ModelCheckpoint forgets the best score where its folder has another name now, and EarlyStopping takes the
-        patience of the checkpoint over the one that was typed.
+        patience of the checkpoint over the one that was typed. A path that leads elsewhere is dropped: Lightning
+        removes the file of a best model that is the best no more.
         """
+        given = trainer.ckpt_path
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             state = checkpoint.get("callbacks", {}).get(callback.state_key)
             if state and isinstance(callback, ModelCheckpoint) and callback.dirpath:
-                _follow(state, Path(callback.dirpath))
+                folder = Path(callback.dirpath)
+                _follow(state, folder)
+                _keep_inside(state, [folder, Path(given).parent] if given else [folder])
             if state and isinstance(callback, EarlyStopping):
                 state["patience"] = callback.patience
 
@@ -116,3 +128,41 @@ def _follow(state: dict[str, Any], folder: Path) -> None:
         state["dirpath"] = str(folder)
         state["best_k_models"] = {here(path): score for path, score in state["best_k_models"].items()}
         state.update({name: here(state[name]) for name in names})
+
+
+def _keep_inside(state: dict[str, Any], folders: list[Path]) -> None:
+    """Drop the paths in a ModelCheckpoint's state that lie in none of the folders."""
+    allowed = [folder.resolve() for folder in folders]
+
+    def inside(path: object) -> bool:
+        return path == "" or (isinstance(path, str) and Path(path).parent.resolve() in allowed)
+
+    models = state.get("best_k_models", {})
+    state["best_k_models"] = {path: score for path, score in models.items() if path and inside(path)}
+    for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
+        if not inside(state.get(name, "")):
+            state[name] = ""
+    if not state["best_k_models"]:
+        state["kth_best_model_path"] = ""
+
+
+def check_restored(trainer: Any) -> None:
+    """Refuse a checkpoint whose optimizer, early stopping or best models are none to go on with.
+
+    Raises:
+        ValueError: Saying which.
+    """
+    for optimizer in trainer.optimizers:
+        for group in optimizer.param_groups:
+            rates = [group["lr"], *group.get("betas", ()), group.get("eps", 0.0)]
+            if not all(is_number(float(rate), 0) for rate in rates):
+                raise ValueError("its optimizer has rates that are no numbers")
+        for weight, state in optimizer.state.items():
+            sizes = [value.shape for value in state.values() if isinstance(value, torch.Tensor)]
+            if not all(not size or size == weight.shape for size in sizes):
+                raise ValueError("its optimizer's state does not fit the weights")
+    for callback in trainer.callbacks:
+        scores = [getattr(callback, name, None) for name in ("best_score", "best_model_score", "kth_value")]
+        scores += list(getattr(callback, "best_k_models", {}).values())
+        if not all(score is None or (isinstance(score, torch.Tensor) and score.numel() == 1) for score in scores):
+            raise ValueError(f"the scores of its {type(callback).__name__} are no numbers")

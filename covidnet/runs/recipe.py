@@ -1,0 +1,123 @@
+"""What a checkpoint's recipe may hold: a type and a range for each key that this program reads."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from covidnet.files.plain import is_mapping, is_number, is_whole, measure
+from covidnet.models.parts.appearance import SIDE
+
+NEEDED = frozenset({"name", "model", "data", "classes"})
+MOST_VALUES = 100_000  # of a recipe and of a model's arguments, each
+MOST_CLASSES = 10_000
+LONGEST_NAME = 255  # characters of a class, which is a folder's name
+COLDEST, HOTTEST = 0.01, 100.0  # a temperature that was fitted lies well between them
+_NAME = re.compile(r"\w[\w.-]{0,199}")  # of a run's folder: no way out of the one that it is laid in
+_NO_NAME = re.compile(r"[/\x00-\x1f\x7f-\x9f]")  # what no class folder has, and no screen should get
+
+
+def check_recipe(recipe: Mapping[str, Any], arguments: object) -> None:
+    """Refuse a recipe that this program has not written.
+
+    Args:
+        recipe: With the keys that are ``NEEDED``.
+        arguments: The model's, as Lightning keeps them beside the recipe.
+
+    Raises:
+        ValueError: Saying which key is not what it has to be.
+    """
+    _measured(recipe)
+    _measured(arguments)
+    sections = [recipe["model"], recipe["data"]]
+    _require(all(map(_is_section, sections)), "its model or data names no class with arguments")
+    _require(_is_name(recipe["name"]), "its name is no plain word")
+    _require(_are_classes(recipe["classes"]), "its classes are no plain names, or one is there twice")
+    _require(isinstance(recipe.get("version", ""), str), "its version is no text")
+    training = recipe.get("training", {})
+    _require(is_mapping(training) and all(map(is_mapping, training.values())), "what ends its training is no keys")
+    _require(is_mapping(arguments), "the model's arguments are no keys")
+    calibration = recipe.get("calibration") or {}
+    _require(is_mapping(calibration), "its calibration is no keys")
+    if calibration:
+        _check_calibration(calibration, recipe["classes"])
+    if recipe.get("novelty") is not None:
+        _check_novelty(recipe["novelty"])
+
+
+def _measured(value: object) -> None:
+    def leaf(one: Any) -> None:
+        if not isinstance(one, Tensor):
+            raise ValueError(f"it holds a {type(one).__name__}, which is no plain value")
+
+    measure(value, leaf, most=MOST_VALUES, longest=10_000)
+
+
+def _is_section(section: object) -> bool:
+    return is_mapping(section) and isinstance(section.get("class_path"), str) and is_mapping(section.get("init_args"))  # type: ignore[attr-defined]  # a dict
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
+def _are_classes(classes: object) -> bool:
+    if not isinstance(classes, list) or not 1 < len(classes) <= MOST_CLASSES:
+        return False
+    return all(map(_is_class, classes)) and len(set(classes)) == len(classes)
+
+
+def _is_class(name: object) -> bool:
+    if not isinstance(name, str) or name in ("", ".", "..") or len(name) > LONGEST_NAME:
+        return False
+    return not _NO_NAME.search(name)
+
+
+def _check_calibration(calibration: Mapping[str, Any], classes: Sequence[str]) -> None:
+    warm = is_number(calibration.get("temperature"), COLDEST, HOTTEST)
+    _require(warm, f"its temperature is not a number from {COLDEST:g} to {HOTTEST:g}")
+    _require(
+        _by_class(calibration.get("thresholds"), classes, lambda one: one is None or is_number(one, 0, 1)),
+        "its thresholds are no probability, or nothing, for each of its classes",
+    )
+    if "conformal" not in calibration:  # as in an older checkpoint
+        return
+    conformal = calibration["conformal"]
+    _require(is_mapping(conformal), "its conformal calibration is no keys")
+    coverage = conformal.get("coverage")
+    _require(is_number(coverage, 0, 1) and 0 < coverage < 1, "its coverage is no share")
+    _require(
+        _by_class(conformal.get("least"), classes, lambda one: is_number(one, 0, 1)),
+        "the least probabilities of its prediction sets are no probability for each of its classes, in their order",
+    )
+
+
+def _by_class(values: object, classes: Sequence[str], holds: Callable[[Any], bool]) -> bool:
+    return isinstance(values, dict) and list(values) == list(classes) and all(map(holds, values.values()))
+
+
+def _check_novelty(state: object) -> None:
+    """Refuse what `covidnet.evaluation.novelty.novelty_scores` cannot reckon with."""
+    _require(is_mapping(state), "its novelty is no keys")
+    assert isinstance(state, dict)
+    side, limits = state.get("side"), state.get("limits")
+    _require(is_whole(side, SIDE, SIDE), f"the side of its novelty's pattern is not {SIDE}")
+    limited = isinstance(limits, list) and len(limits) == 2 and all(is_number(one, 1e-6, 1e6) for one in limits)
+    _require(limited, "the limits of its novelty are not two numbers above 0")
+    looks, network = state.get("looks"), state.get("network")
+    known = _are_features(looks, SIDE * SIDE + 1) and _are_features(network)
+    _require(known, "the images of its novelty are no numbers, a row each")
+
+
+def _are_features(value: object, count: int | None = None) -> bool:
+    """Tell whether a value is a tensor (N, F) of one or more rows of finite numbers, F the ``count`` if given."""
+    if not isinstance(value, Tensor) or value.dim() != 2 or not value.is_floating_point() or not value.numel():
+        return False
+    return bool(torch.isfinite(value).all()) and count in (None, value.shape[1])
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise ValueError(what)
