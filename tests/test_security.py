@@ -92,7 +92,7 @@ def test_a_pickle_in_a_checkpoint_is_not_run(capsys):
     torch.load("bad.ckpt", weights_only=False)
     assert ran()
     assert "cannot be read" in mistake(lambda: main(["test", "ckpt_path=bad.ckpt"]), capsys)
-    Path("x.png").touch()
+    Path("x.png").touch()  # what is missing would be told before the checkpoint is read
     assert "cannot be read" in mistake(lambda: tools(["predict", "bad.ckpt", "x.png"]), capsys)
     assert not ran()
 

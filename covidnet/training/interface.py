@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,12 @@ from covidnet.runs.claim import hold, next_folder
 from covidnet.runs.files import LAST, LOCK, counted_tests
 from covidnet.runs.find import find_checkpoint, run_directory
 from covidnet.runs.remote import RunStore, bring_checkpoint, local_runs, run_store, store_of, store_to_go_on
-from covidnet.runs.trust import limit_names
+from covidnet.runs.trust import limit_names, refuse_unlisted
 from covidnet.training.args import TRAINING, CommandLine, program
 from covidnet.training.checks import check_lungs_test, check_monitors, check_processes, check_sections
 from covidnet.training.joining import Joining
 from covidnet.training.lightning import OneCommandLine, WholeCSVLogger, keep_whole, last_checkpoint
-from covidnet.training.parser import CommandParser, check_config
+from covidnet.training.parser import CommandParser, check_config, is_inline, read_once
 from covidnet.training.record import RunRecord
 from covidnet.training.resume import ENDING, recipe_layer, refuse_changes
 from covidnet.training.trainer import Trainer
@@ -58,7 +59,9 @@ class CommandLineInterface(OneCommandLine):
     trainer: Trainer
 
     def __init__(self, line: CommandLine, afterwards: AfterRun | None = None) -> None:
-        self.command_line = line
+        self.command_line = replace(line, configs=[read_once(config) for config in line.configs])
+        read = zip(line.configs, self.command_line.configs, strict=True)
+        self.files = {name: config for name, config in read if not is_inline(name)}
         self.afterwards = afterwards
         self.resumed: Path | None = None  # the run directory that training goes on in
         self.claimed: Path | None = None  # the run directory that was made for this run
@@ -66,8 +69,7 @@ class CommandLineInterface(OneCommandLine):
         self.record: RunRecord | None = None  # what its checkpoints hold besides
         self.name = line.groups["model"]  # of the run's folder
         self.runs: RunStore | None = None  # the object store that the run is sent to
-        limit_names(line.typed_keys().values())
-        for file in line.configs:
+        for file in self.command_line.configs:
             check_config(Path(file))
         command_parser = {
             "default_config_files": [str(path) for path in line.layers],
@@ -130,6 +132,7 @@ class CommandLineInterface(OneCommandLine):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what was typed, over the recipe of a checkpoint where one is given."""
+        self._check_files(parser)
         self.config = parser.parse_args(self.command_line.argv)
         command, *typed = self.command_line.argv
         config = self.config[command]
@@ -139,6 +142,7 @@ class CommandLineInterface(OneCommandLine):
         if checkpoint:
             recipe = Checkpoint(checkpoint).recipe
             layer = recipe_layer(recipe, checkpoint, self.command_line)
+            refuse_unlisted(layer, f"ckpt_path={checkpoint}")
             self.config = parser.parse_args([command, f"--config={json.dumps(layer)}", *typed])
             self.config[command].ckpt_path = str(checkpoint)
             refuse_changes(self.config[command].as_dict(), recipe, self.command_line)
@@ -239,6 +243,15 @@ class CommandLineInterface(OneCommandLine):
         self.claimed = next_folder(root / self.name, "version_", lowest)
         self._hold(self.claimed)
         return WholeCSVLogger(root, self.name, int(self.claimed.name.removeprefix("version_")))
+
+    def _check_files(self, parser: LightningArgumentParser) -> None:
+        """Refuse files that say more than a stranger may; then let in the names that were typed, too."""
+        limit_names()
+        if self.files:
+            command = self.command_line.command
+            config = parser.parse_args([command, *(f"--config={file}" for file in self.files.values())])[command]
+            refuse_unlisted(config.as_dict(), f"--config={', '.join(self.files)}")
+        limit_names(self.command_line.typed_keys().values())
 
     def _checkpoint(self, config: Namespace) -> Path | None:
         """Return the checkpoint to begin with, if there is one."""

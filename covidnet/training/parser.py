@@ -1,7 +1,9 @@
 """Lightning's parser with short messages: what was found, which key, and the nearest name that exists."""
 
 import importlib
+import json
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,7 +13,7 @@ from jsonargparse import ArgumentParser
 from pytorch_lightning.cli import LightningArgumentParser
 
 from covidnet.errors import UserError, did_you_mean, exit_with
-from covidnet.runs.trust import how_to_trust, refuse_bomb
+from covidnet.runs.trust import how_to_trust, refuse_bomb, refuse_bomb_in
 from covidnet.training.lightning import types_of_keys
 
 CONFIG_HOLDS = "It must be YAML of keys and values, such as a run's config.yaml, or 'data: {batch_size: 32}'."
@@ -73,6 +75,30 @@ class CommandParser(LightningArgumentParser):
     def _full(self, key: str) -> str:
         """Return the typed key that ``key``, perhaps only its last part, stands for."""
         return next((typed for typed in self.typed if typed == key or typed.endswith(f".{key}")), key)
+
+
+def read_once(config: str) -> str:
+    """Return a ``--config`` as it is; of a pipe, which can be read but once, what it holds, on one line.
+
+    Raises:
+        UserError: Where a pipe holds far too many values.
+    """
+    if is_inline(config):
+        return config
+    try:
+        if not stat.S_ISFIFO(Path(config).stat().st_mode):
+            return config
+        text = Path(config).read_text(encoding="utf-8")
+        refuse_bomb_in(text, config)
+        content = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):  # told by the parser
+        return config
+    return json.dumps(content) if isinstance(content, dict) else config
+
+
+def is_inline(config: str) -> bool:
+    """Tell keys and values that were typed themselves from the name of a file that holds them."""
+    return config.lstrip().startswith("{")
 
 
 def check_config(file: Path) -> None:
