@@ -225,7 +225,8 @@ def test_a_configuration_imports_nothing_foreign(capsys, hostile):
         {"model": "net.yaml"},
     ]
     for content in hidden:
-        assert f"{hostile}." in (message := configured(content, capsys)), content
+        message = configured(content, capsys)
+        assert f"{hostile}." in message or "LambdaCallback is named in a file" in message, content
         assert "A file may name classes" in message
         assert not ran(), content
 

@@ -87,14 +87,14 @@ def refuse_unlisted(config: Mapping[str, Any], where: str) -> None:
     Raises:
         UserError: Naming the class, the argument or the key.
     """
-    trainer = config.get("trainer") or {}
+    sections = {name: value for name, value in config.items() if isinstance(value, Mapping)}  # another is told later
     for key, why in REFUSED_KEYS.items():
-        if trainer.get(key):
+        if sections.get("trainer", {}).get(key):
             raise UserError(f"{where} sets trainer.{key}, which {why}. {ONLY} Type it instead.")
     if config.get("storage"):
         raise UserError(f"{where} sets storage, to which a search would connect. Type it on the command line instead.")
     for section in ("early_stopping", "checkpoint"):
-        _refuse_places(config.get(section) or {}, f"{where}: {section}")
+        _refuse_places(sections.get(section, {}), f"{where}: {section}")
     for value in config.values():
         _refuse_classes(value, where)
 
