@@ -1,14 +1,33 @@
 """What is refused of a configuration that the parser lets through, before anything is built."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from jsonargparse import Namespace
+from jsonargparse import ArgumentParser, Namespace
 
 from covidnet.errors import UserError, did_you_mean
 from covidnet.models.classifier import METRICS
+from covidnet.runs.trust import limit_names, refuse_unlisted
 from covidnet.training.processes import started
 
 OBJECTS = ("trainer", "early_stopping", "checkpoint")  # sections that hold keys, whatever the model and the data
+
+
+def check_files(parser: ArgumentParser, command: str, files: Mapping[str, str]) -> None:
+    """Refuse files that say more than a stranger may: they are parsed by themselves, without what was typed.
+
+    Args:
+        parser: Of the whole command line.
+        command: The one that was typed.
+        files: The ``--config`` files: their names -> what the parser is given of them.
+
+    Raises:
+        UserError: Naming the files, and the class, argument or key.
+    """
+    limit_names()
+    if files:
+        config = parser.parse_args([command, *(f"--config={file}" for file in files.values())])[command]
+        refuse_unlisted(config.as_dict(), f"--config={', '.join(files)}")
 
 
 def check_sections(config: Namespace) -> None:

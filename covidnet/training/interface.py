@@ -30,7 +30,7 @@ from covidnet.runs.find import find_checkpoint, run_directory
 from covidnet.runs.remote import RunStore, bring_checkpoint, local_runs, run_store, store_of, store_to_go_on
 from covidnet.runs.trust import limit_names, refuse_unlisted
 from covidnet.training.args import TRAINING, CommandLine, program
-from covidnet.training.checks import check_lungs_test, check_monitors, check_processes, check_sections
+from covidnet.training.checks import check_files, check_lungs_test, check_monitors, check_processes, check_sections
 from covidnet.training.joining import Joining
 from covidnet.training.lightning import OneCommandLine, WholeCSVLogger, keep_whole, last_checkpoint
 from covidnet.training.parser import CommandParser, check_config, is_inline, read_once
@@ -132,7 +132,8 @@ class CommandLineInterface(OneCommandLine):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what was typed, over the recipe of a checkpoint where one is given."""
-        self._check_files(parser)
+        check_files(parser, self.command_line.command, self.files)
+        limit_names(self.command_line.typed_keys().values())  # from here on, what was typed may be named too
         self.config = parser.parse_args(self.command_line.argv)
         command, *typed = self.command_line.argv
         config = self.config[command]
@@ -243,15 +244,6 @@ class CommandLineInterface(OneCommandLine):
         self.claimed = next_folder(root / self.name, "version_", lowest)
         self._hold(self.claimed)
         return WholeCSVLogger(root, self.name, int(self.claimed.name.removeprefix("version_")))
-
-    def _check_files(self, parser: LightningArgumentParser) -> None:
-        """Refuse files that say more than a stranger may; then let in the names that were typed, too."""
-        limit_names()
-        if self.files:
-            command = self.command_line.command
-            config = parser.parse_args([command, *(f"--config={file}" for file in self.files.values())])[command]
-            refuse_unlisted(config.as_dict(), f"--config={', '.join(self.files)}")
-        limit_names(self.command_line.typed_keys().values())
 
     def _checkpoint(self, config: Namespace) -> Path | None:
         """Return the checkpoint to begin with, if there is one."""
