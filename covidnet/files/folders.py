@@ -1,4 +1,4 @@
-"""covidnet.files.folders."""
+"""Folders of this machine: where caches lie, whether there is room, who may write now."""
 
 import shutil
 import sys

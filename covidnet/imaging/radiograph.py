@@ -1,4 +1,4 @@
-"""covidnet.imaging.radiograph."""
+"""A decoded radiograph, or the reason why a file gives none."""
 
 from typing import NamedTuple
 

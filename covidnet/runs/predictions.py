@@ -1,4 +1,4 @@
-"""covidnet.runs.predictions."""
+"""The predictions of a run: a row an image, written and read back."""
 
 import csv
 from collections.abc import Mapping, Sequence

@@ -27,7 +27,7 @@ from covidnet.runs.checkpoint import Checkpoint
 from covidnet.runs.claim import hold, next_folder
 from covidnet.runs.files import LAST, LOCK, counted_tests
 from covidnet.runs.find import find_checkpoint, run_directory
-from covidnet.runs.remote import RunStore, bring_checkpoint, local_runs, run_store, store_of, store_to_go_on
+from covidnet.runs.remote import RunStore, bring_checkpoint, local_runs, run_store, store_to_go_on
 from covidnet.runs.trust import limit_names, refuse_unlisted
 from covidnet.training.args import TRAINING, CommandLine, program
 from covidnet.training.checks import check_files, check_lungs_test, check_monitors, check_processes, check_sections
@@ -37,7 +37,7 @@ from covidnet.training.parser import CommandParser, check_config, is_inline, rea
 from covidnet.training.record import RunRecord
 from covidnet.training.resume import ENDING, recipe_layer, refuse_changes
 from covidnet.training.trainer import Trainer
-from covidnet.training.write_back import WriteBack
+from covidnet.training.write_back import WriteBack, send_rest
 
 AfterRun = Callable[["CommandLineInterface", Path], None]  # what is done, and its directory
 WRONG_VALUES = (MisconfigurationException, ValueError, TypeError, ArithmeticError, ImportError)  # of constructors
@@ -88,7 +88,9 @@ class CommandLineInterface(OneCommandLine):
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
             )
-            self._send()
+            if "trainer" in self.__dict__ and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+                ckpt_path = None if self.resumed else self.config_init[line.command].get("ckpt_path")
+                send_rest(self.trainer, self.runs, ckpt_path)
         except Exception as error:
             mistake = explain(user_error(error) or error, self._batch_size(), self.how_to_go_on())
             mistake = mistake or self._odd_checkpoint(error)
@@ -288,21 +290,6 @@ class CommandLineInterface(OneCommandLine):
             shutil.rmtree(self.claimed)
             if self.runs:
                 self.runs.release(self.claimed)
-
-    def _send(self) -> None:
-        """Send the rest of the run to its store, and a new count of tests to that of the tested run."""
-        if "trainer" not in self.__dict__ or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
-            return
-        folder = self.trainer.run_directory  # asked for by all processes
-        if not self.trainer.is_global_zero:
-            return
-        if self.runs:
-            self.runs.send_at_end(folder)
-        ckpt_path = self.config_init[self.command_line.command].get("ckpt_path")
-        tested = run_directory(Path(ckpt_path)) if ckpt_path and not self.resumed else None
-        home = store_of(tested) if tested else None
-        if home and tested:
-            home.send_at_end(tested)
 
 
 def default_precision(accelerator: str) -> str:

@@ -1,4 +1,4 @@
-"""covidnet.training.resume."""
+"""What a checkpoint brings to a command line that goes on with it, and which keys it forbids to change."""
 
 from collections.abc import Mapping
 from pathlib import Path

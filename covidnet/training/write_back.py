@@ -1,4 +1,4 @@
-"""covidnet.training.write_back."""
+"""Each epoch, and the end of a run, to the object store that the run belongs to."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,9 @@ import pytorch_lightning as pl
 from pytorch_lightning import Callback, LightningModule
 
 from covidnet.errors import UserError
-from covidnet.runs.remote import RunStore
+from covidnet.runs.find import run_directory
+from covidnet.runs.remote import RunStore, store_of
+from covidnet.training.trainer import Trainer
 
 WHILE_TRAINING = 2  # attempts: a store out of reach must not hold up each epoch for long
 
@@ -47,3 +49,22 @@ class WriteBack(Callback):
             self.runs.send(self.run, WHILE_TRAINING)
         except (UserError, OSError) as error:
             print(f"covidnet: {error} It stays in {self.run} and is sent later.", file=sys.stderr)
+
+
+def send_rest(trainer: Trainer, runs: RunStore | None, ckpt_path: str | None) -> None:
+    """Send the rest of a run to its store, and a new count of tests to that of the tested run.
+
+    Args:
+        trainer: What ran; to be called by all its processes.
+        runs: The store of the run, if it has one.
+        ckpt_path: The checkpoint that was tested, or begun with; None where a run went on.
+    """
+    folder = trainer.run_directory  # asked for by all processes
+    if not trainer.is_global_zero:
+        return
+    if runs:
+        runs.send_at_end(folder)
+    tested = run_directory(Path(ckpt_path)) if ckpt_path else None
+    home = store_of(tested) if tested else None
+    if home and tested:
+        home.send_at_end(tested)
