@@ -10,6 +10,7 @@ from covidnet.models.classifier import METRICS
 from covidnet.runs.trust import limit_names, refuse_unlisted
 from covidnet.training.processes import started
 
+ODD_STATE = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RuntimeError)  # of a checkpoint
 OBJECTS = ("trainer", "early_stopping", "checkpoint")  # sections that hold keys, whatever the model and the data
 
 
@@ -92,3 +93,11 @@ def check_lungs_test(asked: bool, processes: int) -> None:
             f"shortcuts=true trains in one process, but this run takes {processes}. Leave it out, and do the lungs "
             "test when the run is done: covidnet shortcuts RUN."
         )
+
+
+def odd_checkpoint(given: str | None, error: Exception) -> UserError | None:
+    """Return the refusal of a checkpoint with which training could not go on: a stranger's holds values of any type."""
+    if not given or not isinstance(error, ODD_STATE):
+        return None
+    reason = next(iter(str(error).splitlines()), "")
+    return UserError(f"ckpt_path={given} holds no training that can go on: {reason} ({type(error).__name__}).")

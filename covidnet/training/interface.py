@@ -30,7 +30,14 @@ from covidnet.runs.find import find_checkpoint, run_directory
 from covidnet.runs.remote import RunStore, bring_checkpoint, local_runs, run_store, store_to_go_on
 from covidnet.runs.trust import limit_names, refuse_unlisted
 from covidnet.training.args import TRAINING, CommandLine, program
-from covidnet.training.checks import check_files, check_lungs_test, check_monitors, check_processes, check_sections
+from covidnet.training.checks import (
+    check_files,
+    check_lungs_test,
+    check_monitors,
+    check_processes,
+    check_sections,
+    odd_checkpoint,
+)
 from covidnet.training.joining import Joining
 from covidnet.training.lightning import OneCommandLine, WholeCSVLogger, keep_whole, last_checkpoint
 from covidnet.training.parser import CommandParser, check_config, is_inline, read_once
@@ -41,7 +48,6 @@ from covidnet.training.write_back import WriteBack, send_rest
 
 AfterRun = Callable[["CommandLineInterface", Path], None]  # what is done, and its directory
 WRONG_VALUES = (MisconfigurationException, ValueError, TypeError, ArithmeticError, ImportError)  # of constructors
-ODD_STATE = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RuntimeError)  # of a checkpoint
 SKIPPED = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
 
 
@@ -93,22 +99,13 @@ class CommandLineInterface(OneCommandLine):
                 send_rest(self.trainer, self.runs, ckpt_path)
         except Exception as error:
             mistake = explain(user_error(error) or error, self._batch_size(), self.how_to_go_on())
-            mistake = mistake or self._odd_checkpoint(error)
+            if self.record and self.record.restoring:
+                mistake = mistake or odd_checkpoint(self.config_init[line.command].get("ckpt_path"), error)
             if mistake is None:
                 raise
             raise mistake from error
         finally:
             self._let_go()
-
-    def _odd_checkpoint(self, error: Exception) -> UserError | None:
-        """Return the refusal of a checkpoint with which training could not go on: a stranger's holds any values."""
-        if not (self.record and self.record.restoring and isinstance(error, ODD_STATE)):
-            return None
-        given = self.config_init[self.command_line.command].get("ckpt_path")
-        if not given:
-            return None
-        reason = next(iter(str(error).splitlines()), "")
-        return UserError(f"ckpt_path={given} holds no training that can go on: {reason} ({type(error).__name__}).")
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Build a parser that knows what was typed, for its messages."""

@@ -43,7 +43,8 @@ def run_folder(tmp_path):
     checkpoint = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
     checkpoint["callbacks"] = {"ModelCheckpoint": {"best_k_models": {str(folder / "best.ckpt"): torch.ones(1)}}}
     checkpoint["optimizer_states"] = [{"state": torch.ones(9)}]
-    checkpoint["covidnet"]["novelty"] = {"side": 16, "looks": torch.ones(7, 257)}
+    known = {"looks": torch.ones(7, 257), "network": torch.ones(2, 256)}
+    checkpoint["covidnet"]["novelty"] = {"side": 16, **known, "limits": [1.0, 1.0]}
     torch.save(checkpoint, folder / "checkpoints" / "best.ckpt")
     return folder
 
