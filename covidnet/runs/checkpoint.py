@@ -91,8 +91,11 @@ class Checkpoint:
         how = (data.image_size, data.interpolation, data.lungs, data.batch_size, data.notice)
         return Preprocessing(list(self.recipe["classes"]), *how)
 
-    def model(self) -> Network:
+    def model(self, *, finite: bool = True) -> Network:
         """Return the model, on the CPU, in evaluation mode.
+
+        Args:
+            finite: Refuse weights that are no finite numbers; a training that has just diverged tells of them itself.
 
         Raises:
             UserError: Where the recipe names no model of a trusted package, or the weights do not fit it.
@@ -103,7 +106,7 @@ class Checkpoint:
             # The weights are in the file: a stranger's must not have any fetched, or another file read.
             arguments = {**self._content.get("hyper_parameters", {}), "pretrained": False, "weights": None}
             self._check_arguments(arguments)
-            tensors = _tensors(state)
+            tensors = _tensors(state, finite=finite)
             with Budget(sum(tensor.numel() for tensor in tensors.values())):
                 network = plain_network(path, arguments)
                 if network is None:
@@ -127,13 +130,13 @@ class Checkpoint:
             raise ValueError(f"its image_size={arguments['image_size']}, but that of its images is {size}")
 
 
-def _tensors(state: object) -> dict[str, torch.Tensor]:
+def _tensors(state: object, *, finite: bool) -> dict[str, torch.Tensor]:
     """Return the weights of a file, if that is what they are."""
     weights: dict[Any, Any] = state if isinstance(state, dict) else {None: None}
     if not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in weights.items()):
         raise ValueError("its state_dict is no weights by their names")
     odd = [name for name, value in weights.items() if value.is_complex() or not bool(torch.isfinite(value).all())]
-    if odd:
+    if odd and finite:
         raise ValueError(f"its weights hold what is no finite number, {odd[0]} first")
     return weights
 

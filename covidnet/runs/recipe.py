@@ -14,6 +14,7 @@ NEEDED = frozenset({"name", "model", "data", "classes"})
 MOST_VALUES = 100_000  # of a recipe and of a model's arguments, each
 MOST_CLASSES = 10_000
 LONGEST_NAME = 255  # characters of a class, which is a folder's name
+NEVER = 2  # above 1 a least probability keeps its class out of every set
 COLDEST, HOTTEST = 0.01, 100.0  # a temperature that was fitted lies well between them
 _NAME = re.compile(r"\w[\w.-]{0,199}")  # of a run's folder: no way out of the one that it is laid in
 _NO_NAME = re.compile(r"[/\x00-\x1f\x7f-\x9f]")  # what no class folder has, and no screen should get
@@ -79,8 +80,8 @@ def _check_calibration(calibration: Mapping[str, Any], classes: Sequence[str]) -
     warm = is_number(calibration.get("temperature"), COLDEST, HOTTEST)
     _require(warm, f"its temperature is not a number from {COLDEST:g} to {HOTTEST:g}")
     _require(
-        _by_class(calibration.get("thresholds"), classes, lambda one: one is None or is_number(one, 0, 1)),
-        "its thresholds are no probability, or nothing, for each of its classes",
+        _of_classes(calibration.get("thresholds"), classes, lambda one: one is None or is_number(one, 0, 1)),
+        "its thresholds are no probability, or nothing, for some of its classes",
     )
     if "conformal" not in calibration:  # as in an older checkpoint
         return
@@ -89,9 +90,13 @@ def _check_calibration(calibration: Mapping[str, Any], classes: Sequence[str]) -
     coverage = conformal.get("coverage")
     _require(is_number(coverage, 0, 1) and 0 < coverage < 1, "its coverage is no share")
     _require(
-        _by_class(conformal.get("least"), classes, lambda one: is_number(one, 0, 1)),
+        _by_class(conformal.get("least"), classes, lambda one: is_number(one, 0, NEVER)),
         "the least probabilities of its prediction sets are no probability for each of its classes, in their order",
     )
+
+
+def _of_classes(values: object, classes: Sequence[str], holds: Callable[[Any], bool]) -> bool:
+    return isinstance(values, Mapping) and set(values) <= set(classes) and all(map(holds, values.values()))
 
 
 def _by_class(values: object, classes: Sequence[str], holds: Callable[[Any], bool]) -> bool:

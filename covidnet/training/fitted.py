@@ -49,7 +49,7 @@ def fit_looks(checkpoint: Path, datamodule: RadiographyDataModule, device: torch
     Its own copy of the model looks at the images as a user's would: without augmentation, in one process, at images
     where training may have been served features. None where the model has diverged.
     """
-    model = Checkpoint(checkpoint).model().to(device)
+    model = Checkpoint(checkpoint).model(finite=False).to(device)
     train, val = (_some(datamodule.datasets[name].numbers) for name in ("train", "val"))
     numbers = np.concatenate([train, val])
     title = "learning how images look"
