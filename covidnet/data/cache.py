@@ -18,19 +18,23 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from covidnet.data.cache_journal import LONGEST_LINE, SPARE_LINES, Entry, lines_of, parse, thumbnail_of
 from covidnet.data.decoding import Decoded, decode_all, digest_of, file_identity, stack_thumbnails
 from covidnet.errors import MachineError, UserError
 from covidnet.files.folders import default_cache_dir, locked
-from covidnet.imaging.decode import DECODER, RESIZER, THUMBNAIL, Interpolation, read
+from covidnet.files.plain_file import make_plain_folders, open_plain, refuse_link
+from covidnet.imaging.decode import DECODER, RESIZER, Interpolation, read
 from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.machine.parallel import refuse_in_unguarded_worker
 
+Thumbnail = NDArray[np.uint8]  # (THUMBNAIL, THUMBNAIL)
 FORMAT = 2  # raise when the files of a cache change their meaning
 PLANES, JOURNAL, LOCK = "planes.u8", "journal.jsonl", "lock"
 DISK_ERRORS = (
@@ -43,19 +47,6 @@ DISK_ERRORS = (
     errno.ENOTDIR,
     errno.EEXIST,
 )
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One finished image in the journal."""
-
-    path: str  # POSIX, below the root
-    identity: tuple[int, int, int, int]  # size, inode, modification and change time of the file, in bytes and ns
-    content: str  # hash of the file's bytes
-    plane: int  # its first plane
-    channels: int  # 1 or 3 planes
-    thumbnail: str  # its pixels in base 64
-    checksum: int  # CRC-32 of the planes and the thumbnail
 
 
 @dataclass(frozen=True)
@@ -131,18 +122,19 @@ def open_cache(
     """
     refuse_in_unguarded_worker()  # which would wait for its own parent's lock
     decoding = Decoding(str(root.resolve()), size, interpolation)
-    folder = (cache_dir or default_cache_dir()) / decoding.name
+    above = cache_dir or default_cache_dir()
+    folder = above / decoding.name
     with _explain_disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_plain_folders(above, decoding.name)
         with locked(folder / LOCK):
-            entries = _usable_entries(folder, decoding, root, paths, verify=verify)
+            entries, thumbnails = _usable_entries(folder, decoding, root, paths, verify=verify)
             missing = [path for path in paths if path not in entries]
-            unreadable = _add(folder, decoding, root, missing, entries)
+            unreadable = _add(folder, decoding, root, missing, entries, thumbnails)
             planes = _map(folder, decoding)
             inode = (folder / PLANES).stat().st_ino
     images = [entries[path] for path in paths if path in entries]
-    thumbnails = stack_thumbnails([_thumbnail(entry) for entry in images])
-    return PixelCache(planes, _plane_index(images), inode, thumbnails), unreadable
+    small = stack_thumbnails([thumbnails[entry.path] for entry in images])
+    return PixelCache(planes, _plane_index(images), inode, small), unreadable
 
 
 def _plane_index(images: Sequence[Entry]) -> NDArray[np.int64]:
@@ -153,21 +145,22 @@ def _plane_index(images: Sequence[Entry]) -> NDArray[np.int64]:
 
 def _usable_entries(
     folder: Path, decoding: Decoding, root: Path, paths: Sequence[str], *, verify: bool
-) -> dict[str, Entry]:
-    """Return the entries of ``paths`` that may be trained on; compact the cache where most of it is stale."""
+) -> tuple[dict[str, Entry], dict[str, Thumbnail]]:
+    """Return the entries of ``paths`` that may be trained on, and thumbnails; compact a cache that is mostly stale."""
     journal = _read_journal(folder, decoding)
     planes = _map(folder, decoding)
     wanted = set(paths)
     fresh = [entry for path, entry in journal.items() if path in wanted and _unchanged(root, entry, verify=verify)]
     with ThreadPoolExecutor() as threads:  # a CRC leaves Python's lock free
-        intact = list(threads.map(lambda entry: _checksum(planes, entry) == entry.checksum, fresh))
-    usable = {entry.path: entry for entry, ok in zip(fresh, intact, strict=True) if ok}
+        intact = list(threads.map(partial(_intact, planes), fresh))
+    thumbnails = {entry.path: small for entry, small in zip(fresh, intact, strict=True) if small is not None}
+    usable = {entry.path: entry for entry in fresh if entry.path in thumbnails}
     live = sum(entry.channels for path, entry in journal.items() if path in usable or path not in wanted)
     if live < len(planes) // 2:
         kept = {path: entry for path, entry in journal.items() if path in usable or path not in wanted}
         entries = _compact(folder, decoding, planes, kept)
-        return {path: entry for path, entry in entries.items() if path in usable}
-    return usable
+        return {path: entry for path, entry in entries.items() if path in usable}, thumbnails
+    return usable, thumbnails
 
 
 def _unchanged(root: Path, entry: Entry, *, verify: bool) -> bool:
@@ -181,38 +174,33 @@ def _unchanged(root: Path, entry: Entry, *, verify: bool) -> bool:
 
 def _read_journal(folder: Path, decoding: Decoding) -> dict[str, Entry]:
     """Return the last entry of each path; start anew where the journal is missing, foreign or has lost its planes."""
+    refuse_link(folder / PLANES)
+    length = (folder / PLANES).stat().st_size if (folder / PLANES).is_file() else None
+    lines = lines_of(folder / JOURNAL, LONGEST_LINE * ((length or 0) // decoding.plane_bytes + SPARE_LINES))
     try:
-        lines = (folder / JOURNAL).read_text(encoding="utf-8", errors="replace").splitlines()
         header = json.loads(lines[0])
-    except (OSError, IndexError, ValueError):
-        header, lines = None, []
-    if header != asdict(decoding) or not (folder / PLANES).is_file():
+    except (IndexError, ValueError, RecursionError):
+        header = None
+    if header != asdict(decoding) or length is None:
         _compact(folder, decoding, np.empty((0, decoding.size, decoding.size), dtype=np.uint8), {})
         return {}
-    length = (folder / PLANES).stat().st_size
     entries = {}
     for line in lines[1:]:
-        entry = _parse(line)
+        entry = parse(line)
         if entry is not None and entry.plane >= 0 and (entry.plane + entry.channels) * decoding.plane_bytes <= length:
             entries[entry.path] = entry
     return entries
 
 
-def _parse(line: str) -> Entry | None:
-    """Return a journal line's entry, or None for one that was cut short or damaged."""
-    try:
-        record = json.loads(line)
-        entry = Entry(**{**record, "identity": tuple(record["identity"])})
-    except (ValueError, TypeError, KeyError):
-        return None
-    plain = isinstance(entry.plane, int) and entry.channels in (1, 3)
-    return entry if plain and isinstance(entry.path, str) and isinstance(entry.thumbnail, str) else None
-
-
 def _add(
-    folder: Path, decoding: Decoding, root: Path, missing: Sequence[str], entries: dict[str, Entry]
+    folder: Path,
+    decoding: Decoding,
+    root: Path,
+    missing: Sequence[str],
+    entries: dict[str, Entry],
+    thumbnails: dict[str, Thumbnail],
 ) -> dict[str, str]:
-    """Decode ``missing`` into the cache and ``entries``; return the reason for each unreadable one."""
+    """Decode ``missing`` into the cache, ``entries`` and ``thumbnails``; return the reason for each unreadable one."""
     if not missing:
         return {}
     needed = len(missing) * decoding.plane_bytes
@@ -223,17 +211,18 @@ def _add(
             "Give data.cache_dir=FOLDER on a larger disk, a smaller data.image_size, or data.cache=false."
         )
     unreadable: dict[str, str] = {}
-    with (folder / PLANES).open("r+b") as planes, (folder / JOURNAL).open("a", encoding="utf-8") as journal:
+    with open_plain(folder / PLANES, "r+b") as planes, open_plain(folder / JOURNAL, "a", encoding="utf-8") as journal:
         _mend_tails(planes, journal, decoding)
         for image in decode_all(root, missing, decoding.size, decoding.interpolation, f"in {folder}"):
-            if image.pixels is None:
+            if image.pixels is None or image.thumbnail is None:
                 unreadable[image.path] = image.reason
             else:
                 entries[image.path] = _append(planes, journal, decoding, image)
+                thumbnails[image.path] = image.thumbnail
     return unreadable
 
 
-def _append(planes: BinaryIO, journal: TextIO, decoding: Decoding, image: Decoded) -> Entry:
+def _append(planes: IO[bytes], journal: IO[str], decoding: Decoding, image: Decoded) -> Entry:
     assert image.pixels is not None
     assert image.thumbnail is not None
     plane = planes.tell() // decoding.plane_bytes
@@ -248,7 +237,7 @@ def _append(planes: BinaryIO, journal: TextIO, decoding: Decoding, image: Decode
     return entry
 
 
-def _mend_tails(planes: BinaryIO, journal: TextIO, decoding: Decoding) -> None:
+def _mend_tails(planes: IO[bytes], journal: IO[str], decoding: Decoding) -> None:
     """Make both files end on a whole record after a killed build."""
     end = planes.seek(0, os.SEEK_END)
     planes.seek(end - end % decoding.plane_bytes)
@@ -265,13 +254,14 @@ def _compact(
     """
     kept: dict[str, Entry] = {}
     new_planes, new_journal = folder / f"{PLANES}.new", folder / f"{JOURNAL}.new"
-    with new_planes.open("wb") as out, new_journal.open("w", encoding="utf-8") as journal:
+    with open_plain(new_planes, "xb") as out, open_plain(new_journal, "x", encoding="utf-8") as journal:
         journal.write(json.dumps(asdict(decoding)) + "\n")
         for entry in entries.values():
-            if _checksum(planes, entry) != entry.checksum:
+            small = _intact(planes, entry)
+            if small is None:
                 continue
             pixels = np.asarray(planes[entry.plane : entry.plane + entry.channels])
-            image = Decoded(entry.path, entry.identity, entry.content, pixels, _thumbnail(entry))
+            image = Decoded(entry.path, entry.identity, entry.content, pixels, small)
             kept[entry.path] = _append(out, journal, decoding, image)
     new_planes.replace(folder / PLANES)
     new_journal.replace(folder / JOURNAL)
@@ -295,14 +285,14 @@ def _reopen(file: Path, shape: tuple[int, ...], index: NDArray[np.int64], inode:
     return PixelCache(planes, index, inode, stack_thumbnails([]))
 
 
+def _intact(planes: NDArray[np.uint8], entry: Entry) -> Thumbnail | None:
+    """Return an entry's thumbnail where its planes have its checksum, whoever wrote the line; else None."""
+    return thumbnail_of(entry) if _checksum(planes, entry) == entry.checksum else None
+
+
 def _checksum(planes: NDArray[np.uint8], entry: Entry) -> int:
     pixels = planes[entry.plane : entry.plane + entry.channels]
     return zlib.crc32(entry.thumbnail.encode(errors="replace"), zlib.crc32(pixels.data))
-
-
-def _thumbnail(entry: Entry) -> NDArray[np.uint8]:
-    content = base64.b64decode(entry.thumbnail)
-    return np.frombuffer(content, dtype=np.uint8).reshape(THUMBNAIL, THUMBNAIL)
 
 
 def _size(count: float) -> str:

@@ -14,11 +14,13 @@ from covidnet.data.phantom import CLASSES, VERSION, draw_radiograph
 from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
 from covidnet.files.folders import default_cache_dir
+from covidnet.files.plain_file import make_plain_folders, refuse_link
 from covidnet.machine.parallel import cores, parallel_map, progress_bar, refuse_in_unguarded_worker
 
 COUNTS = {"COVID-19": 130, "NORMAL": 480, "Viral Pneumonia": 480}
 SEED = 28  # of the drawing; data.seed is the split's
 MANY = 100  # images from which on worker processes are worth their start
+LONGEST_README = 2**16  # bytes
 
 
 class Phantoms(Radiographs):
@@ -42,6 +44,9 @@ class Phantoms(Radiographs):
     def list_images(self, root: Path, classes: Sequence[str] | None, key: str) -> Listing:
         """Draw the images of the root, then list them; a test root is the user's own."""
         if key == "data.root":
+            if root == self.default_root:  # in the cache folder; another one is the user's own
+                make_plain_folders(default_cache_dir(), "phantoms")
+                refuse_link(root)
             write_phantoms(root, seed=SEED, shortcut=self.shortcut)
         return super().list_images(root, classes, key)
 
@@ -103,7 +108,7 @@ def _holds(folder: Path, readme: str, files: list[Path]) -> bool:
     if not folder.exists() or not any(folder.iterdir()):
         return False
     path = folder / "README.md"
-    if not path.is_file() or path.read_text(encoding="utf-8") != readme:
+    if not path.is_file() or path.stat().st_size > LONGEST_README or path.read_bytes() != readme.encode():
         raise UserError(f"{folder} holds something other than these phantoms: name another folder or delete it.")
     if missing := [file for file in files if not (folder / file).is_file()]:
         raise UserError(

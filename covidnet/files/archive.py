@@ -10,11 +10,12 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
-from covidnet.errors import UserError
+from covidnet.errors import UserError, short
 from covidnet.files.folders import check_space, in_words
+from covidnet.files.names import clash_of, harm_of
 from covidnet.machine.parallel import progress_bar
 
 MOST_GROWTH = 20  # radiographs are compressed already and hardly grow: what grows so much is a bomb
@@ -113,10 +114,9 @@ def _tar_members(archive: Path, tar: tarfile.TarFile) -> Iterator[Member]:
 
 def _inner(archive: Path, name: str) -> PurePosixPath:
     """Return a member's path, if it stays inside whatever folder it is laid in, on any system."""
-    path, elsewhere = PurePosixPath(name), PureWindowsPath(name)
-    if path.is_absolute() or elsewhere.drive or elsewhere.root or ".." in elsewhere.parts or "\\" in name:
-        raise _refused(archive, name, "would lie outside the folder")
-    return path
+    if harm := harm_of(name):
+        raise _refused(archive, name, harm)
+    return PurePosixPath(name)
 
 
 def _checked(archive: Path, members: Iterator[Member]) -> list[Member]:
@@ -132,6 +132,12 @@ def _checked(archive: Path, members: Iterator[Member]) -> list[Member]:
                 f"{archive} ({in_words(archive.stat().st_size)}) would unpack to more than {in_words(most)} or "
                 f"{MOST_FILES:,} files: no radiographs do. It is not unpacked."
             )
+    if clash := clash_of(str(file.path) for file in files):
+        one, other = (ascii(name) if clash[0] != clash[1] else repr(name) for name in clash)
+        raise UserError(
+            f"{archive} holds a name twice, {short(one)} and {short(other)}: a disk that does not tell them apart "
+            "would put one over the other. It is not unpacked."
+        )
     return files
 
 
@@ -147,7 +153,9 @@ def _write(files: list[Member], target: Path) -> None:
 
 
 def _refused(archive: Path, name: str, why: str) -> UserError:
-    return UserError(f"{archive} holds {name!r}, which {why}: it is not unpacked. Do not trust where it came from.")
+    return UserError(
+        f"{archive} holds {short(repr(name))}, which {why}: it is not unpacked. Do not trust where it came from."
+    )
 
 
 def _damaged(archive: Path, error: Exception) -> UserError:

@@ -15,11 +15,14 @@ from pathlib import Path, PurePosixPath
 
 from covidnet.errors import UserError
 from covidnet.files.folders import check_space, default_cache_dir, in_words, locked
+from covidnet.files.names import clash_of
+from covidnet.files.plain_file import make_plain_folders, open_plain, refuse_link
 from covidnet.files.store import Store, Stored, split_url
 from covidnet.files.whole import write_whole
 from covidnet.machine.parallel import progress_bar
 
 JOURNAL, LOCK, FILES = "journal.jsonl", "lock", "files"
+MOST_JOURNAL = 2**30  # bytes: of two million files; what comes after is fetched again
 THREADS = 16  # each waits for the store most of the time
 LARGE = 2**23  # bytes from which on a bar is worth its line
 
@@ -58,11 +61,13 @@ def _mirrored(store: Store, names: Sequence[str], listed: Sequence[Stored], cach
     """Make ``names`` hold what is listed, and nothing else; return the folder above them."""
     _refuse_clashes(store, listed)
     known = hashlib.sha256(store.url.encode()).hexdigest()[:12]
-    place = (cache_dir or default_cache_dir()) / "mirrors" / f"{PurePosixPath(store.url).name}-{known}"
+    own = f"{PurePosixPath(store.url).name}-{known}"
+    place = (cache_dir or default_cache_dir()) / "mirrors" / own
     with _explained(store, place):
-        place.mkdir(parents=True, exist_ok=True)
+        make_plain_folders(cache_dir or default_cache_dir(), "mirrors", own)
         with locked(place / LOCK):
             here = _read_journal(place)
+            _refuse_links(place / FILES, listed)
             lacking = [one for one in listed if here.get(one.path) != one or not _is_whole(place / FILES, one)]
             _drop(place, names, {one.path for one in listed}, here)
             _fetch(store, lacking, place, here)
@@ -79,7 +84,7 @@ def _fetch(store: Store, lacking: Sequence[Stored], place: Path, here: dict[str,
     title = f"fetching {len(lacking):,} files ({in_words(size)}) of {store.url} to {place / FILES}"
     executor = ThreadPoolExecutor(THREADS)
     try:
-        with (place / JOURNAL).open("a", encoding="utf-8") as journal, progress_bar(size, title, unit="B") as bar:
+        with open_plain(place / JOURNAL, "a", encoding="utf-8") as journal, progress_bar(size, title, unit="B") as bar:
             journal.write("\n")  # ends a line that was cut short; an empty line is no file
             tasks = {executor.submit(store.get, one, place / FILES / one.path): one for one in lacking}
             for task in as_completed(tasks):
@@ -106,19 +111,35 @@ def _drop(place: Path, names: Iterable[str], listed: set[str], here: dict[str, S
 
 def _is_whole(files: Path, stored: Stored) -> bool:
     path = files / stored.path
-    return path.is_file() and path.stat().st_size == stored.size
+    return path.is_file() and not path.is_symlink() and path.stat().st_size == stored.size
+
+
+def _refuse_links(files: Path, listed: Sequence[Stored]) -> None:
+    """Refuse a folder that is a link to another one: files would be fetched to there, or removed there.
+
+    Raises:
+        UserError: Naming it.
+    """
+    folders = {files, *(files / parent for one in listed for parent in PurePosixPath(one.path).parents)}
+    for folder in sorted(folders):
+        refuse_link(folder)
 
 
 def _read_journal(place: Path) -> dict[str, Stored]:
     """Return the files that are here whole, by path; a line that was cut short counts for nothing."""
     here = {}
-    journal = place / JOURNAL
-    for line in journal.read_text(encoding="utf-8").splitlines() if journal.is_file() else []:
+    try:
+        with open_plain(place / JOURNAL, "rb") as journal:
+            lines = journal.read(MOST_JOURNAL).splitlines()
+    except FileNotFoundError:
+        return {}
+    for line in lines:
         try:
             stored = Stored(**json.loads(line))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             continue
-        here[stored.path] = stored
+        if isinstance(stored.path, str) and type(stored.size) is int and isinstance(stored.version, str):
+            here[stored.path] = stored
     return here
 
 
@@ -135,6 +156,10 @@ def _refuse_clashes(store: Store, listed: Sequence[Stored]) -> None:
         raise UserError(
             f"{store.key}={store.url}: {both[0]!r} names a file and a folder in the store, which no disk can hold. "
             "Rename one of them."
+        )
+    if clash := clash_of({one.path for one in listed}):
+        raise UserError(
+            f"{store.key}={store.url}: {clash[0]!a} and {clash[1]!a} are one name for many disks. Rename one."
         )
 
 

@@ -14,12 +14,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any, TypeVar
 
 import fsspec
 
 from covidnet.errors import UserError
+from covidnet.files.names import harm_of
 from covidnet.files.whole import UNFINISHED
 
 Result = TypeVar("Result")
@@ -161,6 +162,7 @@ class Store:
         target.parent.mkdir(parents=True, exist_ok=True)
 
         def fetched() -> None:
+            part.unlink(missing_ok=True)  # a link that others have put there would be followed
             self._files.get_file(self._at(stored.path), str(part))
             if part.stat().st_size != stored.size:
                 raise OSError(f"{part.stat().st_size:,} of {stored.size:,} bytes arrived")
@@ -303,12 +305,11 @@ def _lacks_credentials(error: BaseException) -> bool:
 
 def _refuse_escape(path: str, url: str) -> None:
     """Refuse a name that would lead out of the folder of a local copy, or that no file can have."""
-    parts = path.split("/")
-    drives = any(PureWindowsPath(part).anchor for part in parts)
-    if {"", ".", ".."} & set(parts) or "\\" in path or "\0" in path or drives:
+    harm = "would lie outside the folder" if {"", ".", ".."} & set(path.split("/")) else harm_of(path)
+    if harm:
         raise UserError(
-            f"{url} holds the name {path!r}, which could lie outside a local copy of it: nothing was fetched. Rename "
-            "it in the store: names without '..', empty parts, drives and backslashes."
+            f"{url} holds the name {path!r}, which {harm}, or could lie outside a local copy of it: nothing was "
+            "fetched. Rename it in the store: names without '..', empty parts, colons and backslashes."
         )
 
 

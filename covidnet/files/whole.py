@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from covidnet.files.plain_file import open_plain
+
 UNFINISHED = ".part"  # ends the name of a file that is being written
 
 
@@ -20,7 +22,7 @@ def whole(file: Path, mode: str = "w", **options: Any) -> Iterator[IO[Any]]:
     """
     unfinished = file.with_name(f"{file.name}.{os.getpid()}{UNFINISHED}")
     try:
-        with unfinished.open(mode, **options) as out:
+        with open_plain(unfinished, mode.replace("w", "x"), **options) as out:
             yield out
             out.flush()
             os.fsync(out.fileno())  # else a power cut may leave the name with nothing behind it

@@ -7,6 +7,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from covidnet.files.plain_file import refuse_link
+
 
 def numbered(parent: Path, prefix: str) -> dict[int, Path]:
     """Return what lies in ``parent`` under ``prefix`` and a number, by that number, lowest first."""
@@ -44,6 +46,7 @@ def recorded_recipe(file: Path) -> Any:
 
 def hold(folder: Path, name: str) -> FileLock | None:
     """Lock the file ``name`` in a directory until it is released or this process ends; None while another holds it."""
+    refuse_link(folder / name)
     lock = FileLock(folder / name)
     try:
         lock.acquire(timeout=0)
