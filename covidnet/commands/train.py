@@ -9,6 +9,7 @@ import yaml
 
 from covidnet.data.walk import refuse_no_root
 from covidnet.errors import UserError, exit_with
+from covidnet.files.reading import parse_yaml
 from covidnet.training.args import GROUPS, CommandLine, expand
 
 
@@ -55,8 +56,8 @@ def _refuse_wrong_root(line: CommandLine) -> None:
 def _is_plain(text: str) -> bool:
     """Tell a text that the parser, which reads YAML, takes as it is."""
     try:
-        return bool(yaml.safe_load(text) == text)
-    except yaml.YAMLError:
+        return bool(parse_yaml(text) == text)
+    except (yaml.YAMLError, ValueError):
         return False
 
 

@@ -17,6 +17,7 @@ from covidnet.errors import UserError, did_you_mean
 from covidnet.evaluation.comparison import compare_outputs, compare_recalls, compare_sides
 from covidnet.evaluation.survival import compare_survival
 from covidnet.evidence.compare_table import sentence
+from covidnet.files.reading import read_yaml
 from covidnet.runs.checkpoint import find_radiographs
 from covidnet.runs.files import (
     CONFIG,
@@ -268,7 +269,7 @@ def _patients(folders: Sequence[ImageFolder], paths: list[str]) -> tuple[Groups,
 def _images_of(run: Path) -> ImageFolder | None:
     """Return where a run's images and their table are; None where that is not known or the folder is gone."""
     try:
-        section = yaml.safe_load((run / CONFIG).read_text("utf-8"))["data"]
+        section = read_yaml(run / CONFIG)["data"]
         data = find_radiographs(section["class_path"], run / CONFIG)(**section["init_args"])  # knows the default root
         folder = ImageFolder(data.root, data.given_metadata)
     # A run of another version, or of a class that is not here.

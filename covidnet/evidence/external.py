@@ -3,8 +3,6 @@
 Whether images of its training are among them is told by their content.
 """
 
-import csv
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +23,7 @@ from covidnet.evidence.external_table import sentence
 from covidnet.machine.device import find_device
 from covidnet.models.outputs import outputs_of
 from covidnet.runs.checkpoint import Checkpoint, radiographs_of
-from covidnet.runs.files import RESULTS, SPLIT
+from covidnet.runs.files import RESULTS, SPLIT, read_json, read_rows_of
 from covidnet.runs.find import run_directory
 from covidnet.runs.scoring import score_model
 
@@ -159,8 +157,9 @@ def _inside(checkpoint: Path) -> dict[str, Any] | None:
     folder, key = run_directory(checkpoint), MODELS.get(checkpoint.stem)
     file = folder / RESULTS if folder else None
     if file and key and file.is_file():
-        scores: dict[str, Any] | None = json.loads(file.read_text(encoding="utf-8")).get(key)
-        if scores and "intervals" in scores:
+        found = read_json(file)
+        scores = found.get(key) if isinstance(found, dict) else None
+        if isinstance(scores, dict) and "intervals" in scores:
             return scores
     _warn(
         f"{file or RESULTS} holds no test of {checkpoint.name}, so the drop cannot be told. "
@@ -187,8 +186,7 @@ def _trained_on(checkpoint: Path, data: Radiographs) -> _Trained | None:
     if not data.root.is_dir():
         _warn_unchecked(f"the folder that it was trained on is not there ({data.root})")
         return None
-    with file.open(newline="", encoding="utf-8", errors="surrogatepass") as lines:
-        paths = [row["path"] for row in csv.DictReader(lines) if row["split"] != "test"]
+    paths = [row["path"] for row in read_rows_of(file) if row["split"] != "test"]
     try:
         rows = data.metadata.rows if data.metadata else {}
     except UserError:  # what has become of the table since is no matter of this command

@@ -1,7 +1,6 @@
 """A checkpoint -> model.onnx and model.pt2, from pixels of any size to probabilities."""
 
 import copy
-import csv
 import json
 import os
 import shutil
@@ -28,7 +27,7 @@ from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.inference.graph import Deployed
 from covidnet.inference.predictor import Pixels, Predictor
 from covidnet.runs.checkpoint import radiographs_of
-from covidnet.runs.files import SPLIT
+from covidnet.runs.files import SPLIT, read_rows_of
 
 FOLDER = "export"  # of a run
 ONNX, TORCH = "model.onnx", "model.pt2"
@@ -267,8 +266,7 @@ def files_of_test(predictor: Predictor) -> list[Path]:
     run = predictor.run
     if run is None or not (run / SPLIT).is_file():
         return []
-    with (run / SPLIT).open(newline="", encoding="utf-8", errors="surrogatepass") as lines:  # names of any bytes
-        names = [row["path"] for row in csv.DictReader(lines) if row["split"] == "test"]
+    names = [row["path"] for row in read_rows_of(run / SPLIT) if row["split"] == "test"]
     data = radiographs_of(predictor.recipe)
     root, test_root = data.root, data.test_root or data.root
     files = [

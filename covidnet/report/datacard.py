@@ -13,6 +13,7 @@ from covidnet.data.division.sources import UNKNOWN, sources_of
 from covidnet.data.division.split import SPLITS
 from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
+from covidnet.imaging.decode import FORMATS
 
 Table = dict[str, dict[str, int]]  # row -> column -> images
 
@@ -100,7 +101,7 @@ def _sizes(data: Radiographs, paths: Sequence[str]) -> Sizes | None:
     """Read the sizes from the files' heads; no pixel is decoded."""
     sizes = []
     for path in paths:
-        with Image.open(data.image_file(path)) as image:
+        with Image.open(data.image_file(path), formats=FORMATS) as image:
             sizes.append(image.size)
     if not sizes:
         return None

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import yaml
-
 from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
 from covidnet.runs.run import Run
@@ -25,7 +23,7 @@ def settings_of(run: Run) -> dict[str, Any]:
     """Return the settings that people look for, by their key."""
     if run.config is None:
         return {}
-    config = yaml.safe_load(run.config)
+    config = run.settings
     shown: dict[str, Any] = {"seed_everything": config.get("seed_everything")}
     for section in ("model", "data"):
         chosen = config.get(section) or {}

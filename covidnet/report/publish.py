@@ -101,7 +101,7 @@ def gather(run: Run, folder: Path, license: str | None = None) -> list[str]:
     (folder / CHECKPOINT).parent.mkdir(parents=True, exist_ok=True)
     (folder / README).write_bytes(render(run, license or UNKNOWN_LICENSE).encode("utf-8", errors="replace"))
     write_results(folder / RESULTS, without_places(run.results))
-    config = yaml.safe_dump(without_places(yaml.safe_load(run.config)), sort_keys=False)
+    config = yaml.safe_dump(without_places(run.settings), sort_keys=False)
     (folder / CONFIG).write_text(config, encoding="utf-8")
     torch.save(_without_training(run.checkpoint), folder / CHECKPOINT)
     names = [README, RESULTS, CONFIG, CHECKPOINT.as_posix()]

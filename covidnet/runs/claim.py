@@ -1,6 +1,5 @@
 """A directory for one run or several: the next number, taken by one process alone, and the lock of who writes there."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from covidnet.files.plain_file import refuse_link
+from covidnet.files.reading import read_json
 
 
 def numbered(parent: Path, prefix: str) -> dict[int, Path]:
@@ -39,7 +39,7 @@ def newest_of(parent: Path, prefix: str, record: str, recipe: Mapping[str, Any])
 def recorded_recipe(file: Path) -> Any:
     """Return the recipe in the record of several runs, None where it is missing or cannot be read."""
     try:
-        return json.loads(file.read_text("utf-8")).get("recipe")
+        return read_json(file).get("recipe")
     except (OSError, ValueError, AttributeError):
         return None
 

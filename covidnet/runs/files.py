@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from covidnet.errors import UserError
+from covidnet.files import reading
+from covidnet.files.reading import UNREADABLE, read_rows, read_table
 from covidnet.files.whole import whole, write_whole
 
 LAST = "last.ckpt"  # of the last whole epoch
@@ -60,11 +62,10 @@ def counted_tests(folder: Path) -> list[list[str]]:
     """
     file = folder / TESTS
     try:
-        with file.open(newline="", encoding="utf-8") as lines:
-            return list(csv.reader(lines))[1:]
+        return read_rows(file)[1:]
     except FileNotFoundError:
         return []
-    except (OSError, csv.Error, ValueError) as error:
+    except UNREADABLE as error:
         raise UserError(
             f"{file}, which counts how often the test split was looked at, is damaged: {error}. Bring back a copy, or "
             "remove it, and the count begins anew."
@@ -80,8 +81,8 @@ def read_json(file: Path) -> Any:
     if not file.is_file():
         return None
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return reading.read_json(file)
+    except UNREADABLE as error:
         raise UserError(f"{file} cannot be read as JSON: {error}. Remove it, or write it anew.") from error
 
 
@@ -93,3 +94,18 @@ def unreadable(file: Path, error: Exception) -> UserError:
 def reason_of(error: Exception) -> str:
     """Return an error's message with its kind, for kinds whose message says little."""
     return f"{error} ({type(error).__name__})"
+
+
+def read_rows_of(file: Path) -> list[dict[str, str]]:
+    """Return the rows of a run's table, such as split.csv.
+
+    Raises:
+        UserError: Where it cannot be read, or has no columns ``path`` and ``split``.
+    """
+    try:
+        columns, rows = read_table(file)
+        if not {"path", "split"} <= set(columns) or any(row["path"] is None for row in rows):
+            raise ValueError("it has no columns path and split")
+    except UNREADABLE as error:
+        raise unreadable(file, error) from error
+    return rows

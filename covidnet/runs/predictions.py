@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from covidnet.errors import UserError
+from covidnet.files.reading import read_table
 from covidnet.files.whole import whole
 from covidnet.runs.files import reason_of
 
@@ -85,8 +86,7 @@ def read_predictions(file: Path) -> Predictions:
         UserError: Where the file cannot be read as such.
     """
     try:
-        with file.open(newline="", encoding="utf-8", errors="surrogatepass") as lines:  # names of any bytes
-            rows = list(csv.DictReader(lines, strict=True))
+        _, rows = read_table(file, strict=True)
         classes = [name.removeprefix(PROBABILITY) for name in rows[0] if name.startswith(PROBABILITY)]
         number = {name: label for label, name in enumerate(classes)}
         return Predictions(

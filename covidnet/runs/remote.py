@@ -5,7 +5,6 @@ after each epoch, ``last.ckpt`` after all that it needs and ``results.json`` at 
 machine dies at, the store holds a run that can go on. ``.store.json`` in the run directory knows what was sent.
 """
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path, PurePath, PurePosixPath
@@ -14,6 +13,7 @@ from typing import Any
 from covidnet.errors import UserError
 from covidnet.files.folders import locked
 from covidnet.files.mirror import mirror_file
+from covidnet.files.reading import read_json
 from covidnet.files.store import ATTEMPTS, Store, Stored, check_url, is_url, location
 from covidnet.files.whole import UNFINISHED
 from covidnet.machine.parallel import progress_bar
@@ -242,7 +242,7 @@ def _is_here(run: Path, stored: Stored, known: Mapping[str, Any]) -> bool:
 def _read_record(run: Path) -> dict[str, Any]:
     """Return what is known of a run in a store; nothing where its record is missing or damaged: all is sent anew."""
     try:
-        record = json.loads((run / RECORD).read_text(encoding="utf-8"))
+        record = read_json(run / RECORD)
         return {"runs": str(record["runs"]), "name": str(record["name"]), "files": dict(record["files"])}
     except (OSError, ValueError, KeyError, TypeError):
         return {"runs": "", "name": run.name, "files": {}}

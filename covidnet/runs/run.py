@@ -1,13 +1,15 @@
 """The files of a run directory -> plain values. Files that a run may lack become None."""
 
-import csv
 import hashlib
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
+from covidnet.files.reading import LONGEST_YAML, UNREADABLE, parse_yaml, read_table, read_text
 from covidnet.models.network import Network
 from covidnet.runs.checkpoint import Checkpoint, radiographs_of
 from covidnet.runs.files import (
@@ -97,9 +99,29 @@ class Run:
         """The text of ``config.yaml``."""
         file = self.folder / CONFIG
         try:
-            return file.read_text(encoding="utf-8") if file.is_file() else None
-        except (OSError, ValueError) as error:
+            return read_text(file, LONGEST_YAML) if file.is_file() else None
+        except UNREADABLE as error:
             raise unreadable(file, error) from error
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """What ``config.yaml`` says, section by section.
+
+        Raises:
+            UserError: Where it is no YAML, or no keys with values.
+        """
+        file = self.folder / CONFIG
+        try:
+            found = parse_yaml(self.config or "{}")
+            if not isinstance(found, dict):
+                raise ValueError("it holds no keys with values")
+            for name in ("model", "data", "trainer", "early_stopping"):
+                section = found.get(name) or {}
+                if not isinstance(section, dict) or not isinstance(section.get("init_args") or {}, dict):
+                    raise ValueError(f"its section {name} holds no keys with values")
+        except (*UNREADABLE, yaml.YAMLError) as error:
+            raise unreadable(file, error) from error
+        return found
 
     def load_model(self) -> Network:
         """Return the best model, on the CPU, set to evaluate."""
@@ -130,9 +152,8 @@ class Run:
         if not file.is_file():
             return []
         try:
-            with file.open(newline="", encoding="utf-8", errors="surrogatepass") as lines:  # names of any bytes
-                return list(csv.DictReader(lines))
-        except (OSError, csv.Error, ValueError) as error:
+            return read_table(file)[1]
+        except UNREADABLE as error:
             raise unreadable(file, error) from error
 
 

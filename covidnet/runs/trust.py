@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import yaml
 
 from covidnet.errors import UserError
+from covidnet.files.reading import LONGEST_YAML, count_yaml, read_text
 from covidnet.runs.listed import LISTED, OWN, PLACES, REFUSED_KEYS
 
 KNOWN = ("pytorch_lightning", "lightning_fabric", "torch", "torchmetrics")  # of these a file may name what is listed
@@ -186,27 +187,20 @@ def refuse_bomb(file: Path) -> None:
         UserError: Where it does. What else is wrong with a file is told by who reads it.
     """
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, ValueError):
+        text = read_text(file, LONGEST_YAML)
+    except UnicodeDecodeError:
+        return
+    except ValueError as error:
+        raise UserError(f"{file} is no configuration: {error}.") from error
+    except OSError:
         return
     refuse_bomb_in(text, str(file))
 
 
 def refuse_bomb_in(text: str, name: str) -> None:
     """Refuse such a text, which messages call ``name``."""
-    sizes: dict[int, int] = {}
-
-    def size(node: yaml.Node) -> int:
-        if id(node) not in sizes:
-            sizes[id(node)] = 1  # what holds itself is refused where it is built
-            inner = node.value if isinstance(node, yaml.CollectionNode) else []
-            pairs = [part for pair in inner for part in (pair if isinstance(pair, tuple) else (pair,))]
-            sizes[id(node)] = 1 + sum(size(part) for part in pairs)
-        return sizes[id(node)]
-
     try:
-        node = yaml.compose(text, yaml.SafeLoader)
-        most = size(node) if node is not None else 0
+        most = count_yaml(text)
     except (ValueError, yaml.YAMLError, RecursionError):
         return
     if most > MOST_VALUES:

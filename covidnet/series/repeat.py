@@ -1,6 +1,5 @@
 """``repeat``: the same run with several seeds, each in a directory of its own, and one table of them all."""
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from covidnet.errors import UserError
-from covidnet.runs.files import RESULTS, SPLIT
+from covidnet.files.reading import LONGEST_TABLE, read_bytes
+from covidnet.runs.files import RESULTS, SPLIT, read_json
 from covidnet.series.base import Kind, Series, SeriesRun
 from covidnet.training.args import CommandLine
 
@@ -54,9 +54,9 @@ class Repetition(Series):
 
     def summary(self, folder: Path, runs: Sequence[Path]) -> dict[str, Any]:
         """Return the spread of every metric."""
-        results = [json.loads((run / RESULTS).read_text("utf-8")) for run in runs]
+        results = [read_json(run / RESULTS) for run in runs]
         summary = {"seeds": self.numbers, "runs": [run.name for run in runs], **summarise(results)}
-        if len({(run / SPLIT).read_bytes() for run in runs}) > 1:
+        if len({read_bytes(run / SPLIT, LONGEST_TABLE) for run in runs}) > 1:
             summary["warning"] = "The images changed between the seeds: their splits differ (split.csv)."
         return summary
 

@@ -15,13 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from filelock import FileLock
 from optuna.trial import Trial
 from pytorch_lightning.cli import LightningArgumentParser
 
 from covidnet.__version__ import __version__
 from covidnet.errors import DivergedError, UserError, require
+from covidnet.files.reading import parse_yaml
 from covidnet.machine import telling
 from covidnet.runs.claim import newest_of, next_folder, recorded_recipe
 from covidnet.runs.files import write_results
@@ -133,7 +133,7 @@ class Search(CommandLineInterface):
     def _plain_config(self) -> dict[str, Any]:
         """Return the configuration that all trials share, as plain types."""
         dumped = self.parser.dump(self.config, skip_unset=False, format="yaml")
-        config: dict[str, Any] = yaml.safe_load(dumped)["fit"]
+        config: dict[str, Any] = parse_yaml(dumped)["fit"]
         return {key: value for key, value in config.items() if key not in OPTIONS}
 
     def with_parameters(self, params: Mapping[str, Any]) -> dict[str, Any]:

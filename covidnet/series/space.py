@@ -9,6 +9,7 @@ import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from covidnet.errors import UserError, did_you_mean
+from covidnet.files.reading import parse_yaml, read_yaml
 
 Space = dict[str, BaseDistribution]
 
@@ -126,12 +127,12 @@ def corners(space: Space) -> Iterator[dict[str, Any]]:
 def _read_file(name: str) -> Any:
     file = Path(name).expanduser()
     try:
-        content = yaml.safe_load(name if name.lstrip().startswith("{") else file.read_text("utf-8"))
+        content = parse_yaml(name) if name.lstrip().startswith("{") else read_yaml(file)
     except OSError as error:
         raise UserError(
             f"space={name} cannot be read: {error.strerror or error}. Give {{key: range}} or a file."
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"space={name} is no YAML: {' '.join(str(error).split())}") from error
     if isinstance(content, dict) and set(content) == {"space"}:
         return content["space"]

@@ -6,12 +6,15 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from covidnet.__version__ import __version__
+from covidnet.files.reading import UNREADABLE, read_text
 from covidnet.inference.predictor import NOTICE, Predictor
 from covidnet.report.card import CARD
 from covidnet.report.page import html_templates
+from covidnet.runs.files import unreadable
 from covidnet.serving.engine import Engine
 from covidnet.serving.limits import NAMES, Limits
 
+LONGEST_CARD = 2**19  # bytes; one has some thousands
 DEEPER = 2  # levels by which a card's headings go down: they stand below those of the page
 
 
@@ -37,7 +40,10 @@ def read_card(predictor: Predictor) -> Markup | None:
     run = predictor.run
     if run is None or not (run / CARD).is_file():
         return None
-    return to_html((run / CARD).read_text(encoding="utf-8", errors="replace"))
+    try:
+        return to_html(read_text(run / CARD, LONGEST_CARD, errors="replace"))
+    except (*UNREADABLE, RecursionError) as error:
+        raise unreadable(run / CARD, error) from error
 
 
 def to_html(markdown: str) -> Markup:

@@ -23,6 +23,7 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
 
+from covidnet.files.reading import read_table
 from covidnet.files.tensors import read_tensors
 from covidnet.files.whole import whole
 from covidnet.runs.files import LAST
@@ -189,6 +190,5 @@ class _WholeWriter(ExperimentWriter):
     def _check_log_dir_exists(self) -> None:
         file = Path(self.metrics_file_path)
         if file.is_file():
-            with file.open(newline="", encoding="utf-8") as lines:
-                rows: list[Row] = list(csv.DictReader(lines))
+            rows: list[Row] = [*read_table(file)[1]]
             self.metrics = [{key: value for key, value in row.items() if value} for row in rows]

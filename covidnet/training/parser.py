@@ -13,6 +13,7 @@ from jsonargparse import ArgumentParser
 from pytorch_lightning.cli import LightningArgumentParser
 
 from covidnet.errors import UserError, did_you_mean, exit_with
+from covidnet.files.reading import LONGEST_YAML, parse_yaml, read_bytes, read_yaml
 from covidnet.runs.trust import how_to_trust, refuse_bomb, refuse_bomb_in
 from covidnet.training.lightning import types_of_keys
 
@@ -88,10 +89,12 @@ def read_once(config: str) -> str:
     try:
         if not stat.S_ISFIFO(Path(config).stat().st_mode):
             return config
-        text = Path(config).read_text(encoding="utf-8")
+        text = read_bytes(Path(config), LONGEST_YAML, pipes=True).decode()
         refuse_bomb_in(text, config)
-        content = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):  # told by the parser
+        content = parse_yaml(text)
+    except UserError:
+        raise
+    except (OSError, ValueError, yaml.YAMLError):  # told by the parser
         return config
     return json.dumps(content) if isinstance(content, dict) else config
 
@@ -114,9 +117,9 @@ def check_config(file: Path) -> None:
         return
     refuse_bomb(file)
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise UserError(f"--config={file} is no text: {error}. {CONFIG_HOLDS}") from error
+        content = read_yaml(file)
+    except ValueError as error:
+        raise UserError(f"--config={file} is no text, or none of a configuration: {error}. {CONFIG_HOLDS}") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from covidnet.errors import UserError
+from covidnet.files.reading import read_yaml
 from covidnet.runs.files import SPLIT
 from covidnet.runs.find import run_directory
 from covidnet.training.args import CONFIGS, TRAINING, CommandLine
@@ -81,7 +80,7 @@ def _refuse_another_recipe(recipe: Mapping[str, Any], typed: CommandLine) -> Non
         return
     name = typed.groups["recipe"]
     held = {section: recipe[section]["init_args"] for section in ("model", "data")} | _ending(recipe)
-    chosen = yaml.safe_load((CONFIGS / "recipe" / f"{name}.yaml").read_text(encoding="utf-8"))
+    chosen = read_yaml(CONFIGS / "recipe" / f"{name}.yaml")
     for section, values in chosen.items():
         for key, value in values.items():
             own = held.get(section, {}).get(key)

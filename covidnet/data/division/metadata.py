@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from covidnet.errors import UserError
+from covidnet.errors import UserError, short
+from covidnet.files.reading import UNREADABLE, read_table
 from covidnet.files.whole import whole
 
 NAME = "metadata.csv"
@@ -42,16 +43,12 @@ def read_metadata(file: Path, root: Path, paths: Sequence[str], key: str = "data
             different values.
     """
     try:
-        with file.open(newline="", encoding="utf-8-sig", errors="surrogatepass") as lines:
-            reader = csv.DictReader(lines, skipinitialspace=True)
-            columns = [name.strip() for name in reader.fieldnames or []]
-            reader.fieldnames = columns
-            records = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        columns, records = read_table(file, spaces=True, pipes=True)
+    except UNREADABLE as error:
         raise UserError(f"{file} cannot be read as a CSV table: {error}. Change {key} (or none).") from error
     if "path" not in columns:
         raise UserError(
-            f"{file} has the columns {columns}, but {key} needs a column 'path' "
+            f"{file} has the columns {short(columns)}, but {key} needs a column 'path' "
             f"(and may have patient, group and source). Give {key}=none to go without."
         )
     known = set(paths)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from covidnet.errors import UserError, short
+from covidnet.files.reading import UNREADABLE, read_table
 from covidnet.files.whole import whole
 
 TEST_PREFIX = "test:"  # marks the images of a separate test root
@@ -87,14 +88,11 @@ def read_split(
     """
     key = "Change data.split_file, or leave it out to draw the split anew."
     try:
-        with file.open(newline="", encoding="utf-8-sig", errors="surrogatepass") as lines:
-            reader = csv.DictReader(lines)
-            rows = list(reader)
-            columns = list(reader.fieldnames or [])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        columns, rows = read_table(file, pipes=True)
+    except UNREADABLE as error:
         raise UserError(f"{file} cannot be read as a split file: {error}. {key}") from error
     if not {"path", "label", "split"} <= set(columns):
-        raise UserError(f"{file} has the columns {columns}, but a split file has path, label and split. {key}")
+        raise UserError(f"{file} has the columns {short(columns)}, but a split file has path, label and split. {key}")
     index_of = {path: index for index, path in enumerate(paths)}
     missing = sorted(row["path"] or "" for row in rows if row["path"] not in index_of)
     if missing:

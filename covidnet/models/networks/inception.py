@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from covidnet.errors import UserError, did_you_mean
-from covidnet.files.tensors import read_tensors
+from covidnet.files.tensors import read_safetensors, read_tensors
 from covidnet.models.parts.dropout import Dropout, check_dropout
 from covidnet.models.parts.glorot import glorot
 
@@ -122,9 +122,7 @@ def load_backbone_weights(model: nn.Module, file: Path, name: str) -> None:
 
 def _read_weights(file: Path) -> dict[str, Tensor]:
     if file.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(file)
+        return read_safetensors(file)
     state: dict[str, Any] = read_tensors(file)
     inner: dict[str, Tensor] = state.get("state_dict", state)
     return inner
