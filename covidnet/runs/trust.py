@@ -8,9 +8,9 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from functools import cache
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ import yaml
 
 from covidnet.errors import UserError
 from covidnet.files.reading import LONGEST_YAML, count_yaml, read_text
-from covidnet.runs.listed import LISTED, OWN, PLACES, REFUSED_KEYS
+from covidnet.runs.listed import FORMS, LISTED, OWN, REFUSED_ARGUMENTS, SECTIONS
 
 KNOWN = ("pytorch_lightning", "lightning_fabric", "torch", "torchmetrics")  # of these a file may name what is listed
 ONLY = (
@@ -26,10 +26,13 @@ ONLY = (
     "is to run code."
 )
 
+TYPE_IT = "If you know what it does, type it on the command line."
 VARIABLE = "COVIDNET_TRUST"  # in the environment: more packages, with commas between them
 MOST_VALUES = 100_000  # of a configuration, counted as often as an alias repeats them
 NEVER = sys.stdlib_module_names | {"jsonargparse"}  # not even then: they start programs and remove files
 _NAME = re.compile(r"(?<![\w./\\-])([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)")  # a dotted name
+
+_NOTHING = object()  # unlike any value
 
 Kind = TypeVar("Kind")
 
@@ -51,13 +54,15 @@ def limit_names(typed: Iterable[str] = ()) -> None:
     own = {name for text in typed for name in _NAME.findall(text) if name.partition(".")[0] not in NEVER}
     # Of what is imported already the very name; of the user's own code the package, which is not imported to find out.
     known = {name for name in own if name.partition(".")[0] in (*KNOWN, "covidnet")}
-    named = {place for path in (*LISTED, *known) for place in _places_of(path)}
+    classes = LISTED.keys() - {SECTIONS["trainer"]}
+    named = {place for path in (*classes, *known) for place in _places_of(path)}
     named |= {name.partition(".")[0] for name in own - known}
     # A dictionary that names a class stays a dictionary where a key may hold anything.
     set_parsing_settings(
         import_path_denylist=["*"],
         import_path_allowlist=sorted({*OWN, *trusted_packages(), *named}),
         instantiate_subclass_spec_in_any=False,
+        config_read_mode_fsspec_enabled=False,  # Lightning's: a value that is a URL would be fetched, to see what it is
     )
 
 
@@ -78,24 +83,26 @@ def find_class(path: object, kind: type[Kind], where: object) -> type[Kind]:
     return found
 
 
-def refuse_unlisted(config: Mapping[str, Any], where: str) -> None:
+def refuse_unlisted(config: Mapping[str, Any], where: str, typed: Container[str] = ()) -> None:
     """Refuse what no file may set: classes and arguments that are not listed, and places elsewhere.
 
     Args:
         config: What files alone say, parsed: each class with its ``class_path``, each argument by its name.
         where: The files, for messages.
+        typed: Keys that the user set on the command line, whose values in a file do not hold.
 
     Raises:
         UserError: Naming the class, the argument or the key.
     """
-    sections = {name: value for name, value in config.items() if isinstance(value, Mapping)}  # another is told later
-    for key, why in REFUSED_KEYS.items():
-        if sections.get("trainer", {}).get(key):
-            raise UserError(f"{where} sets trainer.{key}, which {why}. {ONLY} Type it instead.")
-    if config.get("storage"):
-        raise UserError(f"{where} sets storage, to which a search would connect. Type it on the command line instead.")
-    for section in ("early_stopping", "checkpoint"):
-        _refuse_places(sections.get(section, {}), f"{where}: {section}")
+    for section, path in SECTIONS.items():
+        given = config.get(section)
+        if isinstance(given, Mapping):  # what else it may be is told later
+            own = {key: value for key, value in given.items() if f"{section}.{key}" not in typed}
+            _refuse_arguments(path, own, f"{where} sets {section}.")
+    alone = {key: config[key] for key in ("storage", "ckpt_path") if config.get(key) and key not in typed}
+    if "storage" in alone:
+        raise UserError(f"{where} sets storage, which {REFUSED_ARGUMENTS['storage']}. {TYPE_IT}")
+    _refuse_values(alone, f"{where} sets ")
     for value in config.values():
         _refuse_classes(value, where)
 
@@ -120,44 +127,68 @@ def _refuse_classes(value: Any, where: str) -> None:
     if not isinstance(value, Mapping):
         return
     path = value.get("class_path")
-    if isinstance(path, str) and not _is_own(path, [*OWN, *trusted_packages()]):
-        _refuse_arguments(path, value, where)
+    if isinstance(path, str) and not _is_own(path, trusted_packages()):
+        _refuse_class(path, value, where)
     for part in value.values():
         _refuse_classes(part, where)
 
 
-def _refuse_arguments(path: str, spec: Mapping[str, Any], where: str) -> None:
+def _refuse_class(path: str, spec: Mapping[str, Any], where: str) -> None:
     name = _listed_as(path)
-    if name is None:
+    more = spec.get("dict_kwargs") or {}
+    if name is not None:
+        given = {**(spec.get("init_args") or {}), **more}
+        _refuse_arguments(name, given, f"{where}: {path}: ")
+    elif not _is_class_of_ours(path):
         raise UserError(f"{where} names the class {path!r}. {how_to_trust(path)}")
-    given = {**(spec.get("init_args") or {}), **(spec.get("dict_kwargs") or {})}
-    defaults = inspect.signature(resolve_name(path)).parameters
-    for key, value in given.items():
-        default = defaults[key].default if key in defaults else inspect.Parameter.empty
-        if key not in LISTED[name] and value != default:
-            raise UserError(
-                f"{where} sets {key} of {path}. {ONLY} Of this class a file may set {', '.join(LISTED[name])}. If you "
-                "know what it does, type it on the command line."
-            )
-    _refuse_places(given, f"{where}: {path}")
+    elif more:
+        raise UserError(f"{where}: {path} takes no {next(iter(more))}.")
 
 
-def _refuse_places(given: Mapping[str, Any], where: str) -> None:
-    """Refuse arguments that have something written outside of the folder in which the command runs."""
-    for key in PLACES:
+def _refuse_arguments(name: str, given: Mapping[str, Any], where: str) -> None:
+    """Refuse arguments that are not listed, unless they are what holds without them."""
+    defaults = _defaults(name)
+    other = [key for key in given if key not in LISTED[name] and given[key] != defaults.get(key, _NOTHING)]
+    if other:
+        why = f", which {REFUSED_ARGUMENTS[other[0]]}" if other[0] in REFUSED_ARGUMENTS else ""
+        few = f" Of this class a file may set {', '.join(LISTED[name])}." if name not in SECTIONS.values() else ""
+        raise UserError(f"{where}{other[0]}={given[other[0]]}{why}: no file may set that.{few} {TYPE_IT}")
+    _refuse_values({key: given[key] for key in given if given[key] != defaults.get(key, _NOTHING)}, where)
+
+
+def _refuse_values(given: Mapping[str, Any], where: str) -> None:
+    """Refuse a text that names a place elsewhere, or a part of Lightning that is not listed."""
+    for key, (form, told) in FORMS.items():
         value = given.get(key)
-        if isinstance(value, os.PathLike | str) and not _lies_below(str(value)):
-            raise UserError(
-                f"{where} sets {key}={value}, which lies elsewhere. A file may only name a place below the folder in "
-                "which the command runs; if you want it there, type it on the command line."
-            )
+        if not isinstance(value, os.PathLike | str):
+            continue
+        below = key != "save_dir" or Path(value).resolve().is_relative_to(Path.cwd())  # a link may lead elsewhere
+        if not (form.fullmatch(str(value)) and below):
+            raise UserError(f"{where}{key}={value}, but a file may only give {told}. {TYPE_IT}")
 
 
-def _lies_below(place: str) -> bool:
-    """Tell a relative path that leads nowhere else, on any system; a URL, a drive and a home folder do."""
-    parts = [*PurePosixPath(place).parts, *PureWindowsPath(place).parts]
-    absolute = PurePosixPath(place).is_absolute() or PureWindowsPath(place).drive or PureWindowsPath(place).root
-    return not absolute and ".." not in parts and not place.startswith("~") and "://" not in place
+@cache
+def _defaults(name: str) -> dict[str, Any]:
+    """Return the value of each argument of a listed class where none is given, also of those that it hands on."""
+    from jsonargparse import ArgumentParser, Namespace  # a program that loads a model goes without it
+
+    if name in SECTIONS.values():
+        return {key: one.default for key, one in inspect.signature(resolve_name(name)).parameters.items()}
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(resolve_name(name), "one", fail_untyped=False)
+    found = parser.get_defaults().get("one", Namespace())
+    return dict(found.as_dict()) if isinstance(found, Namespace) else {}
+
+
+def _is_class_of_ours(path: str) -> bool:
+    """Tell a class that is defined in a room whose classes a file may name: no method, and none that it imports."""
+    if not _is_own(path, OWN):
+        return False
+    try:
+        found = resolve_name(path)
+    except (ImportError, AttributeError, ValueError):
+        return False
+    return inspect.isclass(found) and _is_own(found.__module__, OWN)
 
 
 def _is_own(path: str, places: Iterable[str]) -> bool:
@@ -166,7 +197,9 @@ def _is_own(path: str, places: Iterable[str]) -> bool:
 
 def _listed_as(path: str) -> str | None:
     """Return the name under which a class is listed, by whichever name it is called."""
-    return next((name for name in LISTED if path in _places_of(name)), None)
+    named = path.partition(".")[0] in KNOWN
+    places = {path} if named else _places_of(path) if _is_own(path, OWN) else set()
+    return next((name for name in LISTED if name != SECTIONS["trainer"] and places & _places_of(name)), None)
 
 
 @cache

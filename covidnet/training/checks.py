@@ -1,6 +1,6 @@
 """What is refused of a configuration that the parser lets through, before anything is built."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
@@ -14,13 +14,14 @@ ODD_STATE = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError
 OBJECTS = ("trainer", "early_stopping", "checkpoint")  # sections that hold keys, whatever the model and the data
 
 
-def check_files(parser: ArgumentParser, command: str, files: Mapping[str, str]) -> None:
+def check_files(parser: ArgumentParser, command: str, files: Mapping[str, str], typed: Container[str] = ()) -> None:
     """Refuse files that say more than a stranger may: they are parsed by themselves, without what was typed.
 
     Args:
         parser: Of the whole command line.
         command: The one that was typed.
         files: The ``--config`` files: their names -> what the parser is given of them.
+        typed: Keys on the command line, which go before those of files.
 
     Raises:
         UserError: Naming the files, and the class, argument or key.
@@ -28,7 +29,7 @@ def check_files(parser: ArgumentParser, command: str, files: Mapping[str, str]) 
     limit_names()
     if files:
         config = parser.parse_args([command, *(f"--config={file}" for file in files.values())])[command]
-        refuse_unlisted(config.as_dict(), f"--config={', '.join(files)}")
+        refuse_unlisted(config.as_dict(), f"--config={', '.join(files)}", typed)
 
 
 def check_sections(config: Namespace) -> None:

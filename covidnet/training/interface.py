@@ -131,7 +131,8 @@ class CommandLineInterface(OneCommandLine):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what was typed, over the recipe of a checkpoint where one is given."""
-        check_files(parser, self.command_line.command, self.files)
+        over = [option.removeprefix("--").partition("=")[0] for option in self.command_line.settings]
+        check_files(parser, self.command_line.command, self.files, over)
         limit_names(self.command_line.typed_keys().values())  # from here on, what was typed may be named too
         self.config = parser.parse_args(self.command_line.argv)
         command, *typed = self.command_line.argv

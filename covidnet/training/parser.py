@@ -6,6 +6,7 @@ import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 import yaml
@@ -14,10 +15,13 @@ from pytorch_lightning.cli import LightningArgumentParser
 
 from covidnet.errors import UserError, did_you_mean, exit_with
 from covidnet.files.reading import LONGEST_YAML, parse_yaml, read_bytes, read_yaml
+from covidnet.files.store import Store, is_url
 from covidnet.runs.trust import how_to_trust, refuse_bomb, refuse_bomb_in
 from covidnet.training.lightning import types_of_keys
 
 CONFIG_HOLDS = "It must be YAML of keys and values, such as a run's config.yaml, or 'data: {batch_size: 32}'."
+MOST_BYTES = 10_000_000  # of a configuration
+ANYWHERE = ("trainer", "early_stopping", "checkpoint")  # sections in which a file may stand for any key
 SUBCLASS_SECTIONS = ("model", "data")  # whose keys depend on the class that is chosen
 
 
@@ -79,17 +83,20 @@ class CommandParser(LightningArgumentParser):
 
 
 def read_once(config: str) -> str:
-    """Return a ``--config`` as it is; of a pipe, which can be read but once, what it holds, on one line.
+    """Return a ``--config`` as it is; of a pipe, which can be read but once, or a URL what it holds, on one line.
 
     Raises:
-        UserError: Where a pipe holds far too many values.
+        UserError: Where it holds far too many values, or cannot be fetched.
     """
     if is_inline(config):
         return config
     try:
-        if not stat.S_ISFIFO(Path(config).stat().st_mode):
+        if is_url(config):
+            text = _fetched(config)
+        elif stat.S_ISFIFO(Path(config).stat().st_mode):
+            text = read_bytes(Path(config), LONGEST_YAML, pipes=True).decode()
+        else:
             return config
-        text = read_bytes(Path(config), LONGEST_YAML, pipes=True).decode()
         refuse_bomb_in(text, config)
         content = parse_yaml(text)
     except UserError:
@@ -97,6 +104,17 @@ def read_once(config: str) -> str:
     except (OSError, ValueError, yaml.YAMLError):  # told by the parser
         return config
     return json.dumps(content) if isinstance(content, dict) else config
+
+
+def _fetched(url: str) -> str:
+    folder, _, name = url.rpartition("/")
+    store = Store(folder, "--config")
+    found = store.file(name)
+    if found is None:
+        raise UserError(f"--config={url} is not there.")
+    with TemporaryDirectory() as place:
+        store.get(found, Path(place, name))
+        return Path(place, name).read_text(encoding="utf-8")
 
 
 def is_inline(config: str) -> bool:
@@ -128,6 +146,44 @@ def check_config(file: Path) -> None:
     if not isinstance(content, dict):
         found = "is empty" if content is None else f"holds a {type(content).__name__}"
         raise UserError(f"--config={file} {found}. {CONFIG_HOLDS}")
+    _check_inner(content, {file.resolve()})
+
+
+def _check_inner(content: Mapping[str, Any], seen: set[Path]) -> None:
+    """Refuse, of the files that a configuration names in the place of keys, what would not end or stands for too much.
+
+    What they say is checked with the rest.
+    """
+    # Of model and data a file may stand for the whole alone: their keys name files of other kinds.
+    whole = ("config", *SUBCLASS_SECTIONS)
+    parts = [(value, key) for key, value in content.items() if str(key).partition(".")[0] in (*ANYWHERE, *whole)]
+    while parts:
+        part, key = parts.pop()
+        if isinstance(part, dict | list) and key not in whole:
+            parts += [(one, key) for one in (part.values() if isinstance(part, dict) else part)]
+        file = _existing(part) if isinstance(part, str) else None
+        if file is None or file in seen:
+            continue
+        if not file.is_file() or file.stat().st_size > MOST_BYTES:
+            raise UserError(f"A configuration names {file}, which is no file of keys and values.")
+        seen.add(file)
+        refuse_bomb(file)
+        try:
+            inner = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError):  # told by the parser
+            continue
+        if key == "config" and isinstance(inner, dict):
+            _check_inner(inner, seen)
+        parts.append((inner, key))
+
+
+def _existing(name: str) -> Path | None:
+    """Return what lies under a name and is no folder; None for a text that names nothing."""
+    try:
+        file = Path(name).resolve()
+        return file if file.exists() and not file.is_dir() else None
+    except (OSError, ValueError, RuntimeError):  # which is no name of a file
+        return None
 
 
 def _plain_type(text: str) -> str:

@@ -1,24 +1,38 @@
 """A stranger's configuration runs nothing, writes nowhere else and connects to nobody, whatever it names."""
 
+import http.server
+import importlib
 import inspect
 import json
-from collections.abc import Callable
+import os
+import pkgutil
+import threading
+import typing
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import pytorch_lightning as pl
+import torch
+import torchmetrics
 import yaml
 from helpers import QUICK, mistake
+from jsonargparse import ArgumentParser, set_parsing_settings
 from made_run import write_run
 from pytorch_lightning.callbacks import LambdaCallback
 
 from covidnet.commands.main import main as tools
 from covidnet.commands.train import main
-from covidnet.runs.listed import LISTED, PLACES, REFUSED
+from covidnet.data.radiographs import Radiographs
+from covidnet.files.plain import hints_of
+from covidnet.models.classifier import Classifier
+from covidnet.runs.listed import FORMS, LISTED, OTHER_METRICS, OWN, REFUSED, REFUSED_ARGUMENTS, SECTIONS
 from covidnet.runs.trust import resolve_name
 
 FIT = ["fit", "data=phantom", *QUICK]
+LOGGERS, LOGS = "pytorch_lightning.loggers", ("CSVLogger", "TensorBoardLogger")
 CALLBACKS = "pytorch_lightning.callbacks"
 
 
@@ -131,6 +145,34 @@ HOSTILE = {
             },
         }
     },
+    "a folder that is written, by another name for a place": {
+        "callbacks": [{"class_path": f"{CALLBACKS}.ModelCheckpoint", "init_args": {"dirpath": "simplecache::s3:b"}}]
+    },
+    "the class by the name of a module of ours": {
+        "callbacks": [
+            {
+                "class_path": "covidnet.models.parts.capture.pl.callbacks.ModelCheckpoint",
+                "init_args": {"dirpath": "/elsewhere"},
+            }
+        ]
+    },
+    "the log of another run": {
+        "logger": {
+            "class_path": "CSVLogger",
+            "init_args": {"save_dir": "runs", "name": "convnet", "version": "version_0"},
+        }
+    },
+    "a name that leads elsewhere": {
+        "logger": {"class_path": "TensorBoardLogger", "init_args": {"save_dir": "logs", "name": "/elsewhere"}}
+    },
+    "a hidden folder": {"logger": {"class_path": "CSVLogger", "init_args": {"save_dir": ".git/hooks"}}},
+    "runs that are sent away": {"default_root_dir": "s3://bucket/runs"},
+    "a profiler that listens, by its word": {"profiler": "xla"},
+    "a strategy with a configuration of its own, by its word": {"strategy": "deepspeed_stage_3"},
+    "an accelerator as a class": {"accelerator": {"class_path": "pytorch_lightning.accelerators.CPUAccelerator"}},
+    "an optimizer as a callback": {"callbacks": [{"class_path": "torch.optim.Adam", "init_args": {"lr": 1.0}}]},
+    "what torch makes of functions": {"callbacks": [{"class_path": "torch.optim.lr_scheduler.LambdaLR"}]},
+    "a metric of other metrics": {"callbacks": [{"class_path": "torchmetrics.metric.CompositionalMetric"}]},
     "a part of Lightning": {"plugins": {"class_path": "lightning_fabric.plugins.io.TorchCheckpointIO"}},
     "an upload": {"model_registry": "user/model"},
     "the system": {"callbacks": [{"class_path": "torch.os.system"}]},
@@ -144,7 +186,8 @@ HOSTILE = {
 def test_what_is_not_listed_is_refused_from_a_file(trainer, tmp_path, capsys):
     file = written(tmp_path, {"trainer": trainer})
     message = mistake([*FIT, f"--config={file}", "trainer.fast_dev_run=true"], capsys)
-    assert str(file) in message or "is not accepted" in message or "A file may" in message
+    told = (str(file), "is not accepted", "A file may", "Does not validate")
+    assert any(part in message for part in told)
     assert not Path("runs").exists()
 
 
@@ -164,13 +207,95 @@ def test_a_search_connects_to_no_storage_that_a_file_names(tmp_path, capsys):
     assert "sets storage" in mistake(["search", "data=phantom", f"--config={file}", *QUICK], capsys)
 
 
+@pytest.mark.parametrize("filename", ["{epoch:999999999d}", "a/b", "..\\x", "{epoch.__class__}", "file:///x"])
+def test_the_name_of_a_checkpoint_is_a_plain_one(filename, tmp_path, capsys):
+    file = written(tmp_path, {"checkpoint": {"filename": filename}})
+    assert "may only give a plain name" in mistake([*FIT, f"--config={file}"], capsys)
+
+
+def test_a_link_leads_no_log_elsewhere(tmp_path, capsys, monkeypatch):
+    Path("logs").symlink_to(tmp_path.parent)
+    logger = {"class_path": "CSVLogger", "init_args": {"save_dir": "logs"}}
+    file = written(tmp_path, {"trainer": {"logger": logger}})
+    assert "may only give a folder below" in mistake([*FIT, f"--config={file}"], capsys)
+
+
+@pytest.mark.parametrize("room", ["model", "data"])
+def test_a_method_of_ours_is_no_class(room, tmp_path, capsys):
+    kind = {"model": "models.convnet.ConvNet", "data": "data.module.RadiographyDataModule"}[room]
+    given = {"checkpoint_path": "evil.ckpt", "weights_only": False}
+    section = {"class_path": f"covidnet.{kind}.load_from_checkpoint", "init_args": given}
+    assert "A file may name" in mistake([*FIT, f"--config={written(tmp_path, {room: section})}"], capsys)
+
+
+@pytest.fixture
+def asked() -> Iterator[tuple[str, list[str]]]:
+    """A server's address, and what it was asked for."""
+    paths: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            paths.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", "13")
+            self.end_headers()
+            self.wfile.write(b"max_epochs: 3")
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/x.yaml", paths
+    server.shutdown()
+    server.server_close()
+
+
+def test_no_value_in_a_file_is_fetched(asked, tmp_path, capsys):
+    url, paths = asked
+    set_parsing_settings(config_read_mode_fsspec_enabled=True)  # as Lightning has it
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(pl.callbacks.ModelSummary, "one", sub_configs=True)
+    with suppress(Exception):
+        parser.parse_args([f"--one={url}"])
+    assert paths  # the parser does ask
+    paths.clear()
+    for section in ({"trainer": url}, {"model": url}, {"trainer": {"callbacks": url}}, {"config": url}):
+        mistake([*FIT, f"--config={written(tmp_path, section)}"], capsys)
+    assert not paths
+
+
+def test_a_file_within_a_file_ends_and_is_no_bomb(tmp_path, capsys):
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    Path("bomb.yaml").write_text("\n".join(lines))
+    Path("middle.yaml").write_text("callbacks: bomb.yaml")
+    os.mkfifo("pipe.yaml")
+    for inner in ("bomb.yaml", "middle.yaml"):
+        file = written(tmp_path, {"trainer": inner})
+        assert "stands for more than" in mistake([*FIT, f"--config={file}"], capsys)
+    file = written(tmp_path, {"model": "pipe.yaml"})
+    assert "is no file of keys and values" in mistake([*FIT, f"--config={file}"], capsys)
+
+
+def test_what_is_typed_goes_before_a_place_in_a_file(tmp_path, capsys):
+    file = written(tmp_path, {"trainer": {"default_root_dir": "s3://bucket/runs"}, "ckpt_path": "s3://bucket/x.ckpt"})
+    assert "a place of this machine" in mistake([*FIT, f"--config={file}"], capsys)
+    main([*FIT, f"--config={file}", "trainer.default_root_dir=runs", "ckpt_path=null", "trainer.fast_dev_run=true"])
+
+
 def test_what_is_listed_goes_on_from_a_file(xray_root, tmp_path):
     callbacks = [
         {"class_path": f"{CALLBACKS}.LearningRateMonitor", "init_args": {"logging_interval": "epoch"}},
-        {"class_path": f"{CALLBACKS}.ModelCheckpoint", "init_args": {"dirpath": "more", "monitor": "train_loss"}},
+        {
+            "class_path": f"{CALLBACKS}.ModelCheckpoint",
+            "init_args": {"filename": "{epoch:02d}-{train_loss:.2f}", "monitor": "train_loss"},
+        },
         {"class_path": f"{CALLBACKS}.TQDMProgressBar", "init_args": {"refresh_rate": 0}},
     ]
-    logger = {"class_path": "pytorch_lightning.loggers.CSVLogger", "init_args": {"save_dir": "logs"}}
+    logger = [{"class_path": f"{LOGGERS}.{name}", "init_args": {"save_dir": "logs"}} for name in LOGS]
     file = written(tmp_path, {"trainer": {"callbacks": callbacks, "logger": logger, "profiler": "simple"}})
     small = [
         f"data.root={xray_root}",
@@ -200,26 +325,60 @@ def classes_of(module) -> dict[str, type]:
     return {f"{module.__name__}.{name}": kind for name, kind in found if not name.startswith("_")}
 
 
-@pytest.mark.parametrize("module", [pl.callbacks, pl.loggers, pl.profilers, pl.strategies], ids=lambda m: m.__name__)
-def test_each_class_that_lightning_has_is_listed_or_refused(module):
-    assert set(classes_of(module)) - set(LISTED) - set(REFUSED) == set()
+PACKAGES = [pl.callbacks, pl.loggers, pl.profilers, pl.strategies, torch.optim, torch.optim.lr_scheduler, torchmetrics]
+TRAINER = SECTIONS["trainer"]
+PARTS = {"accelerator", "strategy", "logger", "callbacks", "profiler"}  # of the trainer: their classes are listed
+
+
+@pytest.mark.parametrize("module", PACKAGES, ids=lambda module: module.__name__)
+def test_each_class_that_a_package_has_is_listed_or_refused(module):
+    known = {*LISTED, *REFUSED, *(f"torchmetrics.{name}" for name in OTHER_METRICS)}
+    package = module.__name__.partition(".")[0]  # what it takes from others is none of its own
+    found = {path for path, kind in classes_of(module).items() if kind.__module__.partition(".")[0] == package}
+    imported = {f"torch.optim.lr_scheduler.{name}" for name in ("Optimizer", "Tensor")}
+    assert found - imported - known == set()
 
 
 def admits_a_function(hint: object) -> bool:
     """Tell whether a type admits a function, a class or an object with parts of its own, at any depth."""
-    if hint is Callable or getattr(hint, "__origin__", None) in (Callable, type):
+    if hint in (Callable, Any, type, object) or get_origin(hint) in (Callable, type):
         return True
     if inspect.isclass(hint) and hint.__module__.partition(".")[0] in ("pytorch_lightning", "lightning_fabric"):
         return True
-    return any(admits_a_function(part) for part in get_args(hint) if part is not Ellipsis)
+    return any(admits_a_function(part) for part in get_args(hint) if part is not Ellipsis and not is_literal(hint))
+
+
+def is_literal(hint: object) -> bool:
+    return get_origin(hint) is Literal
+
+
+def arguments_of(kind: type) -> tuple[set[str], dict[str, object]]:
+    """Return the names of what a class takes, and their types."""
+    maker = kind.__new__ if kind.__module__.startswith("torchmetrics") else kind.__init__
+    return set(inspect.signature(maker).parameters) - {"self", "cls", "args"}, get_type_hints(
+        maker,
+        localns={**vars(typing), "Callable": Callable},  # torch imports some for type checkers alone
+    )
 
 
 @pytest.mark.parametrize("path", LISTED)
-def test_each_argument_that_a_file_may_set_is_there_and_takes_no_function(path):
-    kind = resolve_name(path)
-    arguments = inspect.signature(kind).parameters
-    assert set(LISTED[path]) <= set(arguments)
-    hints = get_type_hints(kind.__init__)
-    assert not [name for name in LISTED[path] if admits_a_function(hints.get(name))]
-    written_to = [name for name in arguments if any(word in name for word in ("dir", "path", "file", "uri", "url"))]
-    assert set(written_to) & set(LISTED[path]) <= set(PLACES)
+def test_each_argument_is_listed_or_refused_and_takes_no_function(path):
+    names, hints = arguments_of(resolve_name(path))
+    allowed = set(LISTED[path])
+    assert allowed <= names
+    unknown = {name for name in names - allowed - set(REFUSED_ARGUMENTS) if not name.endswith("_kwargs")}
+    assert unknown == set()
+    parts = PARTS if path == TRAINER else set()
+    assert [name for name in allowed - parts if admits_a_function(hints.get(name))] == []
+    written_to = {name for name in names if any(word in name for word in ("dir", "path", "file", "uri", "url"))}
+    assert written_to & allowed <= {*FORMS, "profiler"}
+
+
+@pytest.mark.parametrize("room", OWN)
+def test_no_model_and_no_data_of_ours_takes_a_function(room):
+    found = [info.name for info in pkgutil.walk_packages(importlib.import_module(room).__path__, f"{room}.")]
+    kinds = [kind for name in found for kind in vars(importlib.import_module(name)).values() if inspect.isclass(kind)]
+    ours = {kind for kind in kinds if issubclass(kind, Classifier | Radiographs) and kind.__module__.startswith(room)}
+    assert ours
+    for kind in ours:
+        assert not [name for name, hint in hints_of(kind).items() if admits_a_function(hint)], kind
