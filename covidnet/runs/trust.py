@@ -170,14 +170,14 @@ def _refuse_values(given: Mapping[str, Any], where: str) -> None:
 @cache
 def _defaults(name: str) -> dict[str, Any]:
     """Return the value of each argument of a listed class where none is given, also of those that it hands on."""
-    from jsonargparse import ArgumentParser, Namespace  # a program that loads a model goes without it
+    from jsonargparse import ArgumentParser  # a program that loads a model goes without it
 
     if name in SECTIONS.values():
         return {key: one.default for key, one in inspect.signature(resolve_name(name)).parameters.items()}
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(resolve_name(name), "one", fail_untyped=False)
-    found = parser.get_defaults().get("one", Namespace())
-    return dict(found.as_dict()) if isinstance(found, Namespace) else {}
+    found = parser.get_defaults().get("one")  # None of a class that takes nothing
+    return dict(found.as_dict()) if found is not None else {}
 
 
 def _is_class_of_ours(path: str) -> bool:
