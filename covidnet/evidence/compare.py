@@ -31,7 +31,6 @@ from covidnet.runs.files import (
 )
 from covidnet.runs.find import newest_run, runs_of_side
 from covidnet.runs.predictions import Predictions, read_predictions
-from covidnet.runs.trust import refuse_bomb
 
 Groups = NDArray[np.int64] | None  # (N,) a number for each image's patient or group; None where each stands for itself
 

@@ -25,7 +25,6 @@ from covidnet.runs.files import (
 )
 from covidnet.runs.find import refuse_unfinished
 from covidnet.runs.predictions import Predictions, read_predictions
-from covidnet.runs.trust import refuse_bomb
 
 History = dict[str, list[tuple[int, float]]]  # column of metrics.csv -> (epoch from 1, value)
 
