@@ -97,7 +97,8 @@ def refuse_unlisted(config: Mapping[str, Any], where: str, typed: Container[str]
     for section, path in SECTIONS.items():
         given = config.get(section)
         if isinstance(given, Mapping):  # what else it may be is told later
-            own = {key: value for key, value in given.items() if f"{section}.{key}" not in typed}
+            # "__path__" is the parser's own: the file that stood for the section.
+            own = {key: given[key] for key in given if key != "__path__" and f"{section}.{key}" not in typed}
             _refuse_arguments(path, own, f"{where} sets {section}.")
     alone = {key: config[key] for key in ("storage", "ckpt_path") if config.get(key) and key not in typed}
     if "storage" in alone:

@@ -146,22 +146,23 @@ def check_config(file: Path) -> None:
     if not isinstance(content, dict):
         found = "is empty" if content is None else f"holds a {type(content).__name__}"
         raise UserError(f"--config={file} {found}. {CONFIG_HOLDS}")
-    _check_inner(content, {file.resolve()})
+    _check_inner(content, file.parent, {file.resolve()})
 
 
-def _check_inner(content: Mapping[str, Any], seen: set[Path]) -> None:
+def _check_inner(content: Mapping[str, Any], folder: Path, seen: set[Path]) -> None:
     """Refuse, of the files that a configuration names in the place of keys, what would not end or stands for too much.
 
     What they say is checked with the rest.
     """
     # Of model and data a file may stand for the whole alone: their keys name files of other kinds.
     whole = ("config", *SUBCLASS_SECTIONS)
-    parts = [(value, key) for key, value in content.items() if str(key).partition(".")[0] in (*ANYWHERE, *whole)]
+    sections = [key for key in content if str(key).partition(".")[0] in (*ANYWHERE, *whole)]
+    parts = [(content[key], key, folder) for key in sections]
     while parts:
-        part, key = parts.pop()
+        part, key, folder = parts.pop()
         if isinstance(part, dict | list) and key not in whole:
-            parts += [(one, key) for one in (part.values() if isinstance(part, dict) else part)]
-        file = _existing(part) if isinstance(part, str) else None
+            parts += [(one, key, folder) for one in (part.values() if isinstance(part, dict) else part)]
+        file = _existing(folder / part) if isinstance(part, str) else None  # where the parser looks for it
         if file is None or file in seen:
             continue
         if not file.is_file() or file.stat().st_size > MOST_BYTES:
@@ -173,14 +174,14 @@ def _check_inner(content: Mapping[str, Any], seen: set[Path]) -> None:
         except (OSError, ValueError, yaml.YAMLError):  # told by the parser
             continue
         if key == "config" and isinstance(inner, dict):
-            _check_inner(inner, seen)
-        parts.append((inner, key))
+            _check_inner(inner, file.parent, seen)
+        parts.append((inner, key, file.parent))
 
 
-def _existing(name: str) -> Path | None:
+def _existing(place: Path) -> Path | None:
     """Return what lies under a name and is no folder; None for a text that names nothing."""
     try:
-        file = Path(name).resolve()
+        file = place.resolve()
         return file if file.exists() and not file.is_dir() else None
     except (OSError, ValueError, RuntimeError):  # which is no name of a file
         return None

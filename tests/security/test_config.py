@@ -270,14 +270,22 @@ def test_no_value_in_a_file_is_fetched(asked, tmp_path, capsys):
 def test_a_file_within_a_file_ends_and_is_no_bomb(tmp_path, capsys):
     lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
-    Path("bomb.yaml").write_text("\n".join(lines))
-    Path("middle.yaml").write_text("callbacks: bomb.yaml")
-    os.mkfifo("pipe.yaml")
+    (tmp_path / "bomb.yaml").write_text("\n".join(lines))
+    (tmp_path / "middle.yaml").write_text("callbacks: bomb.yaml")
+    os.mkfifo(tmp_path / "pipe.yaml")
     for inner in ("bomb.yaml", "middle.yaml"):
         file = written(tmp_path, {"trainer": inner})
         assert "stands for more than" in mistake([*FIT, f"--config={file}"], capsys)
     file = written(tmp_path, {"model": "pipe.yaml"})
     assert "is no file of keys and values" in mistake([*FIT, f"--config={file}"], capsys)
+
+
+def test_a_file_may_stand_for_the_keys_of_a_section(tmp_path, capsys):
+    (tmp_path / "inner.yaml").write_text("{fast_dev_run: true}")
+    assert main([*FIT, f"--config={written(tmp_path, {'trainer': 'inner.yaml'})}"]).trainer.fast_dev_run
+    (tmp_path / "inner.yaml").write_text("{default_root_dir: 's3://bucket/runs'}")
+    file = written(tmp_path, {"trainer": "inner.yaml"})
+    assert "a place of this machine" in mistake([*FIT, f"--config={file}"], capsys)
 
 
 def test_what_is_typed_goes_before_a_place_in_a_file(tmp_path, capsys):
