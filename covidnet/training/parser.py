@@ -14,7 +14,7 @@ from jsonargparse import ArgumentParser
 from pytorch_lightning.cli import LightningArgumentParser
 
 from covidnet.errors import UserError, did_you_mean, exit_with
-from covidnet.files.reading import LONGEST_YAML, parse_yaml, read_bytes, read_yaml
+from covidnet.files.reading import LONGEST_YAML, parse_yaml, read_bytes, read_text, read_yaml
 from covidnet.files.store import Store, is_url
 from covidnet.runs.trust import how_to_trust, refuse_bomb, refuse_bomb_in
 from covidnet.training.lightning import types_of_keys
@@ -114,7 +114,7 @@ def _fetched(url: str) -> str:
         raise UserError(f"--config={url} is not there.")
     with TemporaryDirectory() as place:
         store.get(found, Path(place, name))
-        return Path(place, name).read_text(encoding="utf-8")
+        return read_text(Path(place, name), LONGEST_YAML)
 
 
 def is_inline(config: str) -> bool:
@@ -170,7 +170,7 @@ def _check_inner(content: Mapping[str, Any], folder: Path, seen: set[Path]) -> N
         seen.add(file)
         refuse_bomb(file)
         try:
-            inner = yaml.safe_load(file.read_text(encoding="utf-8"))
+            inner = read_yaml(file)
         except (OSError, ValueError, yaml.YAMLError):  # told by the parser
             continue
         if key == "config" and isinstance(inner, dict):
