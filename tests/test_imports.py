@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from helpers import RUN, TRAIN, unpack_run
+from helpers import RUN, TRAIN, slow, unpack_run
 
 TRAINING = ["pytorch_lightning", "lightning_fabric", "torchmetrics", "jsonargparse"]
 HEAVY = ["torch", "numpy", "scipy", "sklearn", "pandas", "rich", "PIL", *TRAINING]
@@ -136,6 +136,7 @@ def test_train_py_answers_help_and_typos_before_anything_heavy(code, words):
     assert alone(TRAIN_PY, HEAVY, str(TRAIN), *words.split()) == [code, []]
 
 
+@slow
 def test_what_trains_nothing_imports_nothing_that_trains(run):
     shutil.copytree(run, run.with_name("version_1"))
     done = subprocess.run(

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import paint
+from helpers import paint, slow
 from PIL import Image
 
 import covidnet.data.cache as module
@@ -610,6 +610,7 @@ def dying_chunk(root, paths, size, interpolation):
     return [decoding.decode_file(root, path, size, interpolation) for path in paths]
 
 
+@slow
 def test_when_workers_die_their_work_is_done_here_and_no_more(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(decoding, "cores", lambda: 2)
     monkeypatch.setattr(decoding, "_decode_chunk", dying_chunk)

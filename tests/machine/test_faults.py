@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import LAST, QUICK, ROOT, RUN
+from helpers import LAST, QUICK, ROOT, RUN, slow
 from made_run import write_run
 from pytorch_lightning import Callback
 from torch.utils.data._utils import signal_handling
@@ -62,6 +62,7 @@ def test_a_disk_that_fills_up_or_breaks_in_training_leaves_the_last_whole_epoch(
     main([*args, "trainer.max_epochs=3", "ckpt_path=auto"])
 
 
+@slow
 def test_a_checkpoint_larger_than_the_system_allows_leaves_none_half_written(args, tmp_path):
     """A real limit on the size of files, in a process of its own."""
     done = subprocess.run(
@@ -246,6 +247,7 @@ def test_a_clock_that_jumps_loses_nothing_and_the_newest_run_is_the_newest(args,
     assert torch.load(newest / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 2
 
 
+@slow
 def test_a_worker_that_stalls_is_given_up(args, capsys, monkeypatch):
     monkeypatch.setattr(data_module, "STALLED", 2)
     monkeypatch.setattr(Stream, "__call__", lambda *_: time.sleep(60))
@@ -255,6 +257,7 @@ def test_a_worker_that_stalls_is_given_up(args, capsys, monkeypatch):
     assert "No batch came from the processes that load them for 2 seconds" in message
 
 
+@slow
 @pytest.mark.parametrize("before", ["nothing", "a training"])
 def test_a_worker_that_the_system_kills_is_told(before, args, capsys, monkeypatch):
     # torch sets its handler once a process; the end of a training by Lightning alone in another test has taken it away.

@@ -18,7 +18,7 @@ import pytorch_lightning as pl
 import torch
 import torchmetrics
 import yaml
-from helpers import QUICK, mistake
+from helpers import QUICK, mistake, slow
 from jsonargparse import ArgumentParser, set_parsing_settings
 from made_run import write_run
 from pytorch_lightning.callbacks import LambdaCallback
@@ -280,6 +280,7 @@ def test_a_file_within_a_file_ends_and_is_no_bomb(tmp_path, capsys):
     assert "is no file of keys and values" in mistake([*FIT, f"--config={file}"], capsys)
 
 
+@slow
 def test_a_file_may_stand_for_the_keys_of_a_section(tmp_path, capsys):
     (tmp_path / "inner.yaml").write_text("{fast_dev_run: true}")
     assert main([*FIT, f"--config={written(tmp_path, {'trainer': 'inner.yaml'})}"]).trainer.fast_dev_run
@@ -288,12 +289,14 @@ def test_a_file_may_stand_for_the_keys_of_a_section(tmp_path, capsys):
     assert "a place of this machine" in mistake([*FIT, f"--config={file}"], capsys)
 
 
+@slow
 def test_what_is_typed_goes_before_a_place_in_a_file(tmp_path, capsys):
     file = written(tmp_path, {"trainer": {"default_root_dir": "s3://bucket/runs"}, "ckpt_path": "s3://bucket/x.ckpt"})
     assert "a place of this machine" in mistake([*FIT, f"--config={file}"], capsys)
     main([*FIT, f"--config={file}", "trainer.default_root_dir=runs", "ckpt_path=null", "trainer.fast_dev_run=true"])
 
 
+@slow
 def test_what_is_listed_goes_on_from_a_file(xray_root, tmp_path):
     callbacks = [
         {"class_path": f"{CALLBACKS}.LearningRateMonitor", "init_args": {"logging_interval": "epoch"}},
@@ -319,6 +322,7 @@ def test_what_is_listed_goes_on_from_a_file(xray_root, tmp_path):
     main(["fit", f"--config={again}", "trainer.max_epochs=1"])  # what a run leaves can be given again
 
 
+@slow
 def test_what_is_typed_is_the_users_own_word(tmp_path, capsys):
     typed = json.dumps([{"class_path": f"{CALLBACKS}.LambdaCallback", "init_args": {}}])
     made = main([*FIT, f"trainer.callbacks={typed}", "trainer.fast_dev_run=true"])

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from helpers import QUICK, mistake, paint, read_json, read_rows
+from helpers import QUICK, mistake, paint, read_json, read_rows, slow
 
 from covidnet.commands.train import main
 from covidnet.models.classifier import Classifier
@@ -219,6 +219,7 @@ def test_finished_folds_are_kept_and_others_added(args, trained):
     assert read_json(RUNS / "loso_0" / "loso.json")["folds"] == [1, 2]
 
 
+@slow
 def test_another_recipe_or_other_images_begin_anew(args, root, trained):
     main(["loso", *args, "folds=[1]"])
     main(["loso", *args, "model.dropout=0.1"])
@@ -228,6 +229,7 @@ def test_another_recipe_or_other_images_begin_anew(args, root, trained):
     assert trained[3:] == ["loso_2/fold_1", "loso_2/fold_2"]
 
 
+@slow
 def test_an_interrupted_fold_begins_again(args, trained, monkeypatch, capsys):
     pretend = loso._FoldRun
 

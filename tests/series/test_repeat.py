@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from helpers import QUICK, mistake, read_json
+from helpers import QUICK, mistake, read_json, slow
 
 from covidnet.commands.train import main
 from covidnet.models.classifier import Classifier
@@ -68,12 +68,14 @@ def test_more_seeds_are_added_to_those_there_are(args, trained):
 
 
 @pytest.mark.parametrize(("change", "seeds"), [([], "seeds=2"), (["model.dropout=0.1"], "seeds=3")])
+@slow
 def test_a_finished_repeat_or_another_recipe_begins_anew(change, seeds, args, trained):
     main(["repeat", "seeds=2", *args])
     main(["repeat", seeds, *args, *change])
     assert trained[2:4] == ["repeat_1/seed_0", "repeat_1/seed_1"]
 
 
+@slow
 def test_a_repeat_under_way_is_left_alone(args, trained):
     main(["repeat", "seeds=2", *args])
     with FileLock(RUNS / "repeat_0" / "repeat.lock"):
@@ -113,6 +115,7 @@ def test_an_interrupted_repeat_goes_on_with_the_seed_that_was_not_finished(failu
     assert not (RUNS / "repeat_0" / "seed_1" / "config.yaml").exists()
 
 
+@slow
 def test_a_seed_that_was_interrupted_goes_on_from_its_last_whole_epoch(args, monkeypatch):
     args = [*args, "trainer.max_epochs=3"]
     trained = []

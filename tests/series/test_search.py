@@ -48,6 +48,7 @@ def losses(run: Path) -> list[str]:
         return [row["val_loss"] for row in csv.DictReader(lines) if row["val_loss"]]
 
 
+@slow
 @pytest.mark.usefixtures("untested")
 def test_trials_are_judged_by_validation_alone(args, capsys):
     main(["search", "trials=3", SPACE, *args])
@@ -70,6 +71,7 @@ def test_trials_are_judged_by_validation_alone(args, capsys):
     assert f"python train.py --config {FOLDER / 'best.yaml'}" in printed
 
 
+@slow
 def test_the_best_configuration_trains_again_as_its_trial_did(args):
     main(["search", "trials=2", *args])
     trial = FOLDER / f"trial_{record()['best']['trial']}"
@@ -82,6 +84,7 @@ def test_the_best_configuration_trains_again_as_its_trial_did(args):
     torch.testing.assert_close(*(content["state_dict"] for content in both), rtol=0, atol=0)
 
 
+@slow
 def test_the_same_command_goes_on_until_there_are_as_many_as_asked_for(args, capsys):
     main(["search", "trials=1", SPACE, *args])
     first = record()["trials"]
@@ -141,6 +144,7 @@ def test_where_nothing_trains_to_its_end_there_is_no_best(args, monkeypatch, cap
     assert "there is no best one" in capsys.readouterr().out
 
 
+@slow
 def test_ctrl_c_keeps_what_is_finished_and_the_same_command_does_the_rest(args, monkeypatch, capsys):
     handler = signal.getsignal(signal.SIGINT)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import CLASSES
+from helpers import CLASSES, slow
 from PIL import Image
 from served import fail_lungs_test, serving, train
 
@@ -355,6 +355,7 @@ def test_a_mistake_is_one_message_and_code_2(run, served, options, says, capsys)
     assert says.format(port=served.port) in capsys.readouterr().err
 
 
+@slow
 def test_sigterm_finishes_what_runs_and_ends_with_0(run, images):
     command = [sys.executable, "-m", "covidnet.commands.main", "serve", str(run), "--port", "0", "--device", "cpu"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -17,7 +17,7 @@ import h11
 import numpy as np
 import pytest
 import uvicorn
-from helpers import CLASSES
+from helpers import CLASSES, slow
 from PIL import Image
 from served import serving, train
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -125,6 +125,7 @@ CLOSED_BY_UVICORN = ("a chunk's length",)  # too many digits
 
 
 @pytest.mark.parametrize("name", ATTACKS)
+@slow
 def test_a_client_that_keeps_the_server_waiting_loses_its_connection(served, careless, name):
     whole, drips = ATTACKS[name]
     drips = list(drip for drip, _ in zip(drips, range(200), strict=False))
@@ -343,6 +344,7 @@ def crowd(port, number, content):
         yield
 
 
+@slow
 def test_a_crowd_of_connections_locks_nobody_out(run):
     with few_descriptors(120, PLAIN) as (port, said):
         assert asked(port, 20)
@@ -357,6 +359,7 @@ def test_a_crowd_of_connections_locks_nobody_out(run):
     assert said == ["covidnet: Research software, not a medical device.\n"]
 
 
+@slow
 def test_a_full_table_of_descriptors_is_one_line_and_passes(run):
     unbounded = "server.most_connections = lambda: 10**6"
     words = "serve", run, "--port", 0, "--device", "cpu"

@@ -64,6 +64,7 @@ def by_one_and_by(number: int, command: str, checkpoint: str) -> list[Path]:
     return [Path("runs", "convnet", f"version_{version}") for version in (1, 2)]
 
 
+@slow
 @pytest.mark.parametrize("number", [2, pytest.param(3, marks=slow)])
 def test_more_processes_test_as_one_does(number, best):
     runs = by_one_and_by(number, "test", best)
