@@ -27,8 +27,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = "if left out: by the ending of --out, else a table on a terminal, and CSV elsewhere"
     parser.add_argument("--format", choices=("csv", "jsonl", "table"), help=text)
     add_device(parser)
-    text = "in which the model computes; a GPU trains in bfloat16 (default: float32)"
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help=text)
     text = "images that the model sees at once; as in training, if left out"
     parser.add_argument("--batch-size", type=int, metavar="N", help=text)
 
@@ -42,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     from covidnet.inference.predictor import Predictor
     from covidnet.machine.parallel import progress_bar
 
-    predictor = Predictor(options.checkpoint, options.device, options.precision)
+    predictor = Predictor(options.checkpoint, options.device)
     work = files_in(predictor, files) if options.paths else test_images(predictor)
     batch_size = predictor.batch_size if options.batch_size is None else options.batch_size
     if batch_size < 1:

@@ -30,7 +30,7 @@ class RadiographDataset(Dataset[TrainingBatch]):
         self.augment = augment
         self.finish = True
         self.resident = False
-        self.features: Tensor | None = None  # (N, F), served in place of the images
+        self.features: Tensor | None = None  # (N, F), served in place of the images, from the device where they lie
         self.weights: Tensor | None = None
 
     def __len__(self) -> int:
@@ -50,7 +50,8 @@ class RadiographDataset(Dataset[TrainingBatch]):
 
     def _images(self, indices: list[int]) -> Tensor:
         if self.features is not None:
-            return self.features[indices]
+            # Without a wait: a GPU's features are looked up there.
+            return self.features[torch.as_tensor(indices).to(self.features.device, non_blocking=True)]
         numbers = self.numbers[indices]
         if self.resident:
             return torch.from_numpy(numbers)
@@ -58,12 +59,17 @@ class RadiographDataset(Dataset[TrainingBatch]):
         return to_images(pixels, self.augment) if self.finish else pixels
 
 
+def fits(size: int, device: torch.device) -> bool:
+    """Tell whether so many bytes may lie on a GPU all through a training."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return size <= RESIDENT_SHARE * free
+
+
 def put_on_device(images: Images, device: torch.device) -> Tensor | None:
     """Return the pixels of all images (N, C, H, W) uint8 on a GPU, or None where they would fill too much of it."""
     _, _, height, width = images.gather(np.zeros(1, dtype=np.int64)).shape
     shape = (len(images.paths), images.channels, height, width)
-    free, _ = torch.cuda.mem_get_info(device)
-    if np.prod(shape, dtype=np.int64) > RESIDENT_SHARE * free:
+    if not fits(int(np.prod(shape, dtype=np.int64)), device):
         return None
     resident = torch.empty(shape, dtype=torch.uint8, device=device)
     for start in range(0, len(resident), COPIED):

@@ -15,11 +15,12 @@ from covidnet.batch import Batch, TrainingBatch, to_images
 from covidnet.data.changes.augment import AUGMENTATIONS, Chain
 from covidnet.data.changes.restyle import STYLES
 from covidnet.data.changes.surround import swap_surround
-from covidnet.data.dataset import RadiographDataset, put_on_device
+from covidnet.data.dataset import RadiographDataset, fits, put_on_device
 from covidnet.data.radiographs import Radiographs
 from covidnet.data.sampler import EpochSampler
 from covidnet.errors import UserError
 from covidnet.machine.parallel import STALLED, progress_bar
+from covidnet.machine.precision import full_precision
 
 EVALUATION_BATCH = 128  # on a GPU, which smaller batches leave idle; the scores do not depend on it
 
@@ -81,17 +82,23 @@ class RadiographyDataModule(Radiographs, LightningDataModule):
 
     def on_after_batch_transfer(self, batch: TrainingBatch, dataloader_idx: int) -> TrainingBatch:
         """Make images on the device of a batch that came there as pixels, or as the numbers of those lying there."""
-        pixels = batch[0]
-        if self.resident is not None and pixels.dtype == torch.int64:
-            pixels = self.resident[pixels]
-        if pixels.dtype != torch.uint8:
-            return batch
-        images = to_images(pixels, self.augment if self.trainer and self.trainer.training else None)
+        images = self._images(batch[0], self.augment if self.trainer and self.trainer.training else None)
+        if self.trainer:  # what Lightning moved it has converted, but there were no images yet
+            images = self.trainer.precision_plugin.convert_input(images)
         return (images, *batch[1:])
+
+    def _images(self, served: Tensor, augment: Chain | None = None) -> Tensor:
+        """Return the images of a batch that came to its device as images, as pixels, or as numbers of those there."""
+        pixels = self.resident[served] if self.resident is not None and served.dtype == torch.int64 else served
+        return to_images(pixels, augment) if pixels.dtype == torch.uint8 else pixels
 
     @torch.no_grad()
     def encode(self, encoder: Callable[[Tensor], Tensor], device: torch.device) -> None:
-        """Serve ``encoder(images)`` (B, F) instead of training and validation images, computed here, once an image."""
+        """Serve ``encoder(images)`` (B, F) instead of training and validation images, computed here, once an image.
+
+        In float32, whatever training computes in: what is fitted to the validation images follows from them. On a GPU
+        they stay, where they fit.
+        """
         assert self.augment is None, "augmented images have no features to keep"
         for name in ("train", "val"):
             dataset = self.datasets[name]
@@ -100,12 +107,13 @@ class RadiographyDataModule(Radiographs, LightningDataModule):
             loader = DataLoader(dataset, batch_size=self.batch_size, collate_fn=_already_a_batch, generator=own)
             title = f"computing the frozen features of {len(dataset):,} {name} images"
             parts = []
-            with progress_bar(len(dataset), title) as bar:
-                for batch, labels, *_ in loader:
-                    images, *_ = self.on_after_batch_transfer((batch.to(device), labels), 0)
-                    parts.append(encoder(images).float().cpu())
-                    bar.update(len(images))
-            dataset.features = torch.cat(parts)
+            with full_precision(device.type), progress_bar(len(dataset), title) as bar:
+                for served, *_ in loader:
+                    parts.append(encoder(self._images(served.to(device))).cpu())
+                    bar.update(len(served))
+            features = torch.cat(parts)
+            resident = device.type == "cuda" and fits(features.nbytes, device)
+            dataset.features = features.to(device) if resident else features
 
     def train_dataloader(self) -> DataLoader[TrainingBatch]:
         """Return the training batches in a random order."""
@@ -143,6 +151,8 @@ class RadiographyDataModule(Radiographs, LightningDataModule):
             sampler = UnrepeatedDistributedSampler(dataset, num_replicas=world_size, rank=rank, shuffle=False)
         on_gpu = not dataset.finish
         workers = self.num_workers if self.num_workers is not None else (0 if self.cache else os.cpu_count() or 1)
+        if dataset.features is not None:
+            workers = 0  # nothing is to be decoded, and a worker cannot read what lies on a GPU
         return DataLoader(
             dataset,
             batch_size=max(self.batch_size, EVALUATION_BATCH) if on_gpu and name != "train" else self.batch_size,
@@ -152,7 +162,8 @@ class RadiographyDataModule(Radiographs, LightningDataModule):
             timeout=STALLED if workers else 0,
             # Workers that augment begin anew with each epoch's seed; what others load depends on no random number.
             persistent_workers=workers > 0 and not (dataset.augment and dataset.finish),
-            pin_memory=on_gpu and not dataset.resident,  # so that the copy does not hold up the CPU
+            # So that the copy does not hold up the CPU.
+            pin_memory=on_gpu and not dataset.resident and dataset.features is None,
             collate_fn=_already_a_batch,
         )
 

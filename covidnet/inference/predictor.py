@@ -2,10 +2,9 @@
 
 import io
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -19,10 +18,10 @@ from covidnet.evaluation.conformal import prediction_sets
 from covidnet.evaluation.novelty import novelty_scores
 from covidnet.imaging.decode import Interpolation, decode, open_radiograph, read, resize
 from covidnet.machine.device import find_device
+from covidnet.machine.precision import full_precision
 from covidnet.runs.checkpoint import Checkpoint
 from covidnet.runs.find import find_best
 
-Precision = Literal["float32", "bfloat16"]
 Readable: TypeAlias = str | Path | bytes | Image.Image | NDArray[np.uint8]
 Pixels: TypeAlias = NDArray[np.uint8]  # (C, S, S), C 1 or 3, as `decode` makes them
 NOTICE = "Research software, not a medical device."
@@ -61,18 +60,16 @@ class Predictor:
     Args:
         checkpoint: A checkpoint of covidnet, or the directory of a run: its best one.
         device: As torch names it; a GPU where there is one, if None.
-        precision: In which the model computes; "bfloat16" is what training takes on a GPU that has it.
 
     Raises:
         UserError: Where the checkpoint or the device cannot be used.
     """
 
-    def __init__(self, checkpoint: str | Path, device: str | None = None, precision: Precision = "float32") -> None:
+    def __init__(self, checkpoint: str | Path, device: str | None = None) -> None:
         self.checkpoint = find_best(Path(checkpoint).expanduser())
         read_once = Checkpoint(self.checkpoint)
         self.recipe: dict[str, Any] = read_once.recipe
         self.device = find_device(device)
-        self.precision = precision
         self.model = read_once.model().to(self.device)
         made = read_once.preprocessing
         self.classes = made.classes
@@ -153,10 +150,8 @@ class Predictor:
 
     @torch.inference_mode()
     def outputs(self, pixels: Sequence[Pixels]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the logits (B, C) and features (B, F) of decoded images."""
-        # As Lightning's precision plugin does in training; images stay float32.
-        reduced = torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
-        with reduced:
+        """Return the logits (B, C) and features (B, F) of decoded images, computed in float32."""
+        with full_precision(self.device.type):
             logits, features = self.model.logits_and_features(self.images(pixels))
         return logits.float().cpu().numpy(), features.float().cpu().numpy()
 

@@ -1,20 +1,23 @@
 """What all models do: step, weighted loss, metrics, optimizer."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from pytorch_lightning.plugins.precision import MixedPrecision, Precision
+from pytorch_lightning.utilities import GradClipAlgorithmType
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 
 from covidnet.batch import PADDING, Batch, TrainingBatch
 from covidnet.errors import DivergedError, UserError, require
 from covidnet.machine.telling import tell
 from covidnet.models.network import Network
-from covidnet.models.parts.capture import CapturedModule
+from covidnet.models.parts.capture import CapturedModule, is_fused_adam
 from covidnet.models.parts.epoch import Outputs, epoch_metrics, gather, several_processes
 from covidnet.models.parts.schedule import Schedule, scheduler
 
@@ -113,7 +116,7 @@ class Classifier(CapturedModule):
         return self.model.class_weights
 
     @property
-    def encoder(self) -> Callable[[Tensor], Tensor] | None:
+    def encoder(self) -> nn.Module | None:
         """What maps images to features (B, F) that training does not change, if there is such a part."""
         return None
 
@@ -241,11 +244,23 @@ class Classifier(CapturedModule):
         ]
         return torch.optim.AdamW(groups, lr=rate, eps=EPSILON, weight_decay=self.weight_decay, fused=True)
 
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip as Lightning does, also where it refuses to: a fused Adam under mixed precision."""
+        mixed, algorithm = self.trainer.precision_plugin, gradient_clip_algorithm or GradClipAlgorithmType.NORM
+        if not gradient_clip_val or not isinstance(mixed, MixedPrecision) or not is_fused_adam(optimizer):
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        if mixed.scaler is not None:  # of float16; such an Adam would take the scale out itself, after the clipping
+            mixed.scaler.unscale_(optimizer)
+        Precision.clip_gradients(mixed, optimizer, gradient_clip_val, algorithm)
+
     def _update(self, metrics: MetricCollection, logits: Tensor, labels: Tensor) -> None:
         """Add a batch to ``metrics`` and have Lightning log them at the epoch's end."""
         logits = logits.detach().float()
         losses = F.cross_entropy(logits, labels, reduction="none")
-        metrics["loss"].update(losses, self.class_weights[labels])
+        metrics["loss"].update(losses, self.class_weights[labels].float())
         metrics["loss_unweighted"].update(losses, torch.ones_like(losses))
         metrics["accuracy"].update(logits, labels)
         for name in METRICS:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from covidnet.errors import UserError
+from covidnet.machine.precision import full_precision
 from covidnet.models.network import Network
 
 DEEPEST = 2  # dots in a layer's name, as in network.1.layer4
@@ -68,7 +69,8 @@ def grad_cam(model: Network, layer: nn.Module, images: Tensor, targets: Tensor) 
     images = images.detach().requires_grad_()
     averages, model.average_mirrored = model.average_mirrored, False
     try:
-        heat = LayerGradientXActivation(model, layer).attribute(images, target=targets).detach()
+        with full_precision(images.device.type):
+            heat = LayerGradientXActivation(model, layer).attribute(images, target=targets).detach()
     finally:
         model.average_mirrored = averages
     heat = heat.sum(dim=1, keepdim=True).relu()

@@ -1,10 +1,9 @@
 """InceptionV3, or any other timm backbone, under the tutorial's dense head."""
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from covidnet.models.classifier import Classifier
 from covidnet.models.networks.inception import inceptionv3
@@ -50,7 +49,7 @@ class InceptionV3(Classifier):
         return self.network[1]
 
     @property
-    def encoder(self) -> Callable[[Tensor], Tensor] | None:
+    def encoder(self) -> nn.Module | None:
         """All up to a frozen backbone: images (B, 3, H, W) -> features (B, F)."""
         return self.model.encoder if self.freeze_backbone else None
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from covidnet.batch import to_images
 from covidnet.machine.parallel import progress_bar
+from covidnet.machine.precision import full_precision
 from covidnet.models.network import Network
 
 BATCH = 128  # images the model sees at once; what it says does not depend on it
@@ -23,7 +24,7 @@ def outputs_of(
     title: str,
     shown: int = BATCH + 1,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the logits (N, C) and features (N, F) of the images with these numbers, in their order.
+    """Return the logits (N, C) and features (N, F) of the images with these numbers, in their order, in float32.
 
     Args:
         model: In evaluation mode, on ``device``; images and mirror images are averaged as it has it.
@@ -35,7 +36,7 @@ def outputs_of(
     """
     logits: list[NDArray[np.float32]] = []
     features: list[NDArray[np.float32]] = []
-    with progress_bar(len(numbers), title, hidden=len(numbers) < shown) as bar:
+    with full_precision(device.type), progress_bar(len(numbers), title, hidden=len(numbers) < shown) as bar:
         for start in range(0, len(numbers), BATCH):
             pixels = torch.from_numpy(gather(numbers[start : start + BATCH])).to(device)
             for parts, part in zip((logits, features), model.logits_and_features(to_images(pixels)), strict=True):

@@ -1,5 +1,6 @@
 """What a model takes from its training data: class weights, and features that training does not change."""
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,8 +32,7 @@ class Joining(Callback):
         assert isinstance(pl_module, Classifier)
         data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it on the trainer
         if pl_module.encoder and data.augment is None and not pl_module.model.average_mirrored:
-            with trainer.precision_plugin.forward_context():
-                data.encode(pl_module.encoder, pl_module.device)
+            data.encode(copy.deepcopy(pl_module.encoder).float(), pl_module.device)  # its own may be of fewer bits
 
 
 def balanced_class_weights(counts: Sequence[int], classes: Sequence[str]) -> Tensor:

@@ -18,6 +18,7 @@ from covidnet.training.interface import AfterRun, CommandLineInterface
 from covidnet.training.lightning import terminated
 from covidnet.training.processes import end_with_parent, lost_another
 
+RECOMMENDED = ("litlogger", "set_float32_matmul_precision")  # by Lightning, to whoever writes code
 INTERRUPTED, TERMINATED = 128 + 2, 128 + 15  # the exit codes after SIGINT and SIGTERM, as shells count them
 
 
@@ -75,16 +76,17 @@ def run_line(
 
 
 def _quieten() -> None:
-    """Drop what the user can do nothing about: an advertisement, and Lightning's warnings of what we mean to do."""
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_no_advertisement)
+    """Drop what the user can do nothing about: what Lightning recommends, and its warnings of what we mean to do."""
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_recommends_nothing)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", module="pytorch_lightning.*")
     # As meant: a test has a run directory of its own, and a resumed run goes on in one that holds checkpoints.
     warnings.filterwarnings("ignore", message="The dirpath has changed")
     warnings.filterwarnings("ignore", message=".*exists and is not empty")
 
 
-def _is_no_advertisement(record: logging.LogRecord) -> bool:
-    return "litlogger" not in record.getMessage()
+def _recommends_nothing(record: logging.LogRecord) -> bool:
+    """Tell whether a line neither advertises nor asks for a line of code: precision is ``trainer.precision``."""
+    return not any(word in record.getMessage() for word in RECOMMENDED)
 
 
 def _end_terminated() -> NoReturn:

@@ -24,10 +24,19 @@ from covidnet.runs.predictions import write_predictions
 from covidnet.runs.scoring import score_model
 from covidnet.runs.screen import print_scores
 from covidnet.training.fitted import fit_calibration, fit_looks
+from covidnet.training.precision import in_full_precision
 
 
 class Trainer(pl.Trainer):
-    """Lightning's Trainer, which also knows the whole job and what it leaves in the run directory."""
+    """Lightning's Trainer, which also knows the whole job and what it leaves in the run directory.
+
+    It trains, and validates while it trains, in ``trainer.precision``. Whatever else it says of a model is computed in
+    float32: in a lower precision, ``predict`` and ``evaluate`` would say something else.
+    """
+
+    validate = in_full_precision(pl.Trainer.validate)
+    test = in_full_precision(pl.Trainer.test)
+    predict = in_full_precision(pl.Trainer.predict)
 
     def run(
         self,

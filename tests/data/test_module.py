@@ -504,6 +504,26 @@ def test_features_take_the_place_of_training_and_validation_images(xray_root):
     assert module.datasets["test"][0][0].shape == (3, SIZE, SIZE)
 
 
+def test_features_are_looked_up_where_they_lie_in_no_other_process(xray_root):
+    module = serve(xray_root, cache=False, num_workers=2)
+    module.encode(lambda images: images.mean(dim=(2, 3)), torch.device("cpu"))
+    assert module.train_dataloader().num_workers == 0
+    dataset = module.datasets["train"]
+    dataset.features = dataset.features.to("meta")  # a device that computes nothing
+    features, labels = dataset.__getitems__([2, 0])
+    assert (features.device.type, features.shape, labels.device.type) == ("meta", (2, 3), "cpu")
+
+
+def test_features_are_float32_under_an_autocast(xray_root):
+    module = serve(xray_root)
+    dense = torch.nn.Linear(3, 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        module.encode(lambda images: dense(images.mean(dim=(2, 3))), torch.device("cpu"))
+    features = module.datasets["val"].features
+    assert features.dtype == torch.float32
+    assert not torch.equal(features, features.bfloat16().float())
+
+
 def test_a_test_root_that_is_the_root_is_refused(xray_root):
     with pytest.raises(UserError, match=r"data\.test_root=.* is data\.root itself"):
         serve(xray_root, test_root=str(xray_root))

@@ -38,8 +38,9 @@ class WeightedMean(Metric):
 
     def update(self, values: Tensor, weights: Tensor) -> None:
         """Add values (B,) with their weights (B,)."""
-        self.total += (values * weights).sum()
-        self.weight += weights.sum()
+        # Not in place: a sum of 16 bits, as a module trained in bf16-true has, becomes one of the values' type.
+        self.total = self.total + (values * weights).sum()
+        self.weight = self.weight + weights.sum(dtype=values.dtype)
 
     def compute(self) -> Tensor:
         """Return the mean () of what was added."""

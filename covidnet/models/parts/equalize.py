@@ -15,7 +15,7 @@ class Equalize(nn.Module):
     """
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return images (B, 3, H, W) in [0, 1] equalised, as float32, their channels alike.
+        """Return images (B, 3, H, W) in [0, 1] equalised, in their type, their channels alike.
 
         Counting has no gradient; where one is asked for, it is passed on as it is (straight-through, Bengio et al.
         2013, arXiv:1308.3432), so that heat maps work behind a frozen backbone too.
@@ -28,10 +28,10 @@ def _equalize(images: Tensor) -> Tensor:
     batch, channels, height, width = images.shape
     grey = images.float().mean(dim=1)
     levels = (grey * (LEVELS - 1)).round().clamp(0, LEVELS - 1).long().view(batch, -1)
-    counts = torch.zeros(batch, LEVELS, device=images.device)
+    counts = torch.zeros(batch, LEVELS, dtype=torch.float32, device=images.device)  # whatever the default type is
     counts = counts.scatter_add(1, levels, torch.ones_like(levels, dtype=counts.dtype))  # whole numbers: exact
     no_brighter = counts.cumsum(dim=1)
     darkest = no_brighter.gather(1, levels.amin(dim=1, keepdim=True))
     shares = (no_brighter - darkest) / (height * width - darkest).clamp_min(1)
-    equal = shares.gather(1, levels).view(batch, 1, height, width)
+    equal = shares.gather(1, levels).view(batch, 1, height, width).to(images.dtype)
     return equal.expand(-1, channels, -1, -1).contiguous(memory_format=torch.channels_last)

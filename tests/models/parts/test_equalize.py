@@ -46,10 +46,21 @@ def test_an_image_of_one_grey_becomes_black_and_colours_become_grey():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
-def test_its_result_is_float32_in_zero_to_one(dtype):
+def test_its_result_is_of_the_images_type_in_zero_to_one(dtype):
     equal = Equalize()(torch.rand(2, 3, 8, 8, dtype=dtype))
-    assert equal.dtype == torch.float32
+    assert equal.dtype == dtype
     assert (equal.min(), equal.max()) == (0, 1)
+
+
+def test_it_counts_pixels_in_float32_where_all_else_is_bfloat16():
+    images = torch.rand(2, 3, 64, 64)
+    expected = Equalize()(images)
+    torch.set_default_dtype(torch.bfloat16)  # as Lightning does for trainer.precision=bf16-true
+    try:
+        found = Equalize()(images)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(found, expected)
 
 
 def test_it_changes_what_a_model_sees_and_nothing_of_its_checkpoint():

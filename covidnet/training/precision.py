@@ -1,0 +1,53 @@
+"""What measuring computes in: float32, whatever precision a model was trained in."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
+
+import pytorch_lightning as pl
+from pytorch_lightning.plugins.precision import DoublePrecision, HalfPrecision, MixedPrecision, Precision
+from torch.nn import Module
+
+from covidnet.machine.precision import full_precision
+
+# What strategies that keep whole weights have; one that shards them has a plugin of its own, which stays.
+REPLACED = (Precision, MixedPrecision, HalfPrecision, DoublePrecision)
+P, R, T = ParamSpec("P"), TypeVar("R"), TypeVar("T", bound=pl.Trainer)
+
+
+class FullPrecision(Precision):
+    """Measure a model in float32, as what loads its checkpoint does, whatever types its weights have.
+
+    Args:
+        device_type: Where the model is, as torch names it.
+    """
+
+    def __init__(self, device_type: str) -> None:
+        self.device_type = device_type
+
+    def convert_module(self, module: Module) -> Module:
+        """Make the weights float32: exact for those of 16 bits."""
+        return module.float()
+
+    @contextmanager
+    def forward_context(self) -> Iterator[None]:
+        """Keep a step from autocast and TF32."""
+        with full_precision(self.device_type):
+            yield
+
+
+def in_full_precision(method: Callable[Concatenate[T, P], R]) -> Callable[Concatenate[T, P], R]:
+    """Return a method of a trainer that measures, as one that does so in float32; the model keeps that type."""
+
+    @wraps(method)
+    def measured(trainer: T, *args: P.args, **kwargs: P.kwargs) -> R:
+        strategy, own = trainer.strategy, trainer.strategy.precision_plugin
+        if type(own) in REPLACED:
+            strategy.precision_plugin = FullPrecision(strategy.root_device.type)
+        try:
+            return method(trainer, *args, **kwargs)
+        finally:
+            strategy.precision_plugin = own
+
+    return measured
