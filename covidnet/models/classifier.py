@@ -116,9 +116,9 @@ class Classifier(CapturedModule):
         return self.model.class_weights
 
     @property
-    def encoder(self) -> nn.Module | None:
-        """What maps images to features (B, F) that training does not change, if there is such a part."""
-        return None
+    def frozen(self) -> bool:
+        """Whether training leaves all but the network's last part as it is, and so the features that this one takes."""
+        return False
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Return the mean weighted loss of a batch."""

@@ -49,9 +49,9 @@ class InceptionV3(Classifier):
         return self.network[1]
 
     @property
-    def encoder(self) -> nn.Module | None:
-        """All up to a frozen backbone: images (B, 3, H, W) -> features (B, F)."""
-        return self.model.encoder if self.freeze_backbone else None
+    def frozen(self) -> bool:
+        """Whether the head alone trains."""
+        return self.freeze_backbone
 
     def setup(self, stage: str) -> None:
         """Keep Lightning from warning of a frozen backbone's evaluation mode, which is meant."""

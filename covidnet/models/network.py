@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -57,11 +57,20 @@ class Network(nn.Module):
         # Ones until a training sets them: weighted and plain runs have one checkpoint layout.
         self.class_weights: Tensor
         self.register_buffer("class_weights", torch.ones(num_classes))
+        kept = self.state_dict().keys()
+        self._unsaved = {name: value.clone() for name, value in self.named_buffers() if name not in kept}
 
     @property
     def encoder(self) -> nn.Sequential:
         """All but the last part: images (B, 3, H, W) -> what the last part takes, such as features (B, F)."""
         return nn.Sequential(self.first, *list(self.network)[:-1])
+
+    def _apply(self, *how: Any) -> Self:  # what torch calls for each change of device and type
+        """Give buffers that no checkpoint holds their first values again, which another type may have rounded."""
+        super()._apply(*how)  # type: ignore[no-untyped-call]
+        for name, value in self._unsaved.items():
+            self.get_buffer(name).copy_(value)
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (B, C) of images (B, 3, H, W) in [0, 1], or of what ``encoder`` made of them (B, F)."""

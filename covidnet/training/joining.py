@@ -31,8 +31,9 @@ class Joining(Callback):
         """Compute features that training does not change once an image, not once an image and epoch."""
         assert isinstance(pl_module, Classifier)
         data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it on the trainer
-        if pl_module.encoder and data.augment is None and not pl_module.model.average_mirrored:
-            data.encode(copy.deepcopy(pl_module.encoder).float(), pl_module.device)  # its own may be of fewer bits
+        if pl_module.frozen and data.augment is None and not pl_module.model.average_mirrored:
+            full = copy.deepcopy(pl_module.model).float()  # its own weights may be of fewer bits
+            data.encode(full.encoder, pl_module.device)
 
 
 def balanced_class_weights(counts: Sequence[int], classes: Sequence[str]) -> Tensor:

@@ -11,13 +11,19 @@ def switches():
     return [getattr(kind, precision._SWITCH) for kind in precision._TF32]
 
 
+def switch(values):
+    for kind, value in zip(precision._TF32, values, strict=True):
+        setattr(kind, precision._SWITCH, value)
+
+
 @pytest.fixture(params=["default", "TF32 everywhere"])
-def before(request, monkeypatch):
+def before(request):
     """The state of the switches before."""
+    default = switches()
     if request.param != "default":
-        for kind in precision._TF32:
-            monkeypatch.setattr(kind, precision._SWITCH, "tf32" if precision._NEW else True)
-    return switches()
+        switch(["tf32" if precision._NEW else True] * 2)
+    yield switches()
+    switch(default)
 
 
 def test_nothing_inside_may_take_tf32_and_outside_all_is_as_it_was(before):

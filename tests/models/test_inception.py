@@ -138,7 +138,7 @@ def test_frozen_features_are_computed_once_and_give_the_same_validation_loss(xra
         data = RadiographyDataModule(str(xray_root), image_size=64, batch_size=5, test_per_class=2)
         model = small(freeze_backbone=True, dropout=0.0)
         if not once:
-            monkeypatch.setattr(InceptionV3, "encoder", None)
+            monkeypatch.setattr(InceptionV3, "frozen", False)
         options = {"logger": False, "enable_checkpointing": False, "callbacks": [Joining()]}
         trainer = Trainer(max_epochs=3, accelerator="cpu", **options)
         torch.manual_seed(1)
