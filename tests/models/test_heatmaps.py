@@ -55,6 +55,14 @@ def test_heat_fits_the_images_even_of_a_frozen_backbone(equalize: bool) -> None:
     assert {float(peak) for peak in heat.max(axis=(1, 2)).round(6)} <= {0.0, 1.0}
 
 
+def test_heat_is_found_in_float32_whatever_is_around_it() -> None:
+    model = ConvNet(2, 32).eval().model
+    layer = last_feature_map(model, IMAGES).layer
+    expected = grad_cam(model, layer, IMAGES, TARGETS)
+    with torch.autocast("cpu", torch.bfloat16):
+        np.testing.assert_array_equal(grad_cam(model, layer, IMAGES, TARGETS), expected)
+
+
 def test_heat_is_grad_cam_where_the_map_is_averaged() -> None:
     torch.manual_seed(0)
     parts = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))

@@ -66,3 +66,15 @@ def test_a_network_is_built_without_lightning_and_torchmetrics():
     code += "print({'pytorch_lightning', 'torchmetrics', 'lightning_fabric'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_what_no_checkpoint_holds_is_exact_after_the_weights_were_rounded():
+    model = InceptionV3(3, backbone="resnet10t", pretrained=False)
+    mean = model.network[0].mean
+    assert not torch.equal(mean, mean.bfloat16().float())
+    model.to(torch.bfloat16)
+    assert model.network[0].mean.dtype == torch.bfloat16
+    model.float()
+    assert torch.equal(model.network[0].mean, mean)
+    weight = model.network[-1][0].weight
+    assert torch.equal(weight, weight.bfloat16().float())
