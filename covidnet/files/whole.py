@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, whatever moment the process or the power ends at."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import IO, Any
 from covidnet.files.plain_file import open_plain
 
 UNFINISHED = ".part"  # ends the name of a file that is being written
+COPIED = 2**24  # bytes at once
 
 
 @contextmanager
@@ -20,7 +22,7 @@ def whole(file: Path, mode: str = "w", **options: Any) -> Iterator[IO[Any]]:
         mode: "w" for text, "wb" for bytes.
         options: What ``open`` takes besides.
     """
-    unfinished = file.with_name(f"{file.name}.{os.getpid()}{UNFINISHED}")
+    unfinished = _unfinished(file)
     try:
         with open_plain(unfinished, mode.replace("w", "x"), **options) as out:
             yield out
@@ -42,10 +44,33 @@ def write_whole(file: Path, content: bytes) -> None:
         out.write(content)
 
 
+def link_whole(file: Path, name: Path) -> None:
+    """Give a file that is whole another name too, in its folder or on its disk; a copy where the disk has no links.
+
+    Each name is then replaced for itself, as ``whole`` does; what is written into the file is seen under both.
+    """
+    unfinished = _unfinished(name)
+    try:
+        unfinished.unlink(missing_ok=True)
+        os.link(file, unfinished)
+        unfinished.replace(name)
+    except OSError:
+        with file.open("rb") as content, whole(name, "wb") as out:
+            shutil.copyfileobj(content, out, COPIED)
+    else:
+        _sync(name.parent)
+    finally:
+        unfinished.unlink(missing_ok=True)  # two names of one file are not replaced by one another, but left
+
+
 def remove_unfinished(folder: Path) -> None:
     """Remove what a killed process has left half-written anywhere below ``folder``, where no other process writes."""
     for file in folder.rglob(f"*{UNFINISHED}"):
         file.unlink(missing_ok=True)
+
+
+def _unfinished(file: Path) -> Path:
+    return file.with_name(f"{file.name}.{os.getpid()}{UNFINISHED}")
 
 
 def _sync(folder: Path) -> None:

@@ -1,7 +1,6 @@
 """The command ``search``: trials of other keys, judged by their validation, until the best configuration is known."""
 
 import copy
-import gc
 import hashlib
 import json
 import logging
@@ -23,6 +22,7 @@ from covidnet.__version__ import __version__
 from covidnet.errors import DivergedError, UserError, require
 from covidnet.files.reading import parse_yaml
 from covidnet.machine import telling
+from covidnet.machine.device import freed_afterwards
 from covidnet.runs.claim import newest_of, next_folder, recorded_recipe
 from covidnet.runs.files import write_results
 from covidnet.runs.remote import refuse_store
@@ -239,21 +239,20 @@ class Search(CommandLineInterface):
         line.configs.append(json.dumps(self.with_parameters(trial.params)))
         began = time.perf_counter()
         try:
-            try:
-                TrialRun(line, folder, judge)
-            except DivergedError:
-                judge.ended = DIVERGED
-            except Exception as error:
-                if not out_of_memory(error):
-                    raise
-                judge.ended = MEMORY
+            with freed_afterwards():  # after the errors too, which hold the run that they ended
+                try:
+                    TrialRun(line, folder, judge)
+                except DivergedError:
+                    judge.ended = DIVERGED
+                except Exception as error:
+                    if not out_of_memory(error):
+                        raise
+                    judge.ended = MEMORY
             if not judge.values and not judge.ended:
                 raise UserError(f"{self.monitor} was not measured, so trials cannot be judged by it.")
         except BaseException:
             study.give_up(trial)
             raise
-        finally:
-            gc.collect()  # model and trainer hold one another, and the pixels on a GPU with them
         facts: dict[str, Any] = {"epochs": judge.epochs, "seconds": time.perf_counter() - began}
         if judge.ended:
             facts["ended"] = judge.ended
