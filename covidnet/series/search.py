@@ -213,7 +213,8 @@ class Search(CommandLineInterface):
             while True:
                 trial = study.claim(self.trials)
                 if trial is not None:
-                    self._do(trial, study, outcome)
+                    with freed_afterwards():
+                        self._do(trial, study, outcome)
                 elif len(study.finished()) >= self.trials:
                     break
                 elif not waiting:
@@ -239,15 +240,14 @@ class Search(CommandLineInterface):
         line.configs.append(json.dumps(self.with_parameters(trial.params)))
         began = time.perf_counter()
         try:
-            with freed_afterwards():  # after the errors too, which hold the run that they ended
-                try:
-                    TrialRun(line, folder, judge)
-                except DivergedError:
-                    judge.ended = DIVERGED
-                except Exception as error:
-                    if not out_of_memory(error):
-                        raise
-                    judge.ended = MEMORY
+            try:
+                TrialRun(line, folder, judge)
+            except DivergedError:
+                judge.ended = DIVERGED
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+                judge.ended = MEMORY
             if not judge.values and not judge.ended:
                 raise UserError(f"{self.monitor} was not measured, so trials cannot be judged by it.")
         except BaseException:
