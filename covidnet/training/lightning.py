@@ -25,7 +25,7 @@ from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnect
 
 from covidnet.files.reading import read_table
 from covidnet.files.tensors import read_tensors
-from covidnet.files.whole import link_whole, whole
+from covidnet.files.whole import Ahead, link_whole, whole
 from covidnet.runs.files import LAST
 
 _received: set[int] = set()  # signals that this process was told
@@ -148,7 +148,7 @@ class WholeCheckpoints(TorchCheckpointIO):
             link_whole(self._written[0], file)
         else:
             with whole(file, "wb") as out:
-                torch.save(checkpoint, out)
+                torch.save(checkpoint, Ahead(out))
         self._written = (file, _left(file), moment)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:

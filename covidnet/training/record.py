@@ -35,6 +35,7 @@ class RunRecord(Callback):
         self.logger = logger
         self.resumed: list[Row] | None = None
         self.restoring = False  # between the reading of a checkpoint and the first step from it
+        self.key_of_last = last_checkpoint().state_key
         self.ending: Row | None = None  # of the epoch that is just ending: Lightning logs it after the checkpoint
 
     def state_dict(self) -> dict[str, Any]:
@@ -90,7 +91,7 @@ class RunRecord(Callback):
         own = {key: value for key, value in pl_module.hparams.items() if key in arguments}
         model = {**self.recipe["model"], "init_args": {**arguments, **own}}
         # What keeps last.ckpt need remember nothing; without it, an epoch has one checkpoint, as best and as last.
-        checkpoint["callbacks"].pop(last_checkpoint().state_key, None)
+        checkpoint["callbacks"].pop(self.key_of_last, None)
         checkpoint[KEY] = {**self.recipe, "model": model, "classes": classes, "version": __version__}
 
     def on_load_checkpoint(  # type: ignore[override]

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from covidnet.files.whole import link_whole, remove_unfinished, whole
+from covidnet.files.whole import SENT, Ahead, link_whole, remove_unfinished, whole
 
 
 def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
@@ -80,3 +80,18 @@ def test_where_the_disk_has_no_links_there_is_a_copy(two, monkeypatch, number):
     assert name.read_text() == "this epoch"
     assert not file.samefile(name)
     assert sorted(file.parent.iterdir()) == [file, name]
+
+
+def test_a_large_file_sets_off_for_the_disk_before_its_end_and_is_what_was_written(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda _, start, size, advice: told.append((start, size)), raising=False)
+    parts = [os.urandom(size) for size in (7, 2 * SENT + 1, 30, SENT - 40, 5, 100)]
+    with whole(tmp_path / "best.ckpt", "wb") as out:
+        ahead = Ahead(out)
+        written = [ahead.write(part) for part in parts]
+        ahead.flush()
+    assert (tmp_path / "best.ckpt").read_bytes() == b"".join(parts)
+    assert written == [len(part) for part in parts]
+    assert [start for start, _ in told] == [0, *(start + size for start, size in told[:-1])]
+    assert sum(size for _, size in told) > sum(written) - SENT
+    assert all(size >= SENT for _, size in told)
