@@ -94,16 +94,27 @@ def start(folder: Path, write: tuple[int, str] | None = None, arguments: Sequenc
 
 def die_in_write(number: int, moment: str) -> None:
     """Have this process kill itself at a moment of the writing of its file ``number``, from 0."""
-    whole, count = files.whole, iter(range(1_000_000))
+    whole, link, linked, count = files.whole, files.link_whole, os.link, iter(range(1_000_000))
 
     def killing(file: Path, mode: str = "w", **options: Any) -> Any:
         if next(count) != number:
             return whole(file, mode, **options)
         return Dying(whole(file, mode, **options), moment)
 
+    def killing_link(file: Path, name: Path) -> None:
+        if next(count) != number:
+            link(file, name)
+            return
+        if moment != WRITES[2]:
+            os.link = lambda *names: (linked(*names), os.kill(os.getpid(), signal.SIGKILL))
+        link(file, name)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    replaced = {"whole": (whole, killing), "link_whole": (link, killing_link)}
     for module in list(sys.modules.values()):
-        if getattr(module, "__name__", "").startswith("covidnet") and getattr(module, "whole", None) is whole:
-            module.whole = killing  # type: ignore[attr-defined]
+        for name, (real, deadly) in replaced.items():
+            if getattr(module, "__name__", "").startswith("covidnet") and getattr(module, name, None) is real:
+                setattr(module, name, deadly)
 
 
 class Dying:

@@ -11,6 +11,7 @@ from rich.table import Table
 from covidnet.errors import UserError
 from covidnet.evaluation.names import OVERALL
 from covidnet.evaluation.survival import surviving_skill
+from covidnet.machine.device import freed_afterwards
 from covidnet.runs.files import CHECKPOINT, CONFIG, LUNGS, LUNGS_AT_TEST, LUNGS_RUNS, SHORTCUTS, SPLIT, write_results
 from covidnet.runs.find import newest_run
 from covidnet.runs.run import Run
@@ -96,7 +97,8 @@ def _tested(whole: Run, folder: Path, lungs: str) -> Run:
 
 def _run(words: list[str]) -> None:
     """Run a command line of covidnet in this process."""
-    run_line(expand(words, os.environ))
+    with freed_afterwards():
+        run_line(expand(words, os.environ))
 
 
 def _name(run: Run) -> str:

@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, whatever moment the process or the power ends at."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import IO, Any
 from covidnet.files.plain_file import open_plain
 
 UNFINISHED = ".part"  # ends the name of a file that is being written
+SENT = 2**22  # bytes at once to the disk
 
 
 @contextmanager
@@ -20,7 +22,7 @@ def whole(file: Path, mode: str = "w", **options: Any) -> Iterator[IO[Any]]:
         mode: "w" for text, "wb" for bytes.
         options: What ``open`` takes besides.
     """
-    unfinished = file.with_name(f"{file.name}.{os.getpid()}{UNFINISHED}")
+    unfinished = _unfinished(file)
     try:
         with open_plain(unfinished, mode.replace("w", "x"), **options) as out:
             yield out
@@ -36,16 +38,72 @@ def whole(file: Path, mode: str = "w", **options: Any) -> Iterator[IO[Any]]:
     _sync(file.parent)
 
 
+class Ahead:
+    """A large file that is being written whole, whose bytes go to the disk while the next are made.
+
+    Else the whole of it would be left to the sync at its end, and nothing would be done meanwhile.
+
+    Args:
+        file: What ``whole`` has opened, for bytes.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.sent = 0  # bytes
+
+    def write(self, content: bytes) -> int:
+        """Write bytes, or what has them."""
+        view = memoryview(content)
+        for start in range(0, len(view), SENT):
+            self.file.write(view[start : start + SENT])
+            self._send()
+        return len(view)
+
+    def flush(self) -> None:
+        """Have all bytes in the file."""
+        self.file.flush()
+
+    def _send(self) -> None:
+        """Have the system begin with what is waiting; Linux does with what it is told nobody will read soon."""
+        waiting = self.file.tell() - self.sent
+        if waiting >= SENT and hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self.file.fileno(), self.sent, waiting, os.POSIX_FADV_DONTNEED)
+            self.sent += waiting
+
+
 def write_whole(file: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     with whole(file, "wb") as out:
         out.write(content)
 
 
+def link_whole(file: Path, name: Path) -> None:
+    """Give a file that is whole another name too, in its folder or on its disk; a copy where the disk has no links.
+
+    Each name is then replaced for itself, as ``whole`` does; what is written into the file is seen under both.
+    """
+    unfinished = _unfinished(name)
+    try:
+        unfinished.unlink(missing_ok=True)
+        os.link(file, unfinished)
+        unfinished.replace(name)
+    except OSError:
+        with file.open("rb") as content, whole(name, "wb") as out:
+            shutil.copyfileobj(content, Ahead(out), SENT)
+    else:
+        _sync(name.parent)
+    finally:
+        unfinished.unlink(missing_ok=True)  # two names of one file are not replaced by one another, but left
+
+
 def remove_unfinished(folder: Path) -> None:
     """Remove what a killed process has left half-written anywhere below ``folder``, where no other process writes."""
     for file in folder.rglob(f"*{UNFINISHED}"):
         file.unlink(missing_ok=True)
+
+
+def _unfinished(file: Path) -> Path:
+    return file.with_name(f"{file.name}.{os.getpid()}{UNFINISHED}")
 
 
 def _sync(folder: Path) -> None:

@@ -15,6 +15,7 @@ from covidnet.models.parts.appearance import appearance
 from covidnet.models.parts.equalize import Equalize
 
 MODELS, NETWORKS = "covidnet.models", "covidnet.models.networks"
+PLAIN_LAYOUT = {"mps"}  # devices that get channels last wrong: BatchNorm's gradients (pytorch #175189)
 LEAST = 2  # parts: what the last one takes are the features of an image
 
 
@@ -78,7 +79,7 @@ class Network(nn.Module):
         if images.dim() == 2:
             logits = self.network[-1](images)
             return logits
-        images = self.first(images)
+        images = self._enter(images)
         logits = self.network(images)
         if self.average_mirrored and not self.training:
             logits = (logits + self.network(images.flip(-1))) / 2
@@ -90,12 +91,27 @@ class Network(nn.Module):
         The features are the images' `appearance`, then what the last part of the network takes: in one forward pass.
         """
         looks = appearance(images)
-        images = self.first(images)
+        images = self._enter(images)
         logits, features = self._last_two(images)
         if self.average_mirrored and not self.training:
             mirrored, others = self._last_two(images.flip(-1))
             logits, features = (logits + mirrored) / 2, (features + others) / 2
         return logits, torch.cat([looks, features.float()], dim=1)
+
+    def _enter(self, images: Tensor) -> Tensor:
+        """Return images after the first layer, in the layout in which their device computes."""
+        images = self.first(images)
+        return images.contiguous() if images.device.type in PLAIN_LAYOUT else images
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Network":
+        """Have weights in the layout of the device that they come to.
+
+        A private name of torch: what moves a module, or whatever holds it, comes through here and nowhere else.
+        """
+        super()._apply(fn, recurse)
+        if self.class_weights.device.type in PLAIN_LAYOUT:
+            self.network.to(memory_format=torch.contiguous_format)
+        return self
 
     def _last_two(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the last part of the network gives, and what it takes, flat."""

@@ -1,6 +1,5 @@
 """Several runs in one directory, one after the other: claimed, locked, resumed, told on Ctrl-C."""
 
-import gc
 import shutil
 import sys
 from abc import ABC, abstractmethod
@@ -14,6 +13,7 @@ from filelock import FileLock
 
 from covidnet.__version__ import __version__
 from covidnet.errors import UserError
+from covidnet.machine.device import freed_afterwards
 from covidnet.runs.claim import hold, newest_of, next_folder
 from covidnet.runs.files import LAST, RESULTS, write_results
 from covidnet.runs.remote import refuse_store
@@ -155,8 +155,8 @@ class Series(CommandLineInterface, ABC):
                 else:
                     going_on = line
                     shutil.rmtree(run, ignore_errors=True)
-                self.run_one(going_on, folder, number)
-                gc.collect()  # model and trainer hold one another, and the pixels on a GPU with them
+                with freed_afterwards():
+                    self.run_one(going_on, folder, number)
                 finished += 1
         except BaseException:  # a mistake, a crash, Ctrl-C: whatever ended it, the user must know what is kept
             if finished:

@@ -1,7 +1,6 @@
 """The command ``search``: trials of other keys, judged by their validation, until the best configuration is known."""
 
 import copy
-import gc
 import hashlib
 import json
 import logging
@@ -23,6 +22,7 @@ from covidnet.__version__ import __version__
 from covidnet.errors import DivergedError, UserError, require
 from covidnet.files.reading import parse_yaml
 from covidnet.machine import telling
+from covidnet.machine.device import freed_afterwards
 from covidnet.runs.claim import newest_of, next_folder, recorded_recipe
 from covidnet.runs.files import write_results
 from covidnet.runs.remote import refuse_store
@@ -213,7 +213,8 @@ class Search(CommandLineInterface):
             while True:
                 trial = study.claim(self.trials)
                 if trial is not None:
-                    self._do(trial, study, outcome)
+                    with freed_afterwards():
+                        self._do(trial, study, outcome)
                 elif len(study.finished()) >= self.trials:
                     break
                 elif not waiting:
@@ -252,8 +253,6 @@ class Search(CommandLineInterface):
         except BaseException:
             study.give_up(trial)
             raise
-        finally:
-            gc.collect()  # model and trainer hold one another, and the pixels on a GPU with them
         facts: dict[str, Any] = {"epochs": judge.epochs, "seconds": time.perf_counter() - began}
         if judge.ended:
             facts["ended"] = judge.ended

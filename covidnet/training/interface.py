@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError, user_error
 from covidnet.files.store import is_url
 from covidnet.files.whole import remove_unfinished
+from covidnet.machine.device import best_device
 from covidnet.machine.faults import explain
 from covidnet.machine.telling import is_first
 from covidnet.models.classifier import Classifier
@@ -183,8 +184,7 @@ class CommandLineInterface(OneCommandLine):
         if is_url(config.trainer.get("default_root_dir")):
             kwargs["default_root_dir"] = str(runs_folder(config))  # Lightning would look into the store by itself
         try:
-            precision = config.trainer.get("precision") or default_precision(config.trainer.accelerator)
-            trainer = super().instantiate_trainer(logger=loggers, precision=precision, **kwargs)
+            trainer = super().instantiate_trainer(logger=loggers, **where_and_how(config.trainer), **kwargs)
         except WRONG_VALUES as error:
             raise UserError(f"The trainer's keys do not go together, or not with this machine: {error}") from error
         keep_whole(trainer)
@@ -208,6 +208,7 @@ class CommandLineInterface(OneCommandLine):
         """Do what follows a run."""
         folder = self.trainer.run_directory  # asked for by all processes
         done = not self.trainer.fast_dev_run and self.trainer.is_global_zero  # type: ignore[attr-defined]
+        self._free_pixels()  # what follows may train too
         if self.afterwards and done:
             self.afterwards(self, folder)
 
@@ -280,8 +281,15 @@ class CommandLineInterface(OneCommandLine):
         self.lock = lock
         remove_unfinished(run)
 
+    def _free_pixels(self) -> None:
+        """Take the images off a GPU; whatever asks for them again puts them there again."""
+        if "datamodule" in self.__dict__:
+            self.datamodule.resident = None
+            torch.cuda.empty_cache()
+
     def _let_go(self) -> None:
-        """Release the run directory; a run that failed before it wrote anything leaves nothing."""
+        """Release the run directory and the pixels; a run that failed before it wrote anything leaves nothing."""
+        self._free_pixels()
         if self.lock:
             self.lock.release()
         if self.claimed and {path.name for path in self.claimed.iterdir()} <= {LOCK}:
@@ -290,10 +298,16 @@ class CommandLineInterface(OneCommandLine):
                 self.runs.release(self.claimed)
 
 
-def default_precision(accelerator: str) -> str:
-    """Return mixed bfloat16 for a GPU that computes in it, else float32."""
-    on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+def where_and_how(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``accelerator`` and ``precision``: what was given, else a GPU's mixed bfloat16 where it computes in it."""
+    given = trainer["accelerator"]
+    accelerator = best_device() if given == "auto" else given  # Lightning's own takes Apple's GPUs too
+    on_gpu = accelerator in ("gpu", "cuda") and torch.cuda.is_available()
+    reduced = on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+    return {
+        "accelerator": accelerator,
+        "precision": trainer.get("precision") or ("bf16-mixed" if reduced else "32-true"),
+    }
 
 
 def runs_folder(config: Namespace) -> Path:

@@ -25,7 +25,7 @@ from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnect
 
 from covidnet.files.reading import read_table
 from covidnet.files.tensors import read_tensors
-from covidnet.files.whole import whole
+from covidnet.files.whole import Ahead, link_whole, whole
 from covidnet.runs.files import LAST
 
 _received: set[int] = set()  # signals that this process was told
@@ -127,23 +127,60 @@ def last_checkpoint() -> ModelCheckpoint:
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Write checkpoints whole or not at all; Lightning moves them from another disk, perhaps, and trusts its cache."""
+    """Write checkpoints whole or not at all; Lightning moves them from another disk, perhaps, and trusts its cache.
+
+    What is saved again at the same moment, as best and as last of an epoch, is one file under two names: serialising
+    and syncing it once more cost as much as the first time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._written: tuple[Path, Any, Any] | None = None  # the newest file, how it was left, and of which moment
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write what ``torch.load`` reads with ``weights_only=True``."""
         if "://" in str(path):  # a callback of the user's own, into an object store
             super().save_checkpoint(checkpoint, path, storage_options)
             return
-        file = Path(path)
+        file, moment = Path(path), _moment(checkpoint)
         file.parent.mkdir(parents=True, exist_ok=True)
-        with whole(file, "wb") as out:
-            torch.save(checkpoint, out)
+        if self._written and self._written[1:] == (_left(self._written[0]), moment):
+            link_whole(self._written[0], file)
+        else:
+            with whole(file, "wb") as out:
+                torch.save(checkpoint, Ahead(out))
+        self._written = (file, _left(file), moment)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
         """Return what a checkpoint holds, on the CPU, without running code in it; ``weights_only`` changes nothing."""
         if "://" in str(path):  # no command of ours gives one
             return super().load_checkpoint(path, map_location or (lambda storage, _: storage), True)
         return read_tensors(Path(path))
+
+
+def _moment(state: Any) -> Any:
+    """Return what tells the moment of a training that a checkpoint is of, equal for two of the same moment alone.
+
+    Counters, scores and settings count by their values. Tensors are not read: what counts is where they lie and how
+    often they were written. What is neither is equal to nothing.
+    """
+    if isinstance(state, dict):
+        return {key: _moment(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return [_moment(value) for value in state]
+    if isinstance(state, torch.Tensor):
+        written = None if state.is_inference() else state._version
+        return (state.data_ptr(), written, state.dtype, state.shape, state.stride())
+    return state if isinstance(state, int | float | str | None) else object()
+
+
+def _left(file: Path) -> Any:
+    """Return what tells whether a file is as it was left; None where it is gone."""
+    try:
+        status = file.lstat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class WholeCSVLogger(CSVLogger):

@@ -13,7 +13,7 @@ from covidnet.machine.telling import tell
 from covidnet.runs.checkpoint import KEY
 from covidnet.runs.files import LAST, SPLIT
 from covidnet.seeds import seed_epoch
-from covidnet.training.lightning import Row, WholeCSVLogger
+from covidnet.training.lightning import Row, WholeCSVLogger, last_checkpoint
 from covidnet.training.trainer import Trainer
 
 
@@ -35,6 +35,7 @@ class RunRecord(Callback):
         self.logger = logger
         self.resumed: list[Row] | None = None
         self.restoring = False  # between the reading of a checkpoint and the first step from it
+        self.key_of_last = last_checkpoint().state_key
         self.ending: Row | None = None  # of the epoch that is just ending: Lightning logs it after the checkpoint
 
     def state_dict(self) -> dict[str, Any]:
@@ -89,6 +90,8 @@ class RunRecord(Callback):
         arguments = self.recipe["model"]["init_args"]
         own = {key: value for key, value in pl_module.hparams.items() if key in arguments}
         model = {**self.recipe["model"], "init_args": {**arguments, **own}}
+        # What keeps last.ckpt need remember nothing; without it, an epoch has one checkpoint, as best and as last.
+        checkpoint["callbacks"].pop(self.key_of_last, None)
         checkpoint[KEY] = {**self.recipe, "model": model, "classes": classes, "version": __version__}
 
     def on_load_checkpoint(  # type: ignore[override]

@@ -82,6 +82,7 @@ def _quieten() -> None:
     # As meant: a test has a run directory of its own, and a resumed run goes on in one that holds checkpoints.
     warnings.filterwarnings("ignore", message="The dirpath has changed")
     warnings.filterwarnings("ignore", message=".*exists and is not empty")
+    warnings.filterwarnings("ignore", message="GPU available but not used")  # trainer=cpu was typed, or it is Apple's
 
 
 def _recommends_nothing(record: logging.LogRecord) -> bool:

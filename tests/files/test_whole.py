@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from covidnet.files.whole import remove_unfinished, whole
+from covidnet.files.whole import SENT, Ahead, link_whole, remove_unfinished, whole
 
 
 def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
@@ -43,3 +43,55 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     rest.touch()
     remove_unfinished(tmp_path)
     assert list(kept.parent.iterdir()) == [kept]
+
+
+@pytest.fixture
+def two(tmp_path):
+    file, name = tmp_path / "best.ckpt", tmp_path / "last.ckpt"
+    file.write_text("this epoch")
+    name.write_text("the one before")
+    return file, name
+
+
+def test_a_second_name_takes_the_place_of_another_file_and_is_the_same_file(two):
+    file, name = two
+    for _ in range(2):  # the second time there is nothing to do
+        link_whole(file, name)
+        assert file.samefile(name)
+        assert sorted(file.parent.iterdir()) == [file, name]
+
+
+@pytest.mark.parametrize("rewritten", [0, 1])
+def test_a_file_of_two_names_that_is_written_anew_under_one_stays_under_the_other(two, rewritten):
+    link_whole(*two)
+    with whole(two[rewritten]) as out:
+        out.write("with its calibration")
+    assert two[1 - rewritten].read_text() == "this epoch"
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV])
+def test_where_the_disk_has_no_links_there_is_a_copy(two, monkeypatch, number):
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refuse)
+    file, name = two
+    link_whole(file, name)
+    assert name.read_text() == "this epoch"
+    assert not file.samefile(name)
+    assert sorted(file.parent.iterdir()) == [file, name]
+
+
+def test_a_large_file_sets_off_for_the_disk_before_its_end_and_is_what_was_written(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda _, start, size, advice: told.append((start, size)), raising=False)
+    parts = [os.urandom(size) for size in (7, 2 * SENT + 1, 30, SENT - 40, 5, 100)]
+    with whole(tmp_path / "best.ckpt", "wb") as out:
+        ahead = Ahead(out)
+        written = [ahead.write(part) for part in parts]
+        ahead.flush()
+    assert (tmp_path / "best.ckpt").read_bytes() == b"".join(parts)
+    assert written == [len(part) for part in parts]
+    assert [start for start, _ in told] == [0, *(start + size for start, size in told[:-1])]
+    assert sum(size for _, size in told) > sum(written) - SENT
+    assert all(size >= SENT for _, size in told)

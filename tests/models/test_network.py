@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from covidnet.errors import UserError
+from covidnet.models import network
 from covidnet.models.classifier import Classifier
 from covidnet.models.convnet import ConvNet
 from covidnet.models.inception import InceptionV3
@@ -78,3 +79,20 @@ def test_what_no_checkpoint_holds_is_exact_after_the_weights_were_rounded():
     assert torch.equal(model.network[0].mean, mean)
     weight = model.network[-1][0].weight
     assert torch.equal(weight, weight.bfloat16().float())
+
+
+@pytest.mark.parametrize("device", ["cpu", "mps"])
+def test_all_is_contiguous_on_devices_that_get_channels_last_wrong(device, monkeypatch):
+    monkeypatch.setattr(network, "PLAIN_LAYOUT", {device})
+    layers = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 2)
+    )
+    model = nn.Sequential(Network(nn.Sequential(*layers[:2], nn.Sequential(*layers[2:])), 2, equalize=True))
+    seen = []
+    layers[1].register_forward_hook(lambda *given: seen.append(given[1][0].is_contiguous()))
+    model.to("cpu")  # as a trainer moves what holds it
+    images = torch.rand(2, 3, 8, 8).contiguous(memory_format=torch.channels_last)
+    model(images)
+    model[0].logits_and_features(images)
+    assert seen == [device == "cpu"] * 2
+    assert layers[0].weight.is_contiguous() == (device == "cpu")

@@ -20,6 +20,7 @@ from covidnet.training.lightning import OneCommandLine, SignalConnector, keep_wh
 
 OVERRIDDEN = {  # class -> what it overrides that is private to a parent of another library
     "covidnet.files.archive._Head": {"_proc_member"},
+    "covidnet.models.network.Network": {"_apply"},
     "covidnet.training.lightning.OneCommandLine": {
         "_parse_ckpt_path",
         "_prepare_subcommand_kwargs",

@@ -20,8 +20,25 @@ def appearance(images: Tensor) -> Tensor:
         images: (B, 3, S, S) in [0, 1].
     """
     images = images.float()
-    grey = F.adaptive_avg_pool2d(images.mean(dim=1, keepdim=True), SIDE).flatten(1)
+    grey = _small(images.mean(dim=1, keepdim=True)).flatten(1)
     grey = grey - grey.mean(dim=1, keepdim=True)
     pattern = grey / (grey.norm(dim=1, keepdim=True) + FAINT * SIDE)
     colour = (images.amax(dim=1) - images.amin(dim=1)).mean(dim=(1, 2))
     return torch.cat([pattern, COLOUR * colour[:, None]], dim=1)
+
+
+def _small(grey: Tensor) -> Tensor:
+    """Return grey images (B, 1, S, S) averaged to (B, 1, 16, 16), in bins that overlap where 16 does not divide S."""
+    if grey.device.type != "mps":
+        return F.adaptive_avg_pool2d(grey, SIDE)
+    return averaged(averaged(grey, 2), 3)
+
+
+def averaged(grey: Tensor, dim: int) -> Tensor:
+    """Return the means of the 16 bins of one dimension, as adaptive_avg_pool2d has them, to rounding.
+
+    Apple's GPUs lack that function for sizes that 16 does not divide (pytorch #96056).
+    """
+    size = grey.shape[dim]
+    ends = [(number * size // SIDE, -(-(number + 1) * size // SIDE)) for number in range(SIDE)]
+    return torch.cat([grey.narrow(dim, start, end - start).mean(dim, keepdim=True) for start, end in ends], dim)

@@ -1,7 +1,8 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
-from covidnet.models.parts.appearance import COLOUR, SIDE, appearance
+from covidnet.models.parts.appearance import COLOUR, SIDE, appearance, averaged
 
 
 def drawn(size=48):
@@ -35,3 +36,11 @@ def test_colour_is_told_whatever_the_greys_are():
     image = torch.zeros(1, 3, 32, 32)
     image[:, 0] = 0.2
     assert appearance(image)[0, -1] == pytest.approx(0.2 * COLOUR)
+
+
+@pytest.mark.parametrize("size", [1, 5, 12, 16, 17, 50, 96, 100, 256])
+def test_the_bins_of_apples_gpus_are_those_of_the_others(size):
+    grey = drawn(size)[:, :1]
+    expected = F.adaptive_avg_pool2d(grey.double(), SIDE)
+    torch.testing.assert_close(averaged(averaged(grey, 2), 3).double(), expected, atol=2e-7, rtol=0)
+    torch.testing.assert_close(averaged(averaged(grey.double(), 2), 3), expected, atol=1e-15, rtol=0)
