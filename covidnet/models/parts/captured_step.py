@@ -117,9 +117,9 @@ class CapturedStep:
             for group in groups:
                 group["capturable"] = False
         replayed = self._walk(replay, batch, before)
-        fault = difference(eager.found, again.found, replayed.found)
-        if fault:
-            raise NotKeptError(f"the captured step is not the eager one: {fault}")
+        off = difference(eager.found, again.found, replayed.found)
+        if off:
+            raise NotKeptError(f"the captured step is not the eager one: {off}")
         free = self._gpu.free_memory()
         if free < memory:  # an eager step of another shape may need as much
             raise NotKeptError(
@@ -165,11 +165,12 @@ def difference(eager: Kinds, again: Kinds, replayed: Kinds) -> str:
     """Return how a replay is not the eager step, or nothing where it is; a loss that is lost anyway tells nothing."""
     if not all(loss.isfinite() for loss in eager["losses"]):
         return ""
+    faults = []
     for kind, limit in LIMITS.items():
         off = _gap(eager[kind], replayed[kind])
         if not off <= max(limit, NOISE * _gap(eager[kind], again[kind])):  # what is no number is no match
-            return f"its {kind} are off by {off:.2f} of {'their size' if kind in GIVEN else 'the change'}"
-    return ""
+            faults.append(f"its {kind} are off by {off:.2f} of {'their size' if kind in GIVEN else 'the change'}")
+    return ", ".join(faults)
 
 
 def _gap(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:
