@@ -2,34 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from covidnet.batch import TrainingBatch
 from covidnet.machine.telling import tell
+from covidnet.models.parts.agreement import difference, gaps
 from covidnet.models.parts.cuda_graph import Gpu
 from covidnet.models.parts.step import Kinds, Snapshot, Step
 
-# How far a replay may be from the eager step, as a share of what that changes, or gives. Adam's first steps turn the
-# last bits of a gradient into whole steps of a weight; a fault shows elsewhere too.
-LIMITS = {"losses": 0.1, "logits": 0.1, "counts": 0.0, "buffers": 0.2, "moments": 0.2, "weights": 0.5}
-GIVEN = ("losses", "logits")  # compared as they are, all else by how it changes
-NOISE = 4  # times what two eager steps are apart, if that is more: GPUs add in any order
 FAST = 0.9  # of the eager step's time, at most; more is not worth the graph's memory
 MB = 2**20  # bytes
 
 
 class NotKeptError(RuntimeError):
     """A recorded step that is not to be used: what is wrong with it."""
-
-
-class Walk(NamedTuple):
-    """Two steps from one state."""
-
-    found: Kinds  # what they gave and changed, by the names of LIMITS
-    seconds: float  # of the faster one
 
 
 class CapturedStep:
@@ -104,10 +92,8 @@ class CapturedStep:
             own.copy_(given)
 
     def _record(self, batch: TrainingBatch, before: Snapshot) -> Callable[[], None]:
-        """Return what replays the step, once that has been found to be worth it."""
-        with self._gpu.aside():
-            eager = self._walk(self._run, batch, before)  # libraries choose kernels and take their workspaces
-            again = self._walk(self._run, batch, before, self._gpu.waits_forbidden())
+        """Return what replays the step, once that has been found to be right and worth it."""
+        eager, noise, slow = self._tried(batch, before)
         groups = self._step.optimizer.param_groups
         for group in groups:
             group["capturable"] = True  # asked for in a recording alone
@@ -116,19 +102,27 @@ class CapturedStep:
         finally:
             for group in groups:
                 group["capturable"] = False
-        replayed = self._walk(replay, batch, before)
-        off = difference(eager.found, again.found, replayed.found)
-        if off:
-            raise NotKeptError(f"the captured step is not the eager one: {off}")
+        replayed, fast = self._walk(replay, batch, before)
+        faults = difference(eager, replayed, noise)
+        if faults:
+            raise NotKeptError(f"the captured step is not the eager one: {faults}")
         free = self._gpu.free_memory()
         if free < memory:  # an eager step of another shape may need as much
             raise NotKeptError(
                 f"it would keep {memory / MB:,.0f} MB of the GPU's memory, and {free / MB:,.0f} MB are free"
             )
-        if replayed.seconds > FAST * again.seconds:
-            slow, fast = 1000 * replayed.seconds, 1000 * again.seconds
-            raise NotKeptError(f"it is hardly faster, {slow:.1f} ms where an eager step takes {fast:.1f} ms")
+        if fast > FAST * slow:
+            raise NotKeptError(
+                f"it is hardly faster, {1000 * fast:.1f} ms where an eager step takes {1000 * slow:.1f} ms"
+            )
         return replay
+
+    def _tried(self, batch: TrainingBatch, before: Snapshot) -> tuple[Kinds, dict[str, float], float]:
+        """Return what the eager step gives and changes, how far two of it are apart, and its seconds."""
+        with self._gpu.aside():
+            eager, _ = self._walk(self._run, batch, before)  # libraries choose kernels and take their workspaces
+            again, seconds = self._walk(self._run, batch, before, self._gpu.waits_forbidden())
+            return eager, gaps(eager, again), seconds
 
     def _walk(
         self,
@@ -136,8 +130,8 @@ class CapturedStep:
         batch: TrainingBatch,
         before: Snapshot,
         first: AbstractContextManager[None] | None = None,
-    ) -> Walk:
-        """Take two steps by ``launch``, the first of them under ``first``."""
+    ) -> tuple[Kinds, float]:
+        """Take two steps by ``launch``, the first under ``first``; return all that tells, and the faster one's seconds."""
         before.restore()
         given: list[tuple[Tensor, Tensor]] = []
         seconds: list[float] = []
@@ -152,37 +146,13 @@ class CapturedStep:
             for rate in self._rates:
                 rate.zero_()
         losses, logits_ = zip(*given, strict=True)
-        return Walk({"losses": losses, "logits": logits_, **before.changes()}, min(seconds))
+        return {"losses": losses, "logits": logits_, **before.changes()}, min(seconds)
 
 
 def another(batch: TrainingBatch) -> list[Tensor]:
     """Return a batch of other images, in another order, than their labels and weights."""
     images, *rest = batch
     return [images.flip(0, -1), *(part.roll(1, 0) for part in rest)]
-
-
-def difference(eager: Kinds, again: Kinds, replayed: Kinds) -> str:
-    """Return how a replay is not the eager step, or nothing where it is; a loss that is lost anyway tells nothing."""
-    if not all(loss.isfinite() for loss in eager["losses"]):
-        return ""
-    faults = []
-    for kind, limit in LIMITS.items():
-        off = _gap(eager[kind], replayed[kind])
-        if not off <= max(limit, NOISE * _gap(eager[kind], again[kind])):  # what is no number is no match
-            faults.append(f"its {kind} are off by {off:.2f} of {'their size' if kind in GIVEN else 'the change'}")
-    return ", ".join(faults)
-
-
-def _gap(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:
-    """Return the length of the difference over that of what was expected."""
-    off = _length([a.float() - b.float() for a, b in zip(expected, found, strict=True)])
-    return float(off / _length(expected)) if off else 0.0
-
-
-def _length(tensors: Sequence[Tensor]) -> Tensor:
-    if not tensors:
-        return torch.zeros(())
-    return torch.stack([torch.linalg.vector_norm(tensor.float()) for tensor in tensors]).norm()
 
 
 def _form(batch: Sequence[Tensor]) -> list[tuple[torch.Size, torch.dtype]]:

@@ -29,7 +29,7 @@ class Gpu:
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Work on another stream, as CUDA demands of what comes before a recording."""
-        stream = torch.cuda.Stream(self._device)
+        stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]  # torch leaves it bare
         stream.wait_stream(torch.cuda.current_stream())
         try:
             with torch.cuda.stream(stream):

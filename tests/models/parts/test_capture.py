@@ -133,11 +133,12 @@ def assert_equal_weights(model, expected):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("precision", capture.PRECISIONS)
 @pytest.mark.parametrize("make", [lambda **options: network(dropout=0.0, **options), Normalised])
-def test_a_replayed_step_gives_the_eager_steps_losses_and_weights(gpu, make):
+def test_a_replayed_step_gives_the_eager_steps_losses_and_weights(gpu, make, precision):
     captured, eager = make(), make(capture=False)
-    trainer, losses = train(captured)
-    _, expected = train(eager)
+    trainer, losses = train(captured, precision=precision)
+    _, expected = train(eager, precision=precision)
     assert (gpu.recordings, gpu.taken) == (1, 4)  # the ragged batch of each epoch is eager
     assert losses == expected
     assert trainer.global_step == 6
@@ -325,6 +326,14 @@ def test_a_captured_step_that_is_not_the_eager_one_is_not_used(name, dropout, ea
     assert re.match("The training step is not captured in a CUDA graph: " + line, told)
 
 
+def test_another_batch_has_other_images_in_another_order_than_their_labels_and_weights():
+    images = torch.arange(3.0).reshape(3, 1, 1, 1) + torch.tensor([0.0, 0.5])
+    other, labels, weights = captured_step.another((images, torch.tensor([0, 1, 2]), torch.tensor([1.0, 2.0, 3.0])))
+    assert other[:, 0, 0].tolist() == [[2.5, 2.0], [1.5, 1.0], [0.5, 0.0]]
+    assert labels.tolist() == [2, 0, 1]
+    assert weights.tolist() == [3.0, 1.0, 2.0]
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_capture_that_was_demanded_is_refused_where_the_captured_step_is_not_the_eager_one(name, gpu):
     gpu.fault, _ = FAULTS[name]
@@ -336,6 +345,19 @@ def test_the_same_masks_are_no_fault_where_nothing_is_dropped(gpu, eager):
     gpu.fault = same_masks
     assert train(network(dropout=0.0, capture=True))[1] == eager[0.0][0]
     assert gpu.taken == 4
+
+
+def test_a_step_that_waits_for_the_gpu_is_found_out_before_anything_is_recorded(gpu, eager, caplog):
+    @contextmanager
+    def waits_forbidden():
+        yield
+        raise RuntimeError("called a synchronizing CUDA operation")
+
+    gpu.waits_forbidden = waits_forbidden
+    with caplog.at_level("INFO"):
+        assert train(network(dropout=0.5))[1] == eager[0.5][0]
+    assert "RuntimeError: called a synchronizing CUDA operation (test_capture.py, line" in caplog.text
+    assert gpu.recordings == 0
 
 
 @pytest.mark.parametrize(
