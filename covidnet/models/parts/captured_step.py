@@ -131,7 +131,7 @@ class CapturedStep:
         before: Snapshot,
         first: AbstractContextManager[None] | None = None,
     ) -> tuple[Kinds, float]:
-        """Take two steps by ``launch``, the first under ``first``; return all that tells, and the faster one's seconds."""
+        """Take two steps by ``launch``, the first under ``first``; return what tells, and the faster one's seconds."""
         before.restore()
         given: list[tuple[Tensor, Tensor]] = []
         seconds: list[float] = []

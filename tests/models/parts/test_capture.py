@@ -74,13 +74,20 @@ class StandIn:
 
     def record(self, work):
         self.recordings += 1
-        under = self.fault(work.__self__)
+        captured = work.__self__
+        under = self.fault(captured)
+        rates, groups = captured._rates, captured._step.optimizer.param_groups
 
         def replay():
             self.replays += 1
             self.seconds -= self.saved
+            given = [group["lr"] for group in groups]
+            for group, rate in zip(groups, rates, strict=True):
+                group["lr"] = rate  # where a graph reads it, whatever stands here
             with under():
                 work()
+            for group, rate in zip(groups, given, strict=True):
+                group["lr"] = rate
 
         return Recording(replay, self.memory)
 
