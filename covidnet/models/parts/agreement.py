@@ -8,8 +8,8 @@ from torch import Tensor
 
 from covidnet.models.parts.step import Kinds
 
-# As shares of what the eager step gives or changes. Adam's first steps turn the last bits of a gradient into whole steps
-# of a weight: what is wrong shows elsewhere too.
+# As shares of what the eager step gives or changes. Adam's first steps turn the last bits of a gradient into a whole
+# step of the weight: what is wrong shows elsewhere too.
 LIMITS = {"losses": 0.1, "logits": 0.1, "counts": 0.0, "buffers": 0.2, "moments": 0.2, "weights": 0.5}
 GIVEN = ("losses", "logits")  # compared as they are, all else by how it changes
 NOISE = 4  # times what two eager steps are apart, if that is more: GPUs add in any order
