@@ -51,7 +51,8 @@ class Classifier(CapturedModule):
         label_smoothing: Share of each label that training spreads evenly over all classes, in [0, 1).
         equalize: Spread the grey values of each image evenly, as the model's first layer.
         average_mirrored: Average, outside training, the logits of each image and its mirror image.
-        capture: Launch the training step as one CUDA graph: "auto" where it can be, true or an error, false never.
+        capture: Launch the training step as one CUDA graph: "auto" where that can be and is faster, true or an error,
+            false never.
     """
 
     def __init__(
