@@ -3,6 +3,9 @@
 python -m bench.gpu                  # all parts, on a CUDA GPU
 python -m bench.gpu equal convnet    # some of them
 python -m bench.gpu --rehearse       # all parts, tiny, on the CPU: does the bench itself work?
+
+The report is rewritten throughout: whatever ends the bench, what is known by then is there. Exit code 0 where all is
+as it should be, 1 where something is not or was not found out, 2 where there is no GPU.
 """
 
 import argparse
@@ -22,40 +25,49 @@ BUDGET = 530.0  # seconds of everything
 REHEARSAL = 1800.0
 ROOM = 24 * 2**30  # bytes that the runs of several parts at once may take
 SHARED = Path("/dev/shm")  # Linux's folder in memory
+NAMES = [part.name for part in (*NUMBERS, *SECONDS)]
 
 
 def main() -> int:
-    """Run the parts; return 0 where all is as it should be."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = [part.name for part in (*NUMBERS, *SECONDS)]
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of: {', '.join(names)}; all where left out")
-    parser.add_argument("--out", type=Path, default=Path("runs", "gpu"), help="folder of the report")
-    parser.add_argument("--work", type=Path, help="scratch folder on the disk to measure; the system's where left out")
-    parser.add_argument("--rehearse", action="store_true", help="tiny images and networks, on the CPU")
-    args = parser.parse_args()
-    if unknown := set(args.parts) - set(names):
-        parser.error(f"there is no part {', '.join(sorted(unknown))}; the parts are {', '.join(names)}")
+    """Run the parts; return the exit code."""
+    args = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the parts end with this process
     args.out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as scratch:
-        disk = Path(scratch.enter_context(tempfile.TemporaryDirectory(prefix="covidnet-gpu-", dir=args.work)))
-        memory = disk
-        if not args.rehearse and SHARED.is_dir() and shutil.disk_usage(SHARED).free > ROOM:
-            memory = Path(scratch.enter_context(tempfile.TemporaryDirectory(prefix="covidnet-gpu-", dir=SHARED)))
+        disk = _scratch(scratch, args.work.resolve() if args.work else None)
+        in_memory = not args.rehearse and SHARED.is_dir() and shutil.disk_usage(SHARED).free > ROOM
+        memory = _scratch(scratch, SHARED) if in_memory else disk
         notes = disk / "notes"
         notes.mkdir()
         report = Report(args.out, notes, args.rehearse)
         stages = Stages(Setting(disk, memory, args.rehearse), report, REHEARSAL if args.rehearse else BUDGET)
-        wanted = set(args.parts or names)
         try:
             if not stages.prepare():
-                parser.error("this machine has no CUDA GPU that torch can use; --rehearse runs everything on the CPU")
-            stages.run(*([part for part in stage if part.name in wanted] for stage in (NUMBERS, SECONDS)))
+                print("torch finds no CUDA GPU here; --rehearse runs everything on the CPU.", file=sys.stderr)
+                return 2
+            stages.run(*([part for part in stage if part.name in args.parts] for stage in (NUMBERS, SECONDS)))
         finally:
             stages.end()
             report.show()
             print(f"{report.seconds:.0f} s; {args.out / JSON}")
         return 0 if report.good() else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(NAMES)}; all where left out")
+    parser.add_argument("--out", type=Path, default=Path("runs", "gpu"), help="folder of the report")
+    parser.add_argument("--work", type=Path, help="scratch folder on the disk to measure; the system's where left out")
+    parser.add_argument("--rehearse", action="store_true", help="tiny images and networks, on the CPU")
+    args = parser.parse_args()
+    if unknown := set(args.parts) - set(NAMES):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    args.parts = args.parts or NAMES
+    return args
+
+
+def _scratch(stack: ExitStack, below: Path | None) -> Path:
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="covidnet-gpu-", dir=below)))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench.gpu.setting import Setting
+from bench.gpu.setting import ROOT, Setting
 from bench.gpu.table import Part
 
 ENDED = "ended"
@@ -38,6 +38,7 @@ class Process:
                 [sys.executable, "-m", "bench.gpu.alone", part.name, *places, *rehearse],
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                cwd=ROOT,
                 env={**os.environ, **QUIET, **threads},
                 start_new_session=True,
             )

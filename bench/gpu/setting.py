@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+ROOT = Path(__file__).parents[2]  # of the project
 COMMON = (
     "data.metadata=none",
     "trainer.enable_progress_bar=false",

@@ -4,14 +4,14 @@ import json
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from bench.gpu.record import Record
+from bench.gpu.setting import ROOT
 from bench.gpu.work import EAGER, Work
 from covidnet.machine.parallel import cores
 
-TRAIN = Path(__file__).parents[3] / "train.py"
+TRAIN = ROOT / "train.py"
 # What is asked for on one H200 with 16 cores and 2,905 PNG of 1024x1024.
 COLD = 75.0  # seconds from the command to results.json, 20 epochs of InceptionV3
 EPOCH = 1.9  # seconds of InceptionV3 at 256x256 in batches of 15

@@ -4,11 +4,10 @@ import importlib.util
 import os
 import subprocess
 import sys
-from pathlib import Path
 
+from bench.gpu.setting import ROOT
 from bench.gpu.work import Work
 
-ROOT = Path(__file__).parents[3]
 QUICK = ("tests/models/parts/test_schedule.py",)
 WITHOUT = (
     "tests/models",
