@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 import time
+import warnings
+from types import SimpleNamespace
 
 import pytest
 from helpers import ROOT, slow
@@ -74,6 +76,26 @@ def test_a_rehearsal_is_good_though_it_lacks_what_only_a_gpu_tells(report):
     report.rehearse = True
     Notes(report.notes / "equal.json").check("replayed", None, {})
     assert report.good()
+
+
+def test_waits_are_counted_by_the_lines_of_covidnet_that_wait(tmp_path, monkeypatch):
+    from bench.gpu import watch
+
+    modes = []
+    monkeypatch.setattr(watch, "on_gpu", lambda module: True)
+    monkeypatch.setattr("torch.cuda.set_sync_debug_mode", modes.append)
+    monkeypatch.setattr("warnings.showwarning", warnings.showwarning)
+    waits = watch.Waits(str(tmp_path / "waits.json"))
+    for batch in range(9):
+        trainer = SimpleNamespace(current_epoch=1, is_last_batch=False)
+        waits.on_train_batch_end(trainer, None, None, None, batch)
+        if modes[-1:] == ["warn"]:
+            warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
+            warnings.warn("called something else", stacklevel=1)
+    found = json.loads((tmp_path / "waits.json").read_text())
+    assert found["steps"] == sum(found["waits"].values()) == watch.LOOKED_AT
+    assert all("test_bench_gpu.py" in place for place in found["waits"])
+    assert modes == ["warn", "default"]
 
 
 def test_a_part_is_ended_when_its_time_is_up(tmp_path):

@@ -56,7 +56,7 @@ class Littered(Callback):
         for _ in range(LITTER):
             held: list[Any] = [torch.ones(1, device=pl_module.device)]
             if pl_module.device.type == "cuda":
-                event = torch.cuda.Event()
+                event = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch leaves it bare
                 event.record()
                 held.append(event)
             held.append(held)

@@ -69,9 +69,9 @@ class Report:
         """Print the figures, then a line for each finding."""
         for name in self.parts:
             for key, value in self.noted(name)["figures"].items():
-                print(f"        {name}: {key}: {str(value)[:SHOWN]}")
+                print(f"        {name}: {key}: {_rounded(value)}"[:SHOWN])
         for level, name, found in self.lines():
-            print(f"{level:8}{name}: {found[:SHOWN]}")
+            print(f"{level:8}{name}: {found}"[:SHOWN])
 
 
 def _lines(name: str, state: Mapping[str, Any], noted: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -86,8 +86,17 @@ def _lines(name: str, state: Mapping[str, Any], noted: Mapping[str, Any]) -> lis
         text = f"{len(trainings) - len(lost)} of {len(trainings)}"
         found.append((LEVELS[not lost], f"{name}: trainings that ran to their end", text))
     for key, check in noted["checks"].items():
-        found.append((LEVELS[check["good"]], f"{name}: {key}", str(check["found"])))
+        found.append((LEVELS[check["good"]], f"{name}: {key}", str(_rounded(check["found"]))))
     return found
+
+
+def _rounded(value: Any) -> Any:
+    """Return a value with its floats, however deep, to four digits."""
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, list):
+        return [_rounded(one) for one in value]
+    return {key: _rounded(one) for key, one in value.items()} if isinstance(value, dict) else value
 
 
 def _shortened(file: Path) -> str:

@@ -36,7 +36,7 @@ def _counted(graph: torch.cuda.CUDAGraph) -> None:
 
 
 # The one sign of a captured step that hangs on no private name.
-torch.cuda.CUDAGraph.replay = _counted  # type: ignore[method-assign]
+torch.cuda.CUDAGraph.replay = _counted  # type: ignore[assignment,method-assign]
 
 
 def on_gpu(module: LightningModule) -> bool:

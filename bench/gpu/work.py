@@ -149,4 +149,5 @@ class Work:
 
     def only_on_a_gpu(self, key: str, good: bool, found: Any) -> None:
         """Note a check that a rehearsal on a CPU says nothing about."""
-        self.notes.check(key, None if self.setting.rehearse else good, found)
+        known = (None, f"needs a GPU; here {found}") if self.setting.rehearse else (good, found)
+        self.notes.check(key, *known)

@@ -24,6 +24,7 @@ def large(work: Work) -> None:
 def machine(work: Work) -> None:
     """Note what this is, and whether it has a GPU."""
     import platform
+    from datetime import UTC, datetime
     from importlib.metadata import version
 
     import torch
@@ -31,6 +32,7 @@ def machine(work: Work) -> None:
     from covidnet.machine.parallel import cores
 
     names = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "timm", "numpy")
+    work.notes.figure("date", datetime.now(UTC).date().isoformat())
     work.notes.figure("python", platform.python_version())
     work.notes.figure("cores", cores())
     for name in names:

@@ -7,16 +7,18 @@ from bench.gpu.work import Work
 
 
 def lungs(work: Work) -> None:
-    """The lungs test trains twice more in one process: before each training and test the GPU is empty again."""
+    """The lungs test trains twice more in one process: before each of them the GPU is empty again."""
     file = work.folder("seen") / "memory.jsonl"
     words = [*work.setting.inception, "trainer.max_epochs=1", "report=false", "shortcuts=true"]
     watching = {"bench.gpu.watch.Memory": {"file": str(file)}}
     work.train("run with the lungs test", words, callbacks=watching, command="run")
     seen = [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
+    trainings = [one for one in seen if one["what"] == "training"]
+    work.notes.check("lungs test: three trainings", len(trainings) == 3, len(trainings))
     for key, most in {"images on the GPU": 1, "graphs": 0}.items():
-        found = [one[key] for one in seen]
-        work.only_on_a_gpu(f"lungs test: {key}, at each start at most {most}", max(found, default=2) <= most, found)
-    work.notes.check("lungs test: trainings", [one["what"] for one in seen].count("training") == 3, len(seen))
+        found = [one[key] for one in trainings]
+        good = max(found, default=2) <= most
+        work.only_on_a_gpu(f"lungs test: as a training begins, {key} at most {most}", good, found)
     work.notes.figure("MB on the GPU at each start", [(one["what"], one["MB"]) for one in seen])
 
 

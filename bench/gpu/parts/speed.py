@@ -26,9 +26,9 @@ def cold(work: Work) -> None:
     setting, runs, file = work.setting, work.folder("cold", work.setting.large), work.folder("records") / "cold.json"
     watching = {"class_path": "bench.gpu.watch.Steps", "init_args": {"file": str(file)}}
     words = [*setting.inception, setting.epochs(2, 20), "report=false", f"--trainer.callbacks={json.dumps([watching])}"]
-    cache = f"data.cache_dir={runs / 'cache'}"
+    words += [f"data.cache_dir={runs / 'cache'}", "trainer.enable_progress_bar=true"]
     began = time.time()
-    command = [sys.executable, TRAIN, "run", *setting.large.words(runs), setting.trainer, *words, cache]
+    command = [sys.executable, str(TRAIN), "run", *setting.large.words(runs), setting.trainer, *words]
     code = subprocess.run(command, check=False).returncode
     done = next(runs.glob("*/version_0/results.json"), None)
     if code or not done:
@@ -68,11 +68,11 @@ def epochs(work: Work) -> None:
 
 
 def batch256(work: Work) -> None:
-    """Images a second in batches of 256: captured, eager, and a bare loop over images on the GPU."""
+    """Seconds of an epoch in batches of 256: as it comes, eager, and a bare loop over images on the GPU."""
     setting = work.setting
     words = [*setting.inception, f"data.batch_size={16 if setting.rehearse else 256}", setting.epochs(2, 6)]
     seconds: dict[str, float] = {}
-    for name, word in {"as it comes": "model.capture=auto", "captured": setting.captured, "eager": EAGER}.items():
+    for name, word in {"as it comes": "model.capture=auto", "eager": EAGER}.items():
         record = work.train(f"batch 256, {name}", [*words, word], images=setting.large)
         if record:
             seconds[name] = record.steady()
