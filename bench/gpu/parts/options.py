@@ -54,6 +54,4 @@ def _pixels(work: Work, words: list[str]) -> None:
 def _one_process(work: Work, words: list[str]) -> None:
     """trainer=ddp where one GPU is all there is; last, as it leaves a process group."""
     accelerator = ["trainer.accelerator=cpu"] if work.setting.rehearse else []
-    record = work.train("trainer=ddp, one process", [*words, "trainer=ddp", "trainer.devices=1", *accelerator])
-    if record:
-        work.launched("trainer=ddp, one process: replayed", record)
+    work.train("trainer=ddp, one process", [*words, "trainer=ddp", "trainer.devices=1", *accelerator])
