@@ -1,6 +1,7 @@
 """Facts about `python -m bench.gpu` itself, which a CPU can tell: what only a GPU shows is told there."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -118,6 +119,21 @@ def test_a_part_that_is_none_is_refused():
     )
     assert done.returncode == 2
     assert "there is no part equals; there are equal, convnet" in done.stderr
+
+
+@slow
+def test_without_a_gpu_only_a_rehearsal_runs(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.gpu", "--out", str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "torch finds no CUDA GPU here; --rehearse runs everything on the CPU." in done.stderr
 
 
 @slow

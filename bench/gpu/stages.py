@@ -41,11 +41,15 @@ class Stages:
 
     def prepare(self) -> bool:
         """Draw the small images; tell whether this machine can do what is asked."""
-        self._start(MACHINE)
         self._start(SMALL)
-        self._wait()
+        self._start(MACHINE)
+        while any(process.part is MACHINE for process in self.running):
+            self._look()
         self.report.machine = self.report.noted(MACHINE.name)["figures"]
-        return self.setting.rehearse or bool(self.report.machine.get("gpu"))
+        able = self.setting.rehearse or bool(self.report.machine.get("gpu"))
+        if able:
+            self._wait()
+        return able
 
     def run(self, numbers: Sequence[Part], seconds: Sequence[Part]) -> None:
         """Run the parts of both stages; the large images are made during the first."""
