@@ -1,0 +1,1 @@
+"""The parts of the bench, one file for each group."""
