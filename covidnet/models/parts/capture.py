@@ -80,13 +80,13 @@ class CapturedModule(LightningModule):
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
         """Record the step on the first batch; find out whether it takes this one."""
-        alone = self.trainer.accumulate_grad_batches == 1  # else Lightning adds gradients up, or computes none
+        whole = self.trainer.accumulate_grad_batches == 1  # else Lightning adds gradients up, or computes none
         if batch_idx == 0 and self._captured is not None and not self._captured.stands():
             self._captured, self._wants_recording = None, True
-        if self._wants_recording and alone:
+        if self._wants_recording and whole:
             self._wants_recording = False
             self._record(batch)
-        self._batch = batch if alone and self._captured is not None else None
+        self._batch = batch if whole and self._captured is not None else None
 
     def on_train_end(self) -> None:
         """Let go of the graph and its memory."""

@@ -63,6 +63,7 @@ class Gpu:
             Exception: What ``work`` raises, or CUDA of it. Generators must be restored then: theirs has a fresh state.
         """
         graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
+        cause: Exception | None = None
         collects = gc.isenabled()
         gc.collect()
         gc.disable()  # in mid-recording the collector might free what an earlier run left on the device
@@ -75,13 +76,16 @@ class Gpu:
                 torch.cuda.stream(torch.cuda.current_stream()),
                 torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"),
             ):
-                work()
-        except Exception as error:
+                try:
+                    work()
+                except Exception as error:
+                    cause = error
+                    raise
+        except Exception as error:  # of the end, perhaps, which only says that the recording is broken
             self._forget(pool)
-            if error.__context__ is not None:  # the cause; the error itself says that a broken recording cannot end
-                raise error.__context__ from None
-            raise
+            raise (cause or error) from None
         finally:
+            cause = None  # its traceback leads here, and would keep alive all that was computed
             if collects:
                 gc.enable()
         return Recording(graph.replay, torch.cuda.memory_reserved(self._device) - before)

@@ -46,12 +46,13 @@ class Step:
 
     def changed(self) -> Kinds:
         """Return what a step changes, in place; once one was taken, the optimizer's state too."""
-        buffers, states = list(self.module.buffers()), self.optimizer.state.values()
-        steps = [state["step"] for state in states]
+        buffers = list(self.module.buffers())
+        states = [item for state in self.optimizer.state.values() for item in state.items()]
+        steps = [value for name, value in states if name == "step"]
         return {
             "counts": [*steps, *(buffer for buffer in buffers if not buffer.is_floating_point())],
             "buffers": [buffer for buffer in buffers if buffer.is_floating_point()],
-            "moments": [value for state in states for key, value in state.items() if key != "step"],
+            "moments": [value for name, value in states if name != "step"],
             "weights": list(self.module.parameters()),
         }
 
