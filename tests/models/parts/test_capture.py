@@ -517,7 +517,7 @@ def planned(monkeypatch, **options):
         ({"lightning_module": OwnClipping(3, SIZE)}, "OwnClipping.configure_gradient_clipping is not covidnet's own"),
         ({"lightning_module": OwnLoss(3, SIZE)}, "OwnLoss.training_step is not covidnet's own"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "+".join(value),
 )
 def test_what_hinders_a_recording_is_named(options, reason, monkeypatch):
     assert capture.obstacle(planned(monkeypatch)) == ""
