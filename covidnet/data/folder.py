@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torchvision.datasets import ImageFolder
 
+from covidnet.data.listing import Known
 from covidnet.data.walk import (
     EXTENSIONS,
     IMAGES,
@@ -40,6 +41,7 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
         self.wanted = list(classes) if classes is not None else None
         self.key = key  # the setting that an error names
         self.ignored: list[tuple[str, str]] = []
+        self.known = Known()
         self._contents: dict[str, _Contents] = {}  # of each folder, from when the classes are found
         refuse_no_root(root, key)
         super().__init__(str(root), loader=_not_loaded_here, allow_empty=True)

@@ -1,7 +1,26 @@
 """What any layout of folders tells of its images."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a layout tells of its images beside their classes: nothing, where folders alone tell the classes.
+
+    Attributes:
+        rows: Path -> column -> value, such as patient, group, source and view; an empty cell or none is unknown.
+        origin: What says so, as a sentence names it: a file or a key.
+        sides: Path -> "train", "val" or "test", where the layout divides its images.
+        told: What the user is told of it, a sentence each.
+    """
+
+    rows: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    origin: str = ""
+    sides: Mapping[str, str] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
 
 
 class Listing(Protocol):
@@ -37,3 +56,7 @@ class Listing(Protocol):
     @property
     def class_counts(self) -> dict[str, int]:
         """Images per class, in the order of the labels."""
+
+    @property
+    def known(self) -> Known:
+        """What else the layout tells of the images."""

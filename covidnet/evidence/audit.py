@@ -66,13 +66,13 @@ def audit_listing(folder: Listing, metadata: str | None = None) -> Audit:
         "release": release,
         "layout": _layout(folder),
         "counts": folder.class_counts,
-        "metadata": str(table.file) if table else None,
+        "metadata": table.origin if table else None,
     }
     named = f"as many as {release} has" if release and release != DRAWN else release
     checks = run_checks(folder, unreadable, contents, named)
     verdict = max((check.verdict for check in checks), key=VERDICTS.index)
     report |= {"verdict": verdict, "checks": [vars(check) for check in checks]}
-    return Audit(report, _table_rows(contents), table.file if table else None)
+    return Audit(report, _table_rows(contents), Path(table.origin) if table else None)
 
 
 def _read_table(root: Path, paths: Sequence[str], given: str | None) -> Metadata | None:

@@ -1,7 +1,7 @@
 """The checks of an audit: each looks at one thing and says what it found, with a verdict."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -43,7 +43,7 @@ class Contents(NamedTuple):
     labels: NDArray[np.int64]
     classes: list[str]
     traits: list[Traits]
-    rows: list[dict[str, str]]  # of the table; empty where it says nothing
+    rows: Sequence[Mapping[str, str]]  # of the table; empty where it says nothing
     duplicates: Duplicates
     groups: NDArray[np.int64]  # linked by patient, group or likeness
 

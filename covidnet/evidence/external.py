@@ -215,7 +215,7 @@ def _find_seen(pixels: Pixels, data: Radiographs, trained: _Trained, options: Op
     return seen
 
 
-def _read_rows(folder: ExternalFolder, given: str | None) -> dict[str, dict[str, str]]:
+def _read_rows(folder: ExternalFolder, given: str | None) -> Mapping[str, Mapping[str, str]]:
     """Return the table's rows by path; none where there is no table."""
     if given == "none":
         return {}

@@ -68,7 +68,7 @@ def make_data_card(
     sources, links = None, None
     if metadata:
         sources = _by_source(split, classes, metadata.rows)
-        links = _links(str(metadata.file), split, linked_groups(paths, metadata.rows))
+        links = _links(metadata.origin, split, linked_groups(paths, metadata.rows))
     if not sizes:
         return DataCard(table, sources, links, {}, None)
     try:

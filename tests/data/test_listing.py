@@ -9,7 +9,7 @@ import pytest
 from helpers import CLASSES, PER_CLASS
 
 from covidnet.data.folder import RadiographFolder
-from covidnet.data.listing import Listing
+from covidnet.data.listing import Known, Listing
 from covidnet.data.module import RadiographyDataModule
 from covidnet.data.phantoms import Phantoms
 from covidnet.data.radiographs import Radiographs
@@ -27,6 +27,7 @@ class Table:
     paths: list[str]
     targets: list[int]
     ignored: list[tuple[str, str]] = field(default_factory=list)
+    known: Known = field(default_factory=Known)
 
     @property
     def class_counts(self) -> dict[str, int]:

@@ -19,11 +19,11 @@ LINKS = ("patient", "group")  # images that share either are never split
 
 @dataclass(frozen=True)
 class Metadata:
-    """A table's rows by the images' paths; an empty cell means unknown."""
+    """What is known of images by their paths; an empty cell means unknown."""
 
-    file: Path
-    rows: dict[str, dict[str, str]]  # path below the root -> column -> value
-    unmatched: int  # rows that name no image of the folder
+    origin: str  # what says so, as a sentence names it: a file or a key
+    rows: Mapping[str, Mapping[str, str]]  # path below the root -> column -> value
+    unmatched: int = 0  # rows that name no image of the folder
 
 
 def find_metadata(root: Path) -> Path | None:
@@ -61,7 +61,17 @@ def read_metadata(file: Path, root: Path, paths: Sequence[str], key: str = "data
             unmatched += 1
         elif rows.setdefault(path, row) != row:
             raise UserError(f"{file} names {path} twice with different values. Mend the table, or {key}=none.")
-    return Metadata(file, rows, unmatched)
+    return Metadata(str(file), rows, unmatched)
+
+
+def merge_rows(first: Metadata | None, second: Metadata | None) -> Metadata | None:
+    """Return what both know, the second before the first where both say something of one image."""
+    if not (first and second):
+        return first or second
+    rows = {path: dict(row) for path, row in first.rows.items()}
+    for path, row in second.rows.items():
+        rows.setdefault(path, {}).update({column: value for column, value in row.items() if value})
+    return Metadata(f"{first.origin} and {second.origin}", rows, first.unmatched + second.unmatched)
 
 
 def write_metadata(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
