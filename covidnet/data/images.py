@@ -111,11 +111,8 @@ def open_images(
         beside = {prefix: mask_paths(listings[prefix].root, part.paths) for prefix, part in parts.items()}
         masks = None
         if all(beside.values()):  # masks or the box, never both
-            masks = join_pixels(
-                {prefix: opened(listings[prefix].root, own, "nearest") for prefix, own in beside.items()}
-            )
-        if masks and masks.unreadable:
-            masks = None
+            found = {prefix: opened(listings[prefix].root, own, "nearest") for prefix, own in beside.items()}
+            masks = join_pixels(found) if not any(part.unreadable for part in found.values()) else None
         tell(f"Lungs {lungs}: by {'their mask files' if masks else 'a central box'}.")
         others = draw_others(len(labels)) if lungs == "swapped" else None
         gather = LungView(gather, lungs, masks.gather if masks else None, others)
@@ -186,7 +183,7 @@ class _Joined:
         present = np.unique(places).tolist()
         parts = [self.gathers[place](numbers[places == place] - starts[place]) for place in present]
         if len(parts) == 1:
-            return parts[0]
+            return np.asarray(parts[0])
         pixels = np.empty((len(numbers), 3, *parts[0].shape[2:]), dtype=np.uint8)
         for place, part in zip(present, parts, strict=True):
             pixels[places == place] = part  # one channel repeats itself to three

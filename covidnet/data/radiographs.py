@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from covidnet.data.changes.kinds import Augmentation, Lungs, Style
 from covidnet.data.division.division import NO_SOURCES, Division
 from covidnet.data.division.duplicates import find_duplicates
-from covidnet.data.division.split import Split, write_split
+from covidnet.data.division.names import check_pattern, propose
+from covidnet.data.division.split import TEST_PREFIX, Split, write_split
+from covidnet.data.division.views import read_views
 from covidnet.data.images import Cache, Images, Numbers, join, open_images
 from covidnet.data.layouts import Layout
-from covidnet.data.local import local_file, local_path
+from covidnet.data.local import local_path
 from covidnet.data.located import Located
+from covidnet.data.roots import check_roots
 from covidnet.data.walk import DEFAULT_ROOT
 from covidnet.errors import require, some
 from covidnet.files.store import check_url, is_url
@@ -32,7 +35,8 @@ class Radiographs(Located):
     Labels index ``classes``. Another layout is a subclass whose ``list_images`` tells what a folder holds.
 
     Args:
-        root: Folder that holds one folder of radiographs a class; "data/COVID-19 Radiography Database" where left out.
+        root: Folder that holds one folder of radiographs a class, or train, val and test folders of such;
+            "data/COVID-19 Radiography Database" where left out.
         image_size: Side in pixels to which every image is resized; its aspect is not kept.
         batch_size: Images a training step, on each device.
         classes: Which class folders, in the order of their labels; all of them, sorted, where left out.
@@ -40,6 +44,11 @@ class Radiographs(Located):
         val_fraction: Share of the images outside the holdout that validate, between 0 and 1.
         test_per_class: Images a class that are held out for the test, where there is no test root.
         test_root: Folder of test images by class; where left out, the folder "<root> Test" if there is one.
+        roots: Several such folders instead of one, {name: folder}: paths begin with the name, and it is the source
+            where no table tells one.
+        views: Which views take part, such as [PA, AP], where a table tells the view; all where left out.
+        patient_pattern: Regular expression whose one group is the patient in an image's path, such as '(p[0-9]+)_'.
+        patient_across_classes: One name in two classes is one patient; else it is one in each.
         use_split: Follow the split that the data give, by folders or a column; false draws one.
         use_val: Validate on the images that they give for it, however few.
         split_file: A split.csv to use instead of drawing a split.
@@ -76,6 +85,10 @@ class Radiographs(Located):
         val_fraction: float = 0.2,
         test_per_class: int = 40,
         test_root: str | None = None,
+        roots: dict[str, str] | None = None,
+        views: list[str] | None = None,
+        patient_pattern: str | None = None,
+        patient_across_classes: bool = False,
         use_split: bool = True,
         use_val: bool = False,
         split_file: str | None = None,
@@ -101,14 +114,22 @@ class Radiographs(Located):
         require(0 < batch_size <= MOST_AT_ONCE, "data.batch_size", batch_size, "1 image or more, up to a million")
         require(test_per_class >= 0, "data.test_per_class", test_per_class, "0 or more images")
         require(num_workers is None or num_workers >= 0, "data.num_workers", num_workers, "0 or more processes")
+        require(not (root and roots), "data.root", root, "left out where data.roots names folders, or data.roots=null")
+        if roots is not None:
+            check_roots(roots)
+        if patient_pattern is not None:
+            check_pattern(patient_pattern)
         places = {"root": root, "test_root": test_root, "split_file": split_file, "metadata": metadata}
+        places |= {f"roots[{name}]": given for name, given in (roots or {}).items()}
         for name, given in places.items():
             if given and is_url(given):
                 check_url(given, f"data.{name}")  # now: a password must not come into config.yaml
         require(0 <= unchanged < 1, "data.unchanged", unchanged, "a share, 0 or more and below 1")
         require(0 <= surround <= 1, "data.surround", surround, "a share from 0 to 1")
-        self.layout = Layout()
+        self.layout = Layout(not roots, patient_pattern, patient_across_classes)
         self.given_root = root
+        self.given_roots = roots
+        self.wanted_views = read_views(views) if views is not None else None
         self.image_size = image_size
         self.batch_size = batch_size
         self.wanted_classes = classes
@@ -134,16 +155,11 @@ class Radiographs(Located):
         self.on_error = on_error
 
     @cached_property
-    def split_file(self) -> Path | None:
-        """The split to use, if one was given."""
-        return local_file(self.given_split_file, self.cache_dir, "data.split_file")
-
-    @cached_property
     def images(self) -> Images:
-        """The readable images of the root, then those of the test root, whose paths begin with ``test:``."""
+        """The readable images of the roots, then those of the test root, whose paths begin with ``test:``."""
         opened = [
             open_images(
-                folder,
+                listings,
                 self.image_size,
                 self.interpolation,
                 lungs=self.lungs,
@@ -151,8 +167,8 @@ class Radiographs(Located):
                 cache=self.cache,
                 cache_dir=self.cache_dir,
             )
-            for folder in (self.folder, self.test_folder)
-            if folder
+            for listings in (self.listings, {TEST_PREFIX: self.test_folder} if self.test_folder else {})
+            if listings
         ]
         return join(*opened) if len(opened) > 1 else opened[0]
 
@@ -207,19 +223,27 @@ class Radiographs(Located):
         """List, check and split the images, and tell what came of it: every mistake shows now."""
         counts = self.counts
         tell(
-            f"{self.notice}{len(self.images.paths):,} images in {self.root}: "
+            f"{self.notice}{len(self.images.paths):,} images in {self.place}: "
             + "; ".join(f"{name} {_with_commas(numbers)}" for name, numbers in counts.items())
         )
-        for line in self.folder.known.told:
+        for line in [*self.folder.known.told, *(self.test_folder.known.told if self.test_folder else [])]:
             tell(line)
-        if (self.split_file or self.sides) and (astride := self.division.astride_told(self.split)):
+        if proposed := self.proposed_pattern():
+            tell(proposed)
+        given = self.split_file or self.sides or self._known_of_test
+        if given and (astride := self.division.astride_told(self.split)):
             warn(astride)
         if self.split_file:
             return
         for line in self.division.told(self.split, listed=len(self.folder.paths)):
             tell(line)
-        if leaked := self.division.leaks_told(self.root):
+        if leaked := self.division.leaks_told(self.place):
             warn(leaked)
+
+    def proposed_pattern(self) -> str | None:
+        """Return a sentence on a pattern that finds patients in names, where no patient is known."""
+        known = self.metadata.rows.values() if self.metadata else []
+        return None if any(row.get("patient") for row in known) else propose(self.listings)
 
     def source_weights(self) -> NDArray[np.float64] | None:
         """Return the weight in the loss of each training image (N,); None where the class alone tells it."""

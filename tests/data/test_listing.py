@@ -14,7 +14,7 @@ from covidnet.data.module import RadiographyDataModule
 from covidnet.data.phantoms import Phantoms
 from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
-from covidnet.evidence.audit import audit_listing
+from covidnet.evidence.audit import audit_images
 from covidnet.runs.checkpoint import radiographs_of
 
 
@@ -71,8 +71,7 @@ def test_another_layout_is_served_as_any_other(clinic):
 
 
 def test_another_layout_is_audited_as_any_other(clinic):
-    listing = TableDataModule(str(clinic)).folder
-    report = audit_listing(listing, "none").report
+    report = audit_images(TableDataModule(str(clinic), metadata="none")).report
     assert report["counts"] == dict.fromkeys(sorted(CLASSES), PER_CLASS)
 
 

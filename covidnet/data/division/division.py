@@ -125,7 +125,7 @@ class Division:
     def _links_told(self, table: Metadata, listed: int) -> str:
         groups = Counter(linked_groups(self.paths, self.rows))
         linked = [size for size in groups.values() if size > 1]
-        unnamed = listed - len(self.rows)
+        unnamed = listed - sum(not path.startswith(TEST_PREFIX) for path in self.rows)
         return (
             f"{table.origin}: {sum(linked)} images are linked by patient or group into {len(linked)} groups, "
             f"each on one side of the split{f'; {unnamed} images are not in the table' if unnamed else ''}."
@@ -143,8 +143,8 @@ class Division:
             f"is on one side of the split, which moved {moved} images (data.duplicates=false leaves them apart)."
         )
 
-    def leaks_told(self, root: Path) -> str | None:
-        """Return which images of the test root show a radiograph of the root."""
+    def leaks_told(self, root: str) -> str | None:
+        """Return which images of the test root show a radiograph of the roots, which a message calls ``root``."""
         leaked = self.pairs[(self.pairs < self.own).sum(axis=1) == 1].max(axis=1, initial=0)
         if not len(leaked):
             return None

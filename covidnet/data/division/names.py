@@ -57,15 +57,9 @@ def name_patients(listing: Listing, pattern: str, *, across: bool) -> Listed:
     A name is of one person within a class; in two classes it is of two, unless it counts ``across`` them.
 
     Raises:
-        UserError: Where the pattern finds no patient, or takes too long.
+        UserError: Where the pattern takes too long.
     """
     found = _search(pattern, listing.paths)
-    matched = sum(map(bool, found))
-    if listing.paths and not matched:
-        raise UserError(
-            f"{KEY}={pattern} finds no patient in the {len(found):,} names below {listing.root}, such as "
-            f"{short(listing.paths[0])}. It must match a part of a path, with one group around the patient."
-        )
     classes = [listing.classes[target] for target in listing.targets]
     own = [(name and (name if across else f"{of_class}/{name}")) for name, of_class in zip(found, classes, strict=True)]
     rows = {
@@ -73,7 +67,7 @@ def name_patients(listing: Listing, pattern: str, *, across: bool) -> Listed:
         for path, name in zip(listing.paths, own, strict=True)
         if (row := listing.known.rows.get(path, {})) or name
     }
-    told = [f"{KEY}={pattern}: {_joined(own)}{_unmatched(len(found) - matched)}."]
+    told = [f"{KEY}={pattern}, below {listing.root}: {_joined(own)}{_unmatched(found.count(''))}."]
     shared = len(_in_several(found, classes))
     if shared and not across:
         told.append(
@@ -84,6 +78,21 @@ def name_patients(listing: Listing, pattern: str, *, across: bool) -> Listed:
     known = replace(listing.known, rows=rows, origin=origin, told=[*listing.known.told, *told])
     paths, targets = list(listing.paths), list(listing.targets)
     return Listed(list(listing.classes), paths, targets, list(listing.ignored), known, listing.root)
+
+
+def refuse_unmatched(pattern: str, parts: Iterable[Labelled]) -> None:
+    """Refuse a pattern that finds no patient in any name, unless something else tells patients.
+
+    Raises:
+        UserError: With one of the names.
+    """
+    listed = list(parts)
+    paths = [path for part in listed for path in part.paths]
+    if paths and not any(row.get("patient") for part in listed for row in part.known.rows.values()):
+        raise UserError(
+            f"{KEY}={pattern} finds no patient in the {len(paths):,} names, such as {short(paths[0])}. It must match a "
+            "part of a path, with one group around the patient."
+        )
 
 
 def propose(parts: Mapping[str, Labelled]) -> str | None:
@@ -141,8 +150,8 @@ def _search(pattern: str, paths: Sequence[str]) -> list[str]:
 def _joined(names: Iterable[str]) -> str:
     """Return how many patients the images have that have one, in words."""
     counts = Counter(filter(None, names))
-    several = sum(count > 1 for count in counts.values())
-    return f"{len(counts):,} patients of {counts.total():,} images, {several / len(counts):.0%} of them with several"
+    share = sum(count > 1 for count in counts.values()) / max(1, len(counts))
+    return f"{len(counts):,} patients of {counts.total():,} images, {share:.0%} of them with several"
 
 
 def _unmatched(count: int) -> str:

@@ -83,7 +83,7 @@ def choose_views(
     out = other_views(present, wanted)
     cells = [row.get("view", "") for row in present.values()]
     odd = Counter(repr(cell) for cell in cells if cell and not view_of(cell))
-    told = [views_told(out, len(listing.paths), wanted)] if out else []
+    told = [f"{views_told(out, len(listing.paths), wanted)}; {KEY}=null takes all."] if out else []
     if odd:
         told.append(f"{odd.total():,} images of a view that is not understood ({some(sorted(odd), 3, ', ')}) stay in.")
     if not told:
@@ -101,4 +101,4 @@ def choose_views(
 def views_told(out: Mapping[str, str], of: int, wanted: Sequence[str]) -> str:
     """Return which images their view leaves out, in words."""
     counts = ", ".join(f"{count:,} {view}" for view, count in Counter(out.values()).most_common())
-    return f"{counts} of {of:,} images are left out by their view: {KEY}=[{', '.join(wanted)}]; {KEY}=null takes all."
+    return f"{counts} of {of:,} images are left out by their view: {KEY}=[{', '.join(wanted)}]"
