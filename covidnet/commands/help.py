@@ -14,7 +14,8 @@ keys that people look for:
   data.views='[PA,AP]'          which views take part, where a table tells them; null for all
   data.patient_pattern='(person\\d+)_'
                                 the patient in the names of images, as one group of a regular expression
-  data.use_split=false          draw a split though the data give one; data.use_val=true: validate on theirs, however few
+  data.use_split=false          draw a split though the data give one
+  data.use_val=true             validate on the images that the data give for it, however few
   data.image_size=N data.batch_size=N data.num_workers=N
   data.classes='[A,B]'          which class folders, in which order
   data.seed=28 data.val_fraction=0.2 data.test_per_class=40

@@ -140,10 +140,10 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
             others = [name for name in found if name not in splits]
             test = next((name for name in splits if side_of(name) == "test"), None)
             apart = f" and data.test_root={root / test}" if test else ""
+            classes = f"; or, if {others} are the classes, give data.classes={others}{apart}"
             raise UserError(
-                f"{root} holds {splits}, named like the parts of a split, but no folder of training images beside "
-                f"{'it' if len(splits) == 1 else 'them'}. Call that one train; or, if {others or 'other folders'} are "
-                f"the classes, give data.classes={others}{apart}."
+                f"{root} holds {splits}, named like parts of a split, but no folder of training images, which should "
+                f"be called train: name it so{classes if len(others) > 1 else ''}."
             )
         tested = [name for name in found if f"{name} Test" in found]
         if tested:
