@@ -29,8 +29,8 @@ SHAPES = (
     r"(?:^|/)(p\d{8})/",  # MIMIC-CXR: p10/p10000032/s50414267/...
     r"(?:^|/)([A-Za-z]+[-_]?\d+)[-_ ][^/]*$",
     r"(?:^|/)(\d+)[-_][^/]*$",
+    r"([^/]+)/[^/]+/[^/]+$",  # a folder a patient, with folders of studies inside
     r"([^/]+)/[^/]+$",  # a folder a patient
-    r"([^/]+)/[^/]+/[^/]+$",  # with folders of studies inside
 )
 COMMON = 0.5  # share of the images whose names have a shape, from which on it is proposed
 LARGEST = 0.25  # share of these that one patient may have: more is a name that all have
