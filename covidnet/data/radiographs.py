@@ -230,14 +230,13 @@ class Radiographs(Located):
             tell(line)
         if proposed := self.proposed_pattern():
             tell(proposed)
+        if not self.split_file:
+            for line in self.division.told(self.split, listed=len(self.folder.paths)):
+                tell(line)
         given = self.split_file or self.sides or self._known_of_test
         if given and (astride := self.division.astride_told(self.split)):
             warn(astride)
-        if self.split_file:
-            return
-        for line in self.division.told(self.split, listed=len(self.folder.paths)):
-            tell(line)
-        if leaked := self.division.leaks_told(self.place):
+        if not self.split_file and (leaked := self.division.leaks_told(self.place)):
             warn(leaked)
 
     def proposed_pattern(self) -> str | None:

@@ -127,8 +127,9 @@ class Division:
         linked = [size for size in groups.values() if size > 1]
         unnamed = listed - sum(not path.startswith(TEST_PREFIX) for path in self.rows)
         return (
-            f"{table.origin}: {sum(linked)} images are linked by patient or group into {len(linked)} groups, "
-            f"each on one side of the split{f'; {unnamed} images are not in the table' if unnamed else ''}."
+            f"{table.origin}: {sum(linked)} images are linked by patient or group into {len(linked)} groups"
+            f"{'' if self.sides else ', each on one side of the split'}"
+            f"{f'; {unnamed} images are not in the table' if unnamed else ''}."
         )
 
     def _duplicates_told(self, split: Split) -> str:
