@@ -31,7 +31,7 @@ def lay(root: Path, sides: dict[str, int], images: int = 2, first: int = 0) -> P
     """Draw so many patients of each side and class, with ``images`` each, under names like those of Kermany et al."""
     number = 1000 * first
     for side, patients in sides.items():
-        for patient in range(patients):
+        for _ in range(patients):
             number += 1
             for image in range(images):
                 for label, name in enumerate((f"IM-{number:04}-000{image}", f"person{number}_virus_{image}")):
@@ -135,7 +135,7 @@ def test_the_audit_proposes_a_pattern_with_what_it_would_join(kermany, capsys):
         (["data.patient_pattern=(x"], "data.patient_pattern=(x is no regular expression"),
         ([r"data.patient_pattern=(q\d+)"], "finds no patient in the 48 names, such as test/NORMAL/"),
         (["data.views=[PA,sideways]"], "data.views=['PA', 'sideways'] must name one view or more"),
-        (["data.roots={a: b}"], "must be left out where data.roots names folders"),
+        (["data.roots={a: .}"], "must be left out where data.roots names folders"),
         (["data.root=null", "data.roots={a: nowhere}"], "nowhere does not exist, but data.roots[a] must be a folder"),
         (["data.test_root=."], "is a test, and"),
     ],
