@@ -126,7 +126,9 @@ class Radiographs(Located):
                 check_url(given, f"data.{name}")  # now: a password must not come into config.yaml
         require(0 <= unchanged < 1, "data.unchanged", unchanged, "a share, 0 or more and below 1")
         require(0 <= surround <= 1, "data.surround", surround, "a share from 0 to 1")
-        self.layout = Layout(not roots, patient_pattern, patient_across_classes)
+        self.layout = Layout(
+            whole=not roots, patient_pattern=patient_pattern, patient_across_classes=patient_across_classes
+        )
         self.given_root = root
         self.given_roots = roots
         self.wanted_views = read_views(views) if views is not None else None

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from covidnet.data.division.metadata import Metadata, find_metadata, merge_rows, read_metadata
@@ -119,7 +120,7 @@ def known_of(listings: Mapping[str, Listing], given: Path | None, *, seek: bool)
     for file in [given] if given else [file for file, count in times.items() if file and count > 1]:
         known = merge_rows(known, _read_shared(file, listings))
     assert known is not None
-    return Metadata(known.origin, _with_sources(listings, known.rows), known.unmatched)
+    return replace(known, rows=_with_sources(listings, known.rows))
 
 
 def _own(listing: Listing) -> Metadata | None:
@@ -134,7 +135,7 @@ def _within(prefix: str, known: Metadata | None) -> Metadata | None:
     for path, row in known.rows.items():
         names = {column: f"{prefix}{row[column]}" for column in ("patient", "group") if row.get(column)}
         rows[prefix + path] = {**row, **names}
-    return Metadata(known.origin, rows, known.unmatched)
+    return replace(known, rows=rows)
 
 
 def _read_shared(file: Path, listings: Mapping[str, Listing]) -> Metadata:
@@ -148,7 +149,7 @@ def _read_shared(file: Path, listings: Mapping[str, Listing]) -> Metadata:
             if root.is_relative_to(above):
                 images[(root.relative_to(above) / path).as_posix()] = prefix + path
     table = _read_table(file, above, list(images), f"begin with {', '.join(listings)}, as those of split.csv do,")
-    return Metadata(table.origin, {images[name]: row for name, row in table.rows.items()}, table.unmatched)
+    return replace(table, rows={images[name]: row for name, row in table.rows.items()})
 
 
 def _read_table(file: Path, root: Path, paths: Sequence[str], must: str = "be relative to data.root") -> Metadata:
