@@ -100,9 +100,10 @@ class Division:
 
     def told(self, split: Split, listed: int) -> list[str]:
         """Return what links images, a sentence each; ``listed`` images were found, readable or not."""
-        sides = self._follow_sides()[1] if self.sides else []
-        links = [self._links_told(self.table, listed)] if self.table else []
-        return [*sides, *links, *([self._duplicates_told(split)] if len(self.pairs) and not self.sides else [])]
+        lines = self._follow_sides()[1] if self.sides else []
+        links = self._links_told(self.table, listed) if self.table else None
+        duplicates = self._duplicates_told(split) if len(self.pairs) and not self.sides else None
+        return [*lines, *filter(None, (links, duplicates))]
 
     def astride_told(self, split: Split) -> str | None:
         """Return which patients, groups or radiographs a split that was given has on two sides; None where none is."""
@@ -122,10 +123,12 @@ class Division:
             "too good."
         )
 
-    def _links_told(self, table: Metadata, listed: int) -> str:
+    def _links_told(self, table: Metadata, listed: int) -> str | None:
         groups = Counter(linked_groups(self.paths, self.rows))
         linked = [size for size in groups.values() if size > 1]
         unnamed = listed - sum(not path.startswith(TEST_PREFIX) for path in self.rows)
+        if not linked and not unnamed:
+            return None
         return (
             f"{table.origin}: {sum(linked)} images are linked by patient or group into {len(linked)} groups"
             f"{'' if self.sides else ', each on one side of the split'}"
