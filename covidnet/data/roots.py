@@ -117,8 +117,14 @@ def known_of(listings: Mapping[str, Listing], given: Path | None, *, seek: bool)
         alone = file is not None and times[file] == 1
         table = _read_table(file, listing.root, listing.paths) if file and alone else None
         known = merge_rows(known, _within(prefix, merge_rows(_own(listing), table)))
-    for file in [given] if given else [file for file, count in times.items() if file and count > 1]:
-        known = merge_rows(known, _read_shared(file, listings))
+    if given:
+        images = {prefix + path: prefix + path for prefix, part in listings.items() for path in part.paths}
+        must = f"begin with {', '.join(listings)}, as those of split.csv do"
+        known = merge_rows(known, _read_shared(given, images, must))
+    for file in [file for file, count in times.items() if file and count > 1]:
+        known = merge_rows(
+            known, _read_shared(file, _named_from(file, listings), "be relative to the table's own folder")
+        )
     assert known is not None
     return replace(known, rows=_with_sources(listings, known.rows))
 
@@ -138,26 +144,31 @@ def _within(prefix: str, known: Metadata | None) -> Metadata | None:
     return replace(known, rows=rows)
 
 
-def _read_shared(file: Path, listings: Mapping[str, Listing]) -> Metadata:
-    """Read a table that names images of several roots: by the names of these, or from the table's own folder."""
-    images: dict[str, str] = {}
+def _named_from(file: Path, listings: Mapping[str, Listing]) -> dict[str, str]:
+    """Return what a table beside several roots calls their images -> the path among those of all roots."""
     above = file.absolute().parent
-    for prefix, listing in listings.items():
-        root = listing.root.absolute()
-        for path in listing.paths:
-            images[prefix + path] = prefix + path
-            if root.is_relative_to(above):
-                images[(root.relative_to(above) / path).as_posix()] = prefix + path
-    table = _read_table(file, above, list(images), f"begin with {', '.join(listings)}, as those of split.csv do,")
+    below = {prefix: part for prefix, part in listings.items() if part.root.absolute().is_relative_to(above)}
+    return {
+        (part.root.absolute().relative_to(above) / path).as_posix(): prefix + path
+        for prefix, part in below.items()
+        for path in part.paths
+    }
+
+
+def _read_shared(file: Path, images: Mapping[str, str], must: str) -> Metadata:
+    """Read a table of images of several roots: what it calls them -> the path among those of all roots."""
+    table = _read_table(file, file.absolute().parent, list(images), must)
     return replace(table, rows={images[name]: row for name, row in table.rows.items()})
 
 
-def _read_table(file: Path, root: Path, paths: Sequence[str], must: str = "be relative to data.root") -> Metadata:
+def _read_table(
+    file: Path, root: Path, paths: Sequence[str], must: str = "be relative to data.root or to the table's own folder"
+) -> Metadata:
     metadata = read_metadata(file, root, paths)
     if not metadata.rows:
         raise UserError(
-            f"{file} names {metadata.unmatched} images, but none of those in {root}. Its paths must {must} or to the "
-            "table's own folder. Change data.metadata (or none)."
+            f"{file} names {metadata.unmatched} images, but none of those in {root}. Its paths must {must}. Change "
+            "data.metadata (or none)."
         )
     return metadata
 
