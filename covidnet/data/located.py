@@ -90,8 +90,10 @@ class Located:
         told = Metadata(own.origin, own.rows) if own.rows else None
         if self.given_metadata == "none":
             return told
-        file = local_file(self.given_metadata, self.cache_dir, "data.metadata") or find_metadata(self.root)
-        table = _read_table(file, self.root, self.folder.paths) if file else None
+        file = local_file(self.given_metadata, self.cache_dir, "data.metadata")
+        if not file and not self.layout.table:  # which says itself what is known
+            file = find_metadata(self.root)
+        table = self._read_table(file) if file else None
         return merge_rows(told, table)
 
     @property
@@ -104,12 +106,12 @@ class Located:
         apart = self.test_root if path.startswith(TEST_PREFIX) else None
         return apart / path.removeprefix(TEST_PREFIX) if apart else self.root / path
 
-
-def _read_table(file: Path, root: Path, paths: Sequence[str]) -> Metadata:
-    metadata = read_metadata(file, root, paths)
-    if not metadata.rows:
-        raise UserError(
-            f"{file} names {metadata.unmatched} images, but none of those in {root}. Its paths must be "
-            "relative to data.root or to the table's own folder. Change data.metadata (or none)."
-        )
-    return metadata
+    def _read_table(self, file: Path) -> Metadata:
+        columns = None if self.layout.table else self.layout.keys.columns
+        metadata = read_metadata(file, self.root, self.folder.paths, columns=columns)
+        if not metadata.rows:
+            raise UserError(
+                f"{file} names {metadata.unmatched} images, but none of those in {self.root}. Its paths must be "
+                "relative to data.root or to the table's own folder. Change data.metadata (or none)."
+            )
+        return metadata

@@ -16,6 +16,7 @@ from covidnet.data.images import Cache, Images, Numbers, join, open_images
 from covidnet.data.layouts import Layout
 from covidnet.data.local import local_file, local_path
 from covidnet.data.located import Located
+from covidnet.data.tables.keys import Disagree, Uncertain, beside_table, table_keys
 from covidnet.data.walk import DEFAULT_ROOT
 from covidnet.errors import require, some
 from covidnet.files.store import check_url, is_url
@@ -32,13 +33,21 @@ class Radiographs(Located):
     Labels index ``classes``. Another layout is a subclass whose ``list_images`` tells what a folder holds.
 
     Args:
-        root: Folder that holds one folder of radiographs a class; "data/COVID-19 Radiography Database" where left out.
+        root: Folder that holds one folder of radiographs a class, or below which those of ``table`` lie; where left out
+            "data/COVID-19 Radiography Database", or the table's own folder.
         image_size: Side in pixels to which every image is resized; its aspect is not kept.
         batch_size: Images a training step, on each device.
         classes: Which class folders, in the order of their labels; all of them, sorted, where left out.
         seed: Seed of the split and of the holdout.
         val_fraction: Share of the images outside the holdout that validate, between 0 and 1.
         test_per_class: Images a class that are held out for the test, where there is no test root.
+        table: Table of labels (CSV, TSV, Excel), by which the images below ``root`` have their classes.
+        columns: What a column says (path, label, patient, group, source, split, view, age, sex) -> its name, or "none";
+            where left out, by well-known names. Without ``table``, of the columns of ``metadata``.
+        labels: Class -> its label in the table, or a list of them, or of columns that hold 1 or 0.
+        separator: What stands between the labels of a cell; | and ; where left out.
+        uncertain: What -1 in the column of a finding means: "unknown", or "positive".
+        disagree: Of an image whose rows disagree, "skip" it, or take the labels of "any" or of "most" rows.
         test_root: Folder of test images by class; where left out, the folder "<root> Test" if there is one.
         use_split: Follow the split that the data give, by folders or a column; false draws one.
         use_val: Validate on the images that they give for it, however few.
@@ -75,6 +84,12 @@ class Radiographs(Located):
         seed: int = 28,
         val_fraction: float = 0.2,
         test_per_class: int = 40,
+        table: str | None = None,
+        columns: dict[str, str] | None = None,
+        labels: dict[str, str | list[str]] | None = None,
+        separator: str | None = None,
+        uncertain: Uncertain = "unknown",
+        disagree: Disagree = "skip",
         test_root: str | None = None,
         use_split: bool = True,
         use_val: bool = False,
@@ -101,14 +116,15 @@ class Radiographs(Located):
         require(0 < batch_size <= MOST_AT_ONCE, "data.batch_size", batch_size, "1 image or more, up to a million")
         require(test_per_class >= 0, "data.test_per_class", test_per_class, "0 or more images")
         require(num_workers is None or num_workers >= 0, "data.num_workers", num_workers, "0 or more processes")
-        places = {"root": root, "test_root": test_root, "split_file": split_file, "metadata": metadata}
+        places = {"root": root, "table": table, "test_root": test_root, "split_file": split_file, "metadata": metadata}
         for name, given in places.items():
             if given and is_url(given):
                 check_url(given, f"data.{name}")  # now: a password must not come into config.yaml
         require(0 <= unchanged < 1, "data.unchanged", unchanged, "a share, 0 or more and below 1")
         require(0 <= surround <= 1, "data.surround", surround, "a share from 0 to 1")
-        self.layout = Layout()
-        self.given_root = root
+        keys = table_keys(table, columns, labels, separator, uncertain, disagree)
+        self.layout = Layout(table, keys, local_path(cache_dir))
+        self.given_root = root or beside_table(table)
         self.image_size = image_size
         self.batch_size = batch_size
         self.wanted_classes = classes
@@ -210,7 +226,7 @@ class Radiographs(Located):
             f"{self.notice}{len(self.images.paths):,} images in {self.root}: "
             + "; ".join(f"{name} {_with_commas(numbers)}" for name, numbers in counts.items())
         )
-        for line in self.folder.known.told:
+        for line in (*self.folder.known.told, *(self.metadata.told if self.metadata else ())):
             tell(line)
         if (self.split_file or self.sides) and (astride := self.division.astride_told(self.split)):
             warn(astride)

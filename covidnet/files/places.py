@@ -16,6 +16,7 @@ PLACES = frozenset(
         "root",
         "save_dir",
         "split_file",
+        "table",
         "test_root",
         "weights",
     }
