@@ -88,9 +88,9 @@ def _rows_of(content: bytes) -> tuple[list[list[str]], str]:
 def _decoded(content: bytes) -> tuple[str, str]:
     """Return a file's text, and its encoding where that is not UTF-8."""
     marked = next((encoding for mark, encoding in _MARKS.items() if content.startswith(mark)), None)
-    beginning = content[:4096]
-    if not marked and b"\0" in beginning:  # UTF-16 without its mark: every second byte of English is 0
-        marked = "utf-16-le" if beginning[1::2].count(0) > beginning[::2].count(0) else "utf-16-be"
+    if not marked:  # UTF-16 without its mark: every second byte of English is 0
+        halves = {"utf-16-be": content[:4096:2], "utf-16-le": content[1:4096:2]}
+        marked = next((encoding for encoding, half in halves.items() if 2 * half.count(0) > len(half)), None)
     try:
         encoding = marked or "utf-8"
         text = content.decode(encoding, errors="surrogatepass")  # names of any bytes
