@@ -46,7 +46,9 @@ def test_the_first_of_its_sheets_is_read():
 
 SHEET = "xl/worksheets/sheet1.xml"
 HARMFUL = {
-    "a row far away": lambda name, text: text.replace(b'<row r="2"', b'<row r="99999999999"') if name == SHEET else text,
+    "a row far away": lambda name, text: (
+        text.replace(b'<row r="2"', b'<row r="99999999999"') if name == SHEET else text
+    ),
     "entities": lambda name, text: text.replace(b"<worksheet", b"<!DOCTYPE x><worksheet") if name == SHEET else text,
     "entities in UTF-16": lambda name, text: "<!DOCTYPE x>".encode("utf-16-be") + text if name == SHEET else text,
     "half a sheet": lambda name, text: text[:-40] if name == SHEET else text,

@@ -72,7 +72,10 @@ def _labels_by_class(labels: Mapping[str, str | Sequence[str]]) -> dict[str, lis
     of: dict[str, str] = {}
     for name, given in found.items():
         if not given or not all(given):
-            raise UserError(f"data.labels={{{name}: {given}}} gives the class {name!r} no label, or an empty one.")
+            space = " Is a space missing after the colon?" if ":" in name else ""
+            raise UserError(
+                f"data.labels={{{name}: {given}}} gives the class {name!r} no label, or an empty one.{space}"
+            )
         for label in given:
             if of.setdefault(label, name) != name:
                 raise UserError(

@@ -40,6 +40,10 @@ class TableListing:
                 "depth."
             )
         self.root = root
+        if not file.exists() and (root / file).is_file():
+            raise UserError(
+                f"data.table={file} is not there, but {root / file} is: did you mean data.table={root / file}?"
+            )
         self.table = read_any_table(file, "data.table")
         self.columns, self._guessed = find_columns(self.table, keys.columns, tuple(NAMES), "data.columns")
         if "path" not in self.columns:
@@ -118,11 +122,16 @@ class TableListing:
         found, file = self.found, self.table.file
         how = "; ".join(part for part in (self._guessed, self.table.told) if part)
         told = [f"{file}: {how} (data.columns changes what a column is)."] if how else []
+        if not {"patient", "group"} & self.columns.keys():
+            told.append(f"No column of {file} says of which patient an image is (data.columns={{patient: COLUMN}}).")
         if found.missing:
             names = some([repr(name) for name in found.missing], MOST_TOLD, ", ")
-            told.append(f"{len(found.missing):,} names in it are of no image below {self.root}: {names}.")
+            of = len(found.missing) + len(found.paths)
+            told.append(
+                f"{len(found.missing):,} of the {of:,} images that it names are not below {self.root}: {names}."
+            )
         if found.loose:
-            told.append(f"{found.loose:,} images are found by their names alone, in other folders than it says.")
+            told.append(f"{found.loose:,} of them were found by their names alone, in other folders than it says.")
         if self.labels.lacking:
             told.append(f"It has no label {some([repr(one) for one in self.labels.lacking], between=', ')}.")
         return [*told, self._counted()] if self.left_out else told
@@ -134,7 +143,7 @@ class TableListing:
         rule = " (data.disagree joins them)" if CONTRADICTED in self.left_out else ""
         reasons = [f"{count:,} with {why}" for why, count in self.left_out.most_common()]
         return (
-            f"Of the {len(self._numbers):,} images that it names, {len(self.paths):,} are of one class; left out: "
+            f"{len(self.paths):,} of the {len(self._numbers):,} images that are there are of one class; left out: "
             f"{', '.join(reasons) or 'none'}{rule}{others}."
         )
 

@@ -140,7 +140,11 @@ WRONG_COLUMNS = {
     "a column that is not there": ([("1", "0", "0")], {"N": "No Finding", "P": "Pneumo"}, "not 'Pneumo'"),
     "a column of something else": ([("1", "0", "57")], {"N": "No Finding", "E": "Effusion"}, r"holds '57'.*holds 1, 0"),
     "no key, and several findings": ([("1", "1", "0")], None, r"which of the findings \['No Finding', 'Pneumonia'\]"),
-    "no key, and no findings": ([("x", "y", "z")], None, r"none of them called as labels.*data\.columns=\{label: COLUMN\}"),
+    "no key, and no findings": (
+        [("x", "y", "z")],
+        None,
+        r"none of them called as labels.*data\.columns=\{label: COLUMN\}",
+    ),
 }
 
 

@@ -117,7 +117,9 @@ def test_what_is_no_table_is_one_sentence_with_the_key(tmp_path, content, reason
 def test_a_table_that_is_not_there_is_told(tmp_path, there):
     if there:
         (tmp_path / "x.csv").mkdir()
-    with pytest.raises(UserError, match=r"x\.csv cannot be read as a table: (No such file|Is a directory).*data\.table"):
+    with pytest.raises(
+        UserError, match=r"x\.csv cannot be read as a table: (No such file|Is a directory).*data\.table"
+    ):
         read_any_table(tmp_path / "x.csv", "data.table")
 
 
