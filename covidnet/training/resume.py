@@ -15,6 +15,7 @@ FREE = ("pretrained", "weights", "capture", "average_mirrored")
 ENDING = {"trainer": ("max_epochs",), "early_stopping": ("patience", "min_delta")}  # what tells when training ends
 PREPROCESSING = ("image_size", "interpolation", "classes")  # the weights know no other
 DIVISION = ("seed", "val_fraction", "test_per_class", "test_root")  # changed in mid-training, they would leak
+IMAGES = ("root", "table", "columns", "labels")  # other images, or other classes of them: the split is none of theirs
 
 
 def recipe_layer(recipe: Mapping[str, Any], checkpoint: Path, typed: CommandLine) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def recipe_layer(recipe: Mapping[str, Any], checkpoint: Path, typed: CommandLine
         kept = {key: data[key] for key in PREPROCESSING if key in data}
         return {"model": recipe["model"], "data": kept, **training}
     run = run_directory(checkpoint)
-    chosen = {f"data.{key}" for key in ("root", "split_file", *DIVISION)} & set(typed.typed_keys())
+    chosen = {f"data.{key}" for key in ("split_file", *IMAGES, *DIVISION)} & set(typed.typed_keys())
     if run and (run / SPLIT).is_file() and not chosen:
         data["split_file"] = str(run / SPLIT)
     return {"model": recipe["model"], "data": {**recipe["data"], "init_args": data}, **training}

@@ -146,7 +146,7 @@ def test_a_run_by_a_table_is_gone_on_with_and_tested(tmp_path):
     main(["fit", f"ckpt_path={RUN / 'checkpoints' / 'last.ckpt'}", "trainer.max_epochs=2", *QUICK])
     assert {row["epoch"] for row in read_rows(RUN / "metrics.csv")} == {"0", "1"}
     main(["test", f"ckpt_path={RUN / 'checkpoints' / 'last.ckpt'}", *QUICK])
-    assert {row["label"] for row in read_rows(RUN / "predictions.csv")} == {"Normal", "Pneumonia"}
+    assert [row["what"] for row in read_rows(RUN / "test_evaluations.csv")] == ["test"]
 
 
 @pytest.mark.parametrize("classes", [["0", "1", "10"], ["yes", "NO"]])
