@@ -159,8 +159,24 @@ def tables(draw: st.DrawFn, header: Sequence[str], rows: Sequence[Sequence[str]]
 GOOD = [f"{name}/{number}.png" for name in CLASSES for number in range(PER_CLASS)]
 SPLIT = [[path, path[0], ("train", "train", "train", "val", "test")[number % 5]] for number, path in enumerate(GOOD)]
 METADATA = [[path, f"p{number // 2}", "", f"s{number % 3}"] for number, path in enumerate(GOOD)]
+LABELLED = [[path, path[0], f"p{number // 2}", SPLIT[number][2]] for number, path in enumerate(GOOD)]
+FOUND = [[path, str(int(path[0] == "A")), ("1.0", "0", "", "-1")[number % 4]] for number, path in enumerate(GOOD)]
 split_files = tables(("path", "label", "split"), SPLIT)
 metadata_tables = tables(("path", "patient", "group", "source"), METADATA)
+table_keys = st.fixed_dictionaries(
+    {},
+    optional={
+        "labels": st.sampled_from([{"A": "A", "B": ["B", "b"]}, {"A": "A", "B": "B"}, {"A": "1", "B": "0"}, {"A": ""}]),
+        "classes": st.just(["B", "A"]),
+        "columns": st.dictionaries(st.sampled_from(["path", "label", "patient", "split", "x"]), cells, max_size=2),
+        "separator": st.sampled_from([",", "|", "", "A"]),
+        "uncertain": st.sampled_from(["unknown", "positive"]),
+        "disagree": st.sampled_from(["skip", "any", "most"]),
+    },
+)
+label_tables = st.tuples(
+    tables(("path", "label", "patient", "split"), LABELLED) | tables(("path", "A", "B"), FOUND), table_keys
+)
 
 # Images
 
@@ -318,6 +334,15 @@ def read_metadata_table(content: bytes) -> None:
         serve(root, here, metadata=str(file), balance="source")
 
 
+def read_label_table(case: tuple[bytes, dict[str, Any]]) -> None:
+    """Serve good images by a table of their labels."""
+    content, keys = case
+    with _scratch() as here:
+        root, file = _good_root(here), here / "table.csv"
+        file.write_bytes(content)
+        serve(root, here, table=str(file), **keys)
+
+
 def decode_image(content: bytes) -> None:
     """Decode an image as training does, and measure it as the server does."""
     with contextlib.suppress(UnreadableImageError):
@@ -370,7 +395,12 @@ def serve(root: Path, here: Path, **options: Any) -> None:
             assert images.shape[2:] == (SIDE, SIDE)
     data.write_split(here / "written.csv")
     again = RadiographyDataModule(
-        str(root), image_size=SIDE, test_per_class=1, split_file=str(here / "written.csv"), cache=False, on_error="skip"
+        str(root),
+        image_size=SIDE,
+        test_per_class=1,
+        cache=False,
+        on_error="skip",
+        **{**options, "split_file": str(here / "written.csv")},
     )
     again.prepare_data()
     again.setup("test")
@@ -412,8 +442,9 @@ def _good_root(here: Path) -> Path:
 Target = tuple[st.SearchStrategy[Any], Callable[[Any], None], float]
 TARGETS: Mapping[str, Target] = {  # what is drawn, what is done with it, the share of all cases
     "folders": (folders, look_at_folder, 0.12),
-    "split files": (split_files, read_split_file, 0.25),
-    "metadata tables": (metadata_tables, read_metadata_table, 0.25),
+    "split files": (split_files, read_split_file, 0.2),
+    "metadata tables": (metadata_tables, read_metadata_table, 0.2),
+    "tables of labels": (label_tables, read_label_table, 0.1),
     "images": (images(), decode_image, 0.28),
     "configurations": (configurations(), run_command_line, 0.08),
     "folders and tables, whole command": (st.tuples(folders, split_files, metadata_tables), train_on_folder, 0.02),

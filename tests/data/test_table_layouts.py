@@ -93,9 +93,9 @@ def rsna(root: Path) -> tuple[list[str], dict[str, str]]:
         draw(root / "stage_2_train_images" / f"{n:08d}-a.png", name)
         rows += [f"{n:08d}-a,{box},1,2,3,{int(name == 'Pneumonia')}\n" for box in range(1 + n % 2)]
         labels[f"stage_2_train_images/{n:08d}-a.png"] = name
-    (root / "labels.csv").write_text("".join(rows))
+    (root / "stage_2_train_labels.csv").write_text("".join(rows))
     words = ["data.columns={path: patientId, patient: patientId}", "data.labels={Normal: 0, Pneumonia: 1}"]
-    return [f"data.table={root}/labels.csv", *words], labels
+    return [f"data.table={root}/stage_2_train_labels.csv", *words], labels
 
 
 def hospital(root: Path) -> tuple[list[str], dict[str, str]]:

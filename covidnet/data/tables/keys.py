@@ -58,8 +58,10 @@ def table_keys(
 
 
 def beside_table(table: str | None) -> str | None:
-    """Return the folder of a table on this machine, where its images lie if no key says where."""
-    return str(Path(table).expanduser().parent) if table and not is_url(table) else None
+    """Return the folder or the store's folder of a table, where its images lie if no key says where."""
+    if table and is_url(table):
+        return table.rpartition("/")[0]
+    return str(Path(table).expanduser().parent) if table else None
 
 
 def _labels_by_class(labels: Mapping[str, str | Sequence[str]]) -> dict[str, list[str]]:
