@@ -8,6 +8,7 @@ exit code that is neither 0 nor 2, or a case that takes longer than a minute. `t
 
 import argparse
 import contextlib
+import csv
 import io
 import logging
 import os
@@ -160,7 +161,7 @@ GOOD = [f"{name}/{number}.png" for name in CLASSES for number in range(PER_CLASS
 SPLIT = [[path, path[0], ("train", "train", "train", "val", "test")[number % 5]] for number, path in enumerate(GOOD)]
 METADATA = [[path, f"p{number // 2}", "", f"s{number % 3}"] for number, path in enumerate(GOOD)]
 LABELLED = [[path, path[0], f"p{number // 2}", SPLIT[number][2]] for number, path in enumerate(GOOD)]
-FOUND = [[path, str(int(path[0] == "A")), ("1.0", "0", "", "-1")[number % 4]] for number, path in enumerate(GOOD)]
+FOUND = [[path, str(int(path[0] == "A")), str(int(path[0] == "B"))] for path in GOOD]
 split_files = tables(("path", "label", "split"), SPLIT)
 metadata_tables = tables(("path", "patient", "group", "source"), METADATA)
 table_keys = st.fixed_dictionaries(
@@ -174,8 +175,33 @@ table_keys = st.fixed_dictionaries(
         "disagree": st.sampled_from(["skip", "any", "most"]),
     },
 )
+
+
+@st.composite
+def near_tables(draw: st.DrawFn, header: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
+    """Draw a right table in one of its spellings, with a cell or two changed, a row doubled or a line left blank."""
+    table = [list(header), *(list(row) for row in rows)]
+    for _ in range(draw(st.integers(0, 2))):
+        row = draw(st.sampled_from(table))
+        row[draw(st.integers(0, len(row) - 1))] = draw(cells)
+    table += draw(st.lists(st.sampled_from(table[1:]), max_size=2))
+    table.insert(draw(st.integers(0, len(table))), [])
+    text, ends = io.StringIO(newline=""), draw(st.sampled_from(["\n", "\r\n", "\r"]))
+    quoting = draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+    separator = draw(st.sampled_from([",", ";", "\t"]))
+    csv.writer(text, delimiter=separator, lineterminator=ends, quoting=quoting).writerows(table)
+    return text.getvalue().encode(
+        draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "latin-1"])), "replace"
+    )
+
+
+in_cells, in_columns = ("path", "label", "patient", "split"), ("path", "A", "B")
 label_tables = st.tuples(
-    tables(("path", "label", "patient", "split"), LABELLED) | tables(("path", "A", "B"), FOUND), table_keys
+    near_tables(in_cells, LABELLED)
+    | near_tables(in_columns, FOUND)
+    | tables(in_cells, LABELLED)
+    | tables(in_columns, FOUND),
+    st.just({}) | table_keys,
 )
 
 # Images

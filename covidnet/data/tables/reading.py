@@ -96,7 +96,7 @@ def _decoded(content: bytes) -> tuple[str, str]:
         text = content.decode(encoding, errors="surrogatepass")  # names of any bytes
     except UnicodeDecodeError as error:
         if marked:
-            raise ValueError(f"it is no text in {marked.upper()}") from error
+            raise ValueError(f"it is no text in {marked.upper().removesuffix('-SIG')}") from error
         encoding = "cp1252" if not set(content) & {0x81, 0x8D, 0x8F, 0x90, 0x9D} else "latin-1"
         text = content.decode(encoding)
         if _CONTROL.search(text):
