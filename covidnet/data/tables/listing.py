@@ -162,7 +162,7 @@ def _sides(table: Table, column: int | None) -> list[str]:
     if odd:
         raise UserError(
             f"The column {table.columns[column]!r} of {table.file} has the values "
-            f"{some([repr(cell) for cell in sorted(cells)], between=', ')}, but a split is train, val or test"
+            f"{some([repr(cell) for cell in sorted(cells)], between=', ')}, but a split is train, val or test."
             f"{did_you_mean(odd[0], SIDES)} Mend it, or say that no column is one: data.columns={{split: none}}."
         )
     return [sides[row[column]] for row in table.rows]

@@ -9,7 +9,7 @@ from covidnet.data.tables.keys import Disagree, TableKeys
 from covidnet.errors import UserError, did_you_mean, some
 
 # Why an image is of no class.
-NONE, SEVERAL, UNCERTAIN = "none of the labels", "labels of several classes", "uncertain ones alone"
+NONE, SEVERAL, UNCERTAIN = "none of the labels", "labels of several classes", "uncertain labels alone"
 UNLABELLED, CONTRADICTED = "no label", "rows that disagree"
 
 
