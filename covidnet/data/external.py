@@ -10,7 +10,8 @@ import numpy as np
 
 from covidnet.data.division.duplicates import find_duplicates
 from covidnet.data.images import Pixels
-from covidnet.data.walk import IMAGES, holds_no_images, images_below, plain, refuse_no_external_root
+from covidnet.data.spelling import plain
+from covidnet.data.walk import IMAGES, holds_no_images, images_below, refuse_no_external_root
 from covidnet.errors import UserError, did_you_mean, some
 
 SKIP = "skip"  # what --map calls a folder that is to be left out

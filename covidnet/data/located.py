@@ -97,7 +97,13 @@ class Located:
     @cached_property
     def _all_known(self) -> Metadata | None:
         file = local_file(None if self._no_table else self.given_metadata, self.cache_dir, "data.metadata")
-        return known_of(self._all_listings, file, seek=not self._no_table)
+        seek = not (self._no_table or self.layout.table)  # which says itself what is known
+        return known_of(self._all_listings, file, self._columns, seek=seek)
+
+    @property
+    def _columns(self) -> Mapping[str, str] | None:
+        """What the columns of metadata are called; with a table of labels the key is of its own columns."""
+        return None if self.layout.table else self.layout.keys.columns
 
     @property
     def _no_table(self) -> bool:
@@ -164,7 +170,8 @@ class Located:
             return None
         own = Metadata(listing.known.origin, listing.known.rows) if listing.known.rows else None
         file = listing.root / NAME
-        table = None if self._no_table or not file.is_file() else read_metadata(file, listing.root, listing.paths)
+        beside = file.is_file() and not self._no_table
+        table = read_metadata(file, listing.root, listing.paths, columns=self._columns) if beside else None
         known = merge_rows(own, table)
         return known and replace(known, rows={TEST_PREFIX + path: row for path, row in known.rows.items()})
 

@@ -19,6 +19,7 @@ from covidnet.data.layouts import Layout
 from covidnet.data.local import local_path
 from covidnet.data.located import Located
 from covidnet.data.roots import check_roots
+from covidnet.data.tables.keys import Disagree, Uncertain, beside_table, table_keys
 from covidnet.data.walk import DEFAULT_ROOT
 from covidnet.errors import require, some
 from covidnet.files.store import check_url, is_url
@@ -35,14 +36,21 @@ class Radiographs(Located):
     Labels index ``classes``. Another layout is a subclass whose ``list_images`` tells what a folder holds.
 
     Args:
-        root: Folder that holds one folder of radiographs a class, or train, val and test folders of such;
-            "data/COVID-19 Radiography Database" where left out.
+        root: Folder that holds one folder of radiographs a class, or train, val and test folders of such, or below
+            which those of ``table`` lie; where left out "data/COVID-19 Radiography Database", or the table's own folder.
         image_size: Side in pixels to which every image is resized; its aspect is not kept.
         batch_size: Images a training step, on each device.
         classes: Which class folders, in the order of their labels; all of them, sorted, where left out.
         seed: Seed of the split and of the holdout.
         val_fraction: Share of the images outside the holdout that validate, between 0 and 1.
         test_per_class: Images a class that are held out for the test, where there is no test root.
+        table: Table of labels (CSV, TSV, Excel), by which the images below ``root`` have their classes.
+        columns: What a column says (path, label, patient, group, source, split, view, age, sex) -> its name, or "none";
+            where left out, by well-known names. Without ``table``, of the columns of ``metadata``.
+        labels: Class -> its label in the table, or a list of them, or of columns that hold 1 or 0.
+        separator: What stands between the labels of a cell; | and ; where left out.
+        uncertain: What -1 in the column of a finding means: "unknown", or "positive".
+        disagree: Of an image whose rows disagree, "skip" it, or take the labels of "any" or of "most" rows.
         test_root: Folder of test images by class; where left out, the folder "<root> Test" if there is one.
         roots: Several such folders instead of one, {name: folder}: paths begin with the name, and it is the source
             where no table tells one.
@@ -84,6 +92,12 @@ class Radiographs(Located):
         seed: int = 28,
         val_fraction: float = 0.2,
         test_per_class: int = 40,
+        table: str | None = None,
+        columns: dict[str, str] | None = None,
+        labels: dict[str, str | list[str]] | None = None,
+        separator: str | None = None,
+        uncertain: Uncertain = "unknown",
+        disagree: Disagree = "skip",
         test_root: str | None = None,
         roots: dict[str, str] | None = None,
         views: list[str] | None = None,
@@ -115,21 +129,29 @@ class Radiographs(Located):
         require(test_per_class >= 0, "data.test_per_class", test_per_class, "0 or more images")
         require(num_workers is None or num_workers >= 0, "data.num_workers", num_workers, "0 or more processes")
         require(not (root and roots), "data.root", root, "left out where data.roots names folders, or data.roots=null")
+        alone = "left out where data.roots names folders, which tell the classes"
+        require(not (table and roots), "data.table", table, alone)
         if roots is not None:
             check_roots(roots)
         if patient_pattern is not None:
             check_pattern(patient_pattern)
-        places = {"root": root, "test_root": test_root, "split_file": split_file, "metadata": metadata}
+        places = {"root": root, "table": table, "test_root": test_root, "split_file": split_file, "metadata": metadata}
         places |= {f"roots[{name}]": given for name, given in (roots or {}).items()}
         for name, given in places.items():
             if given and is_url(given):
                 check_url(given, f"data.{name}")  # now: a password must not come into config.yaml
         require(0 <= unchanged < 1, "data.unchanged", unchanged, "a share, 0 or more and below 1")
         require(0 <= surround <= 1, "data.surround", surround, "a share from 0 to 1")
+        keys = table_keys(table, columns, labels, separator, uncertain, disagree)
         self.layout = Layout(
-            whole=not roots, patient_pattern=patient_pattern, patient_across_classes=patient_across_classes
+            table=table,
+            keys=keys,
+            cache_dir=local_path(cache_dir),
+            whole=not roots,
+            patient_pattern=patient_pattern,
+            patient_across_classes=patient_across_classes,
         )
-        self.given_root = root
+        self.given_root = root or beside_table(table)
         self.given_roots = roots
         self.wanted_views = read_views(views) if views is not None else None
         self.image_size = image_size
@@ -228,7 +250,8 @@ class Radiographs(Located):
             f"{self.notice}{len(self.images.paths):,} images in {self.place}: "
             + "; ".join(f"{name} {_with_commas(numbers)}" for name, numbers in counts.items())
         )
-        for line in [*self.folder.known.told, *(self.test_folder.known.told if self.test_folder else [])]:
+        told = [*self.folder.known.told, *(self.metadata.told if self.metadata else ())]
+        for line in [*told, *(self.test_folder.known.told if self.test_folder else [])]:
             tell(line)
         if proposed := self.proposed_pattern():
             tell(proposed)

@@ -91,7 +91,9 @@ def told_of_roots(listings: Mapping[str, Listing]) -> list[str]:
     return told
 
 
-def known_of(listings: Mapping[str, Listing], given: Path | None, *, seek: bool) -> Metadata | None:
+def known_of(
+    listings: Mapping[str, Listing], given: Path | None, columns: Mapping[str, str] | None, *, seek: bool
+) -> Metadata | None:
     """Return what layouts and tables tell of the images of one root or several, by the paths that they have together.
 
     Names of patients and groups hold within their root, unless one table names images of several. The name of a root is
@@ -100,6 +102,7 @@ def known_of(listings: Mapping[str, Listing], given: Path | None, *, seek: bool)
     Args:
         listings: What the paths of a root begin with -> its images; "" of an only root.
         given: The table that a key names.
+        columns: What a column of a table says -> its name, as a key gives it.
         seek: Whether each root may have a table of its own, in it or beside it, where none is given.
 
     Raises:
@@ -109,21 +112,21 @@ def known_of(listings: Mapping[str, Listing], given: Path | None, *, seek: bool)
     if list(listings) == [""]:
         (listing,) = listings.values()
         file = given or files.get("")
-        return merge_rows(_own(listing), _read_table(file, listing.root, listing.paths) if file else None)
+        return merge_rows(_own(listing), _read_table(file, listing.root, listing.paths, columns) if file else None)
     times = Counter(files.values())
     known: Metadata | None = Metadata(KEY, {})
     for prefix, listing in listings.items():
         file = files.get(prefix)
         alone = file is not None and times[file] == 1
-        table = _read_table(file, listing.root, listing.paths) if file and alone else None
+        table = _read_table(file, listing.root, listing.paths, columns) if file and alone else None
         known = merge_rows(known, _within(prefix, merge_rows(_own(listing), table)))
     if given:
         images = {prefix + path: prefix + path for prefix, part in listings.items() for path in part.paths}
         must = f"begin with {', '.join(listings)}, as those of split.csv do"
-        known = merge_rows(known, _read_shared(given, images, must))
+        known = merge_rows(known, _read_shared(given, images, columns, must))
     for file in [file for file, count in times.items() if file and count > 1]:
         known = merge_rows(
-            known, _read_shared(file, _named_from(file, listings), "be relative to the table's own folder")
+            known, _read_shared(file, _named_from(file, listings), columns, "be relative to the table's own folder")
         )
     assert known is not None
     return replace(known, rows=_with_sources(listings, known.rows))
@@ -155,16 +158,20 @@ def _named_from(file: Path, listings: Mapping[str, Listing]) -> dict[str, str]:
     }
 
 
-def _read_shared(file: Path, images: Mapping[str, str], must: str) -> Metadata:
+def _read_shared(file: Path, images: Mapping[str, str], columns: Mapping[str, str] | None, must: str) -> Metadata:
     """Read a table of images of several roots: what it calls them -> the path among those of all roots."""
-    table = _read_table(file, file.absolute().parent, list(images), must)
+    table = _read_table(file, file.absolute().parent, list(images), columns, must)
     return replace(table, rows={images[name]: row for name, row in table.rows.items()})
 
 
 def _read_table(
-    file: Path, root: Path, paths: Sequence[str], must: str = "be relative to data.root or to the table's own folder"
+    file: Path,
+    root: Path,
+    paths: Sequence[str],
+    columns: Mapping[str, str] | None,
+    must: str = "be relative to data.root or to the table's own folder",
 ) -> Metadata:
-    metadata = read_metadata(file, root, paths)
+    metadata = read_metadata(file, root, paths, columns=columns)
     if not metadata.rows:
         raise UserError(
             f"{file} names {metadata.unmatched} images, but none of those in {root}. Its paths must {must}. Change "

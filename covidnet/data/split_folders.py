@@ -6,7 +6,8 @@ from pathlib import Path
 
 from covidnet.data.folder import RadiographFolder
 from covidnet.data.listing import Listed, gather
-from covidnet.data.walk import EXTENSIONS, holds_no_images, is_folder, is_junk, names_in, plain, side_folders
+from covidnet.data.spelling import plain
+from covidnet.data.walk import EXTENSIONS, holds_no_images, is_folder, is_junk, names_in, side_folders
 
 
 def find_split_folders(root: Path, classes: Sequence[str] | None) -> dict[str, str]:

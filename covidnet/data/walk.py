@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from covidnet.data.spelling import SIDES, plain
 from covidnet.errors import UserError, short
 
 DEFAULT_ROOT = Path("data", "COVID-19 Radiography Database")  # data.root, where it is left out
@@ -13,11 +14,7 @@ DEFAULT_ROOT = Path("data", "COVID-19 Radiography Database")  # data.root, where
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".pgm", ".ppm", ".dcm", ".dicom")
 IMAGES = "images"  # the later release keeps a class's radiographs here, beside "masks"
 MASKS = ("masks", "mask", "lung_masks")
-_SIDE = re.compile(  # the usual spellings: Train, validation, test_set
-    r"(?:(?P<train>train(?:ing)?)|(?P<val>val(?:id(?:ation)?)?|dev)|(?P<test>test(?:ing)?))"
-    r"[\W_]*(?:(?:data)?set|data|images|split)?",
-    re.IGNORECASE,
-)
+_AFTER_SIDE = re.compile("(dataset|set|data|images|split)$")  # as in test_set
 JUNK_FOLDERS = ("__macosx", "__pycache__", "lost+found")
 JUNK_FILES = ("thumbs.db", "desktop.ini")
 
@@ -70,19 +67,13 @@ def holds_no_images(name: str) -> bool:
 
 def side_of(name: str) -> str | None:
     """Return the split, "train", "val" or "test", that a folder of this name holds; None where it is named for none."""
-    found = _SIDE.fullmatch(name)
-    return found.lastgroup if found else None
+    return SIDES.get(_AFTER_SIDE.sub("", plain(name)))
 
 
 def side_folders(folder: Path) -> dict[str, str]:
     """Return the folders in a folder that are named for a split, name -> split, sorted."""
     found = {name: side_of(name) for name in sorted(names_in(folder))}
     return {name: side for name, side in found.items() if side and is_folder(folder / name)}
-
-
-def plain(name: str) -> str:
-    """Return a name without case and punctuation."""
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def is_junk(name: str) -> bool:

@@ -158,6 +158,7 @@ def _table_rows(contents: Contents) -> list[dict[str, str]]:
             names[number] = names[number] or f"as {path}"
     return [
         {
+            **row,
             "path": path,
             "patient": row.get("patient", ""),
             "group": names[number],

@@ -17,6 +17,7 @@ PLACES = frozenset(
         "roots",
         "save_dir",
         "split_file",
+        "table",
         "test_root",
         "weights",
     }

@@ -141,8 +141,8 @@ def fits(value: Any, hint: Any) -> bool:
     if origin is list:
         return isinstance(value, list) and all(fits(one, get_args(hint)[0]) for one in value)
     if origin is dict:
-        name, held = get_args(hint)
-        return isinstance(value, dict) and all(fits(key, name) and fits(one, held) for key, one in value.items())
+        of_key, of_value = get_args(hint)
+        return isinstance(value, dict) and all(fits(k, of_key) and fits(v, of_value) for k, v in value.items())
     plain: dict[Any, Callable[[Any], bool]] = {
         bool: lambda one: type(one) is bool,
         int: is_whole,

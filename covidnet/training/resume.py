@@ -27,6 +27,13 @@ DIVISION = (  # changed in mid-training, they would leak
     "use_split",
     "use_val",
 )
+IMAGES = (
+    "root",
+    "roots",
+    "table",
+    "columns",
+    "labels",
+)  # other images, or other classes of them: the split is none of theirs
 
 
 def recipe_layer(recipe: Mapping[str, Any], checkpoint: Path, typed: CommandLine) -> dict[str, Any]:
@@ -42,7 +49,7 @@ def recipe_layer(recipe: Mapping[str, Any], checkpoint: Path, typed: CommandLine
         kept = {key: data[key] for key in PREPROCESSING if key in data}
         return {"model": recipe["model"], "data": kept, **training}
     run = run_directory(checkpoint)
-    chosen = {f"data.{key}" for key in ("root", "roots", "split_file", *DIVISION)} & set(typed.typed_keys())
+    chosen = {f"data.{key}" for key in ("split_file", *IMAGES, *DIVISION)} & set(typed.typed_keys())
     if run and (run / SPLIT).is_file() and not chosen:
         data["split_file"] = str(run / SPLIT)
     return {"model": recipe["model"], "data": {**recipe["data"], "init_args": data}, **training}

@@ -94,6 +94,9 @@ def test_a_recipe_with_our_own_layouts_needs_no_lightning():
         assert (data.seed, data.wanted_classes) == (3, list(CLASSES))
     with pytest.raises(UserError, match=r"does not fit RadiographyDataModule: .*'colour'"):
         radiographs_of(recipe("covidnet.data.module.RadiographyDataModule", colour=1))
+    for wrong in ({"A": 1}, {"A": ["x", None]}, {1: "x"}, ["A"]):
+        with pytest.raises(UserError, match="does not fit RadiographyDataModule: labels"):
+            radiographs_of(recipe("covidnet.data.module.RadiographyDataModule", table="x.csv", labels=wrong))
 
 
 def test_a_folder_is_a_listing(xray_root):

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from covidnet.data.listing import Labelled, Listed, Listing
-from covidnet.data.walk import IMAGES, plain, side_of
+from covidnet.data.spelling import plain
+from covidnet.data.walk import IMAGES, side_of
 from covidnet.errors import UserError, require, short
 
 KEY, ACROSS = "data.patient_pattern", "data.patient_across_classes"
