@@ -8,6 +8,7 @@ exit code that is neither 0 nor 2, or a case that takes longer than a minute. `t
 
 import argparse
 import contextlib
+import csv
 import io
 import logging
 import os
@@ -159,8 +160,49 @@ def tables(draw: st.DrawFn, header: Sequence[str], rows: Sequence[Sequence[str]]
 GOOD = [f"{name}/{number}.png" for name in CLASSES for number in range(PER_CLASS)]
 SPLIT = [[path, path[0], ("train", "train", "train", "val", "test")[number % 5]] for number, path in enumerate(GOOD)]
 METADATA = [[path, f"p{number // 2}", "", f"s{number % 3}"] for number, path in enumerate(GOOD)]
+LABELLED = [[path, path[0], f"p{number // 2}", SPLIT[number][2]] for number, path in enumerate(GOOD)]
+FOUND = [[path, str(int(path[0] == "A")), str(int(path[0] == "B"))] for path in GOOD]
 split_files = tables(("path", "label", "split"), SPLIT)
 metadata_tables = tables(("path", "patient", "group", "source"), METADATA)
+table_keys = st.fixed_dictionaries(
+    {},
+    optional={
+        "labels": st.sampled_from([{"A": "A", "B": ["B", "b"]}, {"A": "A", "B": "B"}, {"A": "1", "B": "0"}, {"A": ""}]),
+        "classes": st.just(["B", "A"]),
+        "columns": st.dictionaries(st.sampled_from(["path", "label", "patient", "split", "x"]), cells, max_size=2),
+        "separator": st.sampled_from([",", "|", "", "A"]),
+        "uncertain": st.sampled_from(["unknown", "positive"]),
+        "disagree": st.sampled_from(["skip", "any", "most"]),
+    },
+)
+
+
+@st.composite
+def near_tables(draw: st.DrawFn, header: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
+    """Draw a right table in one of its spellings, with a cell or two changed, a row doubled or a line left blank."""
+    table = [list(header), *(list(row) for row in rows)]
+    for _ in range(draw(st.integers(0, 2))):
+        row = draw(st.sampled_from(table))
+        row[draw(st.integers(0, len(row) - 1))] = draw(cells)
+    table += draw(st.lists(st.sampled_from(table[1:]), max_size=2))
+    table.insert(draw(st.integers(0, len(table))), [])
+    text, ends = io.StringIO(newline=""), draw(st.sampled_from(["\n", "\r\n", "\r"]))
+    quoting = draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+    separator = draw(st.sampled_from([",", ";", "\t"]))
+    csv.writer(text, delimiter=separator, lineterminator=ends, quoting=quoting).writerows(table)
+    return text.getvalue().encode(
+        draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "latin-1"])), "replace"
+    )
+
+
+in_cells, in_columns = ("path", "label", "patient", "split"), ("path", "A", "B")
+label_tables = st.tuples(
+    near_tables(in_cells, LABELLED)
+    | near_tables(in_columns, FOUND)
+    | tables(in_cells, LABELLED)
+    | tables(in_columns, FOUND),
+    st.just({}) | table_keys,
+)
 
 # Images
 
@@ -318,6 +360,15 @@ def read_metadata_table(content: bytes) -> None:
         serve(root, here, metadata=str(file), balance="source")
 
 
+def read_label_table(case: tuple[bytes, dict[str, Any]]) -> None:
+    """Serve good images by a table of their labels."""
+    content, keys = case
+    with _scratch() as here:
+        root, file = _good_root(here), here / "table.csv"
+        file.write_bytes(content)
+        serve(root, here, table=str(file), **keys)
+
+
 def decode_image(content: bytes) -> None:
     """Decode an image as training does, and measure it as the server does."""
     with contextlib.suppress(UnreadableImageError):
@@ -370,7 +421,12 @@ def serve(root: Path, here: Path, **options: Any) -> None:
             assert images.shape[2:] == (SIDE, SIDE)
     data.write_split(here / "written.csv")
     again = RadiographyDataModule(
-        str(root), image_size=SIDE, test_per_class=1, split_file=str(here / "written.csv"), cache=False, on_error="skip"
+        str(root),
+        image_size=SIDE,
+        test_per_class=1,
+        cache=False,
+        on_error="skip",
+        **{**options, "split_file": str(here / "written.csv")},
     )
     again.prepare_data()
     again.setup("test")
@@ -412,8 +468,9 @@ def _good_root(here: Path) -> Path:
 Target = tuple[st.SearchStrategy[Any], Callable[[Any], None], float]
 TARGETS: Mapping[str, Target] = {  # what is drawn, what is done with it, the share of all cases
     "folders": (folders, look_at_folder, 0.12),
-    "split files": (split_files, read_split_file, 0.25),
-    "metadata tables": (metadata_tables, read_metadata_table, 0.25),
+    "split files": (split_files, read_split_file, 0.2),
+    "metadata tables": (metadata_tables, read_metadata_table, 0.2),
+    "tables of labels": (label_tables, read_label_table, 0.1),
     "images": (images(), decode_image, 0.28),
     "configurations": (configurations(), run_command_line, 0.08),
     "folders and tables, whole command": (st.tuples(folders, split_files, metadata_tables), train_on_folder, 0.02),

@@ -52,7 +52,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from covidnet.data.listing import Listing
+from covidnet.data.listing import Known, Listing
 from covidnet.data.module import RadiographyDataModule
 
 
@@ -66,6 +66,7 @@ class NamedFolder:
         self.classes = list(classes or sorted(set(named)))
         self.targets = [self.classes.index(name) for name in named]
         self.ignored: list[tuple[str, str]] = []
+        self.known = Known()
 
     @property
     def class_counts(self) -> dict[str, int]:

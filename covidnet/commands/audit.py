@@ -1,16 +1,24 @@
 """What is in a folder of radiographs, before any training."""
 
 import argparse
+import re
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from covidnet.commands.options import add_json, write_json
 from covidnet.data.walk import refuse_no_root
-from covidnet.errors import UserError
+from covidnet.errors import UserError, did_you_mean
+from covidnet.files.reading import parse_yaml
+
+_KEY = re.compile(r"(?:--)?data\.(?P<name>\w+)=(?P<value>.*)", re.DOTALL)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("root", type=Path, metavar="ROOT", help="folder that holds one folder of radiographs a class")
+    text = "folder that training could be given, and the keys that training would get, such as data.patient_pattern=..."
+    parser.add_argument("words", nargs="+", metavar="ROOT|data.KEY=VALUE", help=text)
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="which class folders; all where left out")
     text = "table (path, patient, group, source) to read, or none; if left out, metadata.csv in ROOT or its parent"
     parser.add_argument("--metadata", metavar="FILE", help=text)
@@ -22,16 +30,50 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Inspect the folder, write the table where it may be written, print the checks."""
-    refuse_no_root(options.root, "ROOT")
-    from covidnet.evidence.audit import audit, write_table
+    keys = _keys(options)
+    if "roots" not in keys:
+        refuse_no_root(Path(str(keys.get("root"))), "ROOT")
+    from covidnet.data.radiographs import Radiographs
+    from covidnet.evidence.audit import audit_images, write_table
     from covidnet.evidence.audit_screen import print_audit
+    from covidnet.files.plain import hints_of, misfit
 
+    unknown = sorted(keys.keys() - hints_of(Radiographs).keys())
+    if unknown:
+        raise UserError(f"Unknown key data.{unknown[0]}.{did_you_mean(unknown[0], hints_of(Radiographs))}")
+    if wrong := misfit(Radiographs, keys):
+        raise UserError(f"data.{wrong}.")
     if options.out and options.out.exists() and not options.force:
         raise UserError(f"{options.out} is there already. Give --force to overwrite it, or another --out.")
-    audited = audit(options.root, options.classes, options.metadata)
-    if options.metadata == "none" and not options.out:
+    data = Radiographs(**keys)
+    audited = audit_images(data)
+    if data.given_metadata == "none" and not options.out:
         table, told = None, "No table was written: in ROOT it would hide one that was not read. Give --out FILE."
     else:
-        table, told = write_table(audited, options.root, options.out, force=options.force)
+        table, told = write_table(audited, data.roots.get(""), options.out, force=options.force)
     print_audit(audited.report, told)
     write_json(options.json, {**audited.report, "table": str(table) if table else None})
+
+
+def _keys(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the keys of the data that were typed, the folder among them."""
+    found = [(word, _KEY.fullmatch(word)) for word in options.words]
+    keys = {match["name"]: _value(match["value"]) for _, match in found if match}
+    folders = [word for word, match in found if not match]
+    named = [*folders, *(f"data.{key}" for key in ("root", "roots") if keys.get(key))]
+    if len(named) != 1:
+        raise UserError(
+            f"audit looks at one folder, or at those of data.roots, but {', '.join(named) or 'none'} "
+            f"{'is' if not named else 'are'} given. Type ROOT, or data.roots='{{site_a: FOLDER, site_b: FOLDER}}'."
+        )
+    typed = {"classes": options.classes, "metadata": options.metadata}
+    keys |= {key: value for key, value in typed.items() if value is not None}
+    return {**keys, **({"root": str(Path(folders[0]).expanduser())} if folders else {})}
+
+
+def _value(text: str) -> Any:
+    """Return what a value means, as for training; what is no YAML is a text."""
+    try:
+        return parse_yaml(text)
+    except (yaml.YAMLError, ValueError):
+        return text

@@ -9,6 +9,16 @@ USAGE = "usage: covidnet COMMAND [...]; covidnet --help tells what there is."
 KEYS = """\
 keys that people look for:
   data.root=FOLDER              the folder that holds one folder a class
+  data.table=FILE               a table of labels: the images lie below data.root, at any depth (docs/data.md)
+  data.labels='{COVID: [COVID-19, covid], Normal: No Finding}' data.columns='{path: NAME, label: NAME}'
+                                of a table: which labels a class has; which column says what, if its name does not
+  data.roots='{site_a: FOLDER, site_b: FOLDER}'
+                                several such folders; the names are the sources where no table tells them
+  data.views='[PA,AP]'          which views take part, where a table tells them; null for all
+  data.patient_pattern='(person\\d+)_'
+                                the patient in the names of images, as one group of a regular expression
+  data.use_split=false          draw a split though the data give one
+  data.use_val=true             validate on the images that the data give for it, however few
   data.image_size=N data.batch_size=N data.num_workers=N
   data.classes='[A,B]'          which class folders, in which order
   data.seed=28 data.val_fraction=0.2 data.test_per_class=40

@@ -47,10 +47,24 @@ def _expanded(words: Sequence[str]) -> CommandLine:
 
 def _refuse_wrong_root(line: CommandLine) -> None:
     """Refuse a folder of radiographs that was typed and is not there, where nothing is drawn into it."""
-    root = line.typed_keys().get("data.root")
+    typed = line.typed_keys()
+    root, roots = typed.get("data.root"), typed.get("data.roots")
     other = line.groups["data"] != GROUPS["data"] or "data" in line.typed_keys()  # which may draw what it serves
     if root and not other and "://" not in root and _is_plain(root):
         refuse_no_root(Path(root).expanduser(), "data.root")
+    for name, folder in _folders(roots).items() if roots else []:
+        if "://" not in folder:
+            refuse_no_root(Path(folder).expanduser(), f"data.roots[{name}]")
+
+
+def _folders(text: str) -> dict[str, str]:
+    """Return the folders that data.roots names; none where it is no such thing, of which the parser tells."""
+    try:
+        value = parse_yaml(text)
+    except (yaml.YAMLError, ValueError):
+        return {}
+    named = value.items() if isinstance(value, dict) else []
+    return {name: folder for name, folder in named if isinstance(name, str) and isinstance(folder, str)}
 
 
 def _is_plain(text: str) -> bool:

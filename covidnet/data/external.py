@@ -10,6 +10,7 @@ import numpy as np
 
 from covidnet.data.division.duplicates import find_duplicates
 from covidnet.data.images import Pixels
+from covidnet.data.spelling import plain
 from covidnet.data.walk import IMAGES, holds_no_images, images_below, refuse_no_external_root
 from covidnet.errors import UserError, did_you_mean, some
 
@@ -34,11 +35,6 @@ class ExternalFolder:
     sources: list[str]  # the folders above each image's class folder; "" where there are none
     names: dict[str, int]  # the class folders' names -> label
     ignored: list[tuple[str, str]]  # other files and folders, with the reason
-
-
-def plain(name: str) -> str:
-    """Return a name without case and punctuation."""
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def list_external(root: Path, classes: Sequence[str], given: Mapping[str, str]) -> ExternalFolder:

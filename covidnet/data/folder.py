@@ -7,17 +7,19 @@ from pathlib import Path
 
 from torchvision.datasets import ImageFolder
 
+from covidnet.data.listing import Known
 from covidnet.data.walk import (
     EXTENSIONS,
     IMAGES,
     MASKS,
-    SPLITS,
     holds_no_images,
     images_below,
     is_folder,
     is_junk,
     names_in,
     refuse_no_root,
+    side_folders,
+    side_of,
 )
 from covidnet.errors import UserError
 
@@ -28,18 +30,28 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
     """``root/<class>/*`` or ``root/<class>/images/*`` as ``(path, label)`` samples in an order of their own.
 
     ``samples`` are sorted by their path below ``root``, whatever order the disk lists them in. ``masks`` folders,
-    folders named like a split inside a class, hidden files and folders, and empty class folders give no sample and no
-    class. ``classes`` chooses and orders the class folders; without it they are sorted by name. ``ignored`` lists the
-    other files and folders found in the classes, with the reason. It is a ``Listing``, and walks a class folder once.
+    hidden files and folders, and empty class folders give no sample and no class; nor does a folder that is named like
+    a split inside a class, unless all classes are divided so. ``ignored`` lists the other files and folders found in
+    the classes, with the reason. It is a ``Listing``, and walks a class folder once.
+
+    Args:
+        root: The folder.
+        classes: Chooses and orders the class folders; without it they are sorted by name.
+        key: The setting that an error names.
+        whole: Whether all classes must be there, two or more; a part of the images may lack some.
 
     Raises:
         UserError: Where ``root`` is missing, holds no class folder with images, or lacks one of ``classes``.
     """
 
-    def __init__(self, root: Path, classes: Sequence[str] | None = None, key: str = "data.root") -> None:
+    def __init__(
+        self, root: Path, classes: Sequence[str] | None = None, key: str = "data.root", *, whole: bool = True
+    ) -> None:
         self.wanted = list(classes) if classes is not None else None
-        self.key = key  # the setting that an error names
+        self.key = key
+        self.whole = whole
         self.ignored: list[tuple[str, str]] = []
+        self.known = Known()
         self._contents: dict[str, _Contents] = {}  # of each folder, from when the classes are found
         refuse_no_root(root, key)
         super().__init__(str(root), loader=_not_loaded_here, allow_empty=True)
@@ -61,6 +73,7 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
         root = Path(directory)
         folders = sorted(name for name in names_in(root) if not is_junk(name) and is_folder(root / name))
         self._contents = {name: _images_of_class(root / name) for name in folders}
+        self._read_divided(root)
         found = [name for name in folders if self._contents[name][0]]
         if self.wanted is None:
             for name in folders:
@@ -72,8 +85,8 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
             classes = found
         else:
             classes = self.wanted
-            missing = [name for name in classes if name not in found]
-            if missing or len(set(classes)) != len(classes) or len(classes) < 2:
+            missing = [name for name in classes if name not in found] if self.whole else []
+            if missing or len(set(classes)) != len(classes) or (len(classes) < 2 and self.whole):
                 change = "data.classes" if self.key == "data.root" else f"{self.key} or data.classes"
                 raise UserError(
                     f"{root} holds {len(found)} class folders with images, {found}, but data.classes names {classes}"
@@ -93,26 +106,44 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
         """List the images of every class as it was found; fills ``ignored``."""
         samples = []
         for name, label in class_to_idx.items():
-            images, ignored = self._contents[name]
+            images, ignored = self._contents.get(name, ([], []))
             samples += [(str(path), label) for path in images]
             self._ignore(Path(directory), ignored)
         self._contents = {}
         return sorted(samples, key=lambda sample: Path(sample[0]).relative_to(directory).as_posix())
+
+    def _read_divided(self, root: Path) -> None:
+        """Read the split folders inside the classes, where all classes hold one of training images and another."""
+        own = [name for name in self._contents if self.wanted is None or name in self.wanted]
+        inside = {name: side_folders(root / name) for name in own}
+        divided = {name: sides for name, sides in inside.items() if {"train"} < set(sides.values())}
+        if not divided or any(self._contents[name][0] for name in own if name not in divided):
+            return
+        sides: dict[str, str] = {}
+        for name, folders in divided.items():
+            images, ignored = self._contents[name]
+            for folder, side in folders.items():
+                more, others = images_below(root / name / folder, _why_no_image_folder)
+                sides |= {path.relative_to(root).as_posix(): side for path in more}
+                images, ignored = [*images, *more], [*ignored, *others]
+            read = {root / name / folder for folder in folders}
+            self._contents[name] = images, [(path, reason) for path, reason in ignored if path not in read]
+        self.known = Known(sides=sides)
 
     def _ignore(self, root: Path, ignored: Sequence[tuple[Path, str]]) -> None:
         self.ignored += [(path.relative_to(root).as_posix(), reason) for path, reason in ignored]
 
     def _refuse_other_layouts(self, root: Path, found: list[str]) -> None:
         """Explain the folders that people give by mistake: a level too high, a level too low, a split's parent."""
-        splits = [name for name in found if name.lower() in SPLITS]
+        splits = [name for name in found if side_of(name)]
         if splits:
-            train = next((name for name in splits if name.lower().startswith("train")), splits[0])
-            tests = [name for name in splits if name.lower().startswith("test")]
-            test = f" and, for the test, data.test_root={root / tests[0]}" if tests else ""
+            others = [name for name in found if name not in splits]
+            test = next((name for name in splits if side_of(name) == "test"), None)
+            apart = f" and data.test_root={root / test}" if test else ""
+            classes = f"; or, if {others} are the classes, give data.classes={others}{apart}"
             raise UserError(
-                f"{root} holds the split folders {splits}, which would be taken for classes. Give "
-                f"{self.key}={root / train} {test.lstrip()}".rstrip()
-                + "."
+                f"{root} holds {splits}, named like parts of a split, but no folder of training images, which should "
+                f"be called train: name it so{classes if len(others) > 1 else ''}."
             )
         tested = [name for name in found if f"{name} Test" in found]
         if tested:
@@ -125,7 +156,7 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
                 f"{root} holds {found}, as one class of the later release does. Give the folder above it: "
                 f"{self.key}={root.parent}."
             )
-        if len(found) < 2:
+        if len(found) < 2 and self.whole:
             inner = [found[0]] if found and len(_class_like(root / found[0])) > 1 else []
             hint = f" Its folder {inner[0]!r} looks like the root: {self.key}={root / inner[0]}." if inner else ""
             if any(path.suffix.lower() in EXTENSIONS for path in root.iterdir()):
@@ -159,8 +190,8 @@ def _why_no_image_folder(name: str) -> str | None:
     """Return why a folder inside a class is not searched ("" where nobody needs to be told), or None if it is."""
     if holds_no_images(name):
         return ""
-    if name.lower() in SPLITS:
-        return "is named like a split; a split inside a class is not read"
+    if side_of(name):
+        return "is named like a split; a split inside a class is read where all classes have one, with a folder train"
     return None
 
 

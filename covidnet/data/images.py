@@ -1,6 +1,6 @@
 """Files -> pixels by number: the one way in which images are opened, from the cache or anew."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -12,7 +12,6 @@ from covidnet.data.cache import open_cache
 from covidnet.data.changes.kinds import Lungs
 from covidnet.data.changes.lungs import LungView, draw_others, mask_paths
 from covidnet.data.decoding import check_images, decode_file
-from covidnet.data.division.split import TEST_PREFIX
 from covidnet.data.listing import Listing
 from covidnet.errors import UserError, some
 from covidnet.imaging.decode import Interpolation
@@ -55,7 +54,7 @@ def open_pixels(
 
 
 class Images(NamedTuple):
-    """The readable images of a folder, numbered from 0, and how to get at their pixels."""
+    """The readable images of one or more folders, numbered from 0, and how to get at their pixels."""
 
     paths: list[str]
     labels: list[int]
@@ -65,7 +64,7 @@ class Images(NamedTuple):
 
 
 def open_images(
-    listing: Listing,
+    listings: Mapping[str, Listing],
     size: int,
     interpolation: Interpolation,
     *,
@@ -74,10 +73,10 @@ def open_images(
     cache: Cache = True,
     cache_dir: Path | None = None,
 ) -> Images:
-    """Decode the images of a listing, or check that they can be decoded; tell what is left out.
+    """Decode the images of listings, or check that they can be decoded; tell what is left out.
 
     Args:
-        listing: What the folder holds.
+        listings: What the paths of a folder begin with here -> what it holds. Each has a cache of its own.
         size: Side S in pixels.
         interpolation: How images are resized.
         lungs: What of each image is shown.
@@ -88,20 +87,32 @@ def open_images(
     Raises:
         UserError: Naming the images that cannot be read, unless they are skipped.
     """
-    root, paths = listing.root, listing.paths
-    if listing.ignored:
-        reasons = [f"{path} {reason}" for path, reason in listing.ignored]
-        warn(f"{len(reasons)} files or folders below {root} are left out: {some(reasons)}")
-    pixels = open_pixels(root, paths, size, interpolation, cache=cache, cache_dir=cache_dir)
-    if pixels.unreadable:
-        _tell_unreadable(root, pixels.unreadable, skip=skip)
-    labels = [label for path, label in zip(paths, listing.targets, strict=True) if path not in pixels.unreadable]
+
+    def opened(root: Path, paths: Sequence[str], how: Interpolation) -> Pixels:
+        return open_pixels(root, paths, size, how, cache=cache, cache_dir=cache_dir)
+
+    for listing in listings.values():
+        if listing.ignored:
+            reasons = [f"{path} {reason}" for path, reason in listing.ignored]
+            warn(f"{len(reasons)} files or folders below {listing.root} are left out: {some(reasons)}")
+    parts = {prefix: opened(listing.root, listing.paths, interpolation) for prefix, listing in listings.items()}
+    for prefix, pixels in parts.items():
+        if pixels.unreadable:
+            _tell_unreadable(listings[prefix].root, pixels.unreadable, skip=skip)
+    pixels = join_pixels(parts)
+    labels = [
+        label
+        for prefix, listing in listings.items()
+        for path, label in zip(listing.paths, listing.targets, strict=True)
+        if path not in parts[prefix].unreadable
+    ]
     gather = pixels.gather
     if lungs != "whole":
-        beside = mask_paths(root, pixels.paths)
-        masks = open_pixels(root, beside, size, "nearest", cache=cache, cache_dir=cache_dir) if beside else None
-        if masks and masks.unreadable:  # masks or the box, never both
-            masks = None
+        beside = {prefix: mask_paths(listings[prefix].root, part.paths) for prefix, part in parts.items()}
+        masks = None
+        if all(beside.values()):  # masks or the box, never both
+            found = {prefix: opened(listings[prefix].root, own, "nearest") for prefix, own in beside.items()}
+            masks = join_pixels(found) if not any(part.unreadable for part in found.values()) else None
         tell(f"Lungs {lungs}: by {'their mask files' if masks else 'a central box'}.")
         others = draw_others(len(labels)) if lungs == "swapped" else None
         gather = LungView(gather, lungs, masks.gather if masks else None, others)
@@ -137,28 +148,43 @@ class Stream:
 
 
 def join(first: Images, second: Images) -> Images:
-    """Number the images of a root, then those of its test root, whose paths begin with ``test:``."""
-    paths = [*first.paths, *(TEST_PREFIX + path for path in second.paths)]
+    """Number the images of one part, then those of another, whose paths are as they should be in both."""
     channels = max(first.channels, second.channels)
     thumbnails = np.concatenate([first.thumbnails, second.thumbnails])
-    return Images(paths, [*first.labels, *second.labels], channels, _Joined(first, second), thumbnails)
+    gather = _Joined([first.gather, second.gather], [len(first.paths), len(second.paths)])
+    return Images([*first.paths, *second.paths], [*first.labels, *second.labels], channels, gather, thumbnails)
+
+
+def join_pixels(parts: Mapping[str, Pixels]) -> Pixels:
+    """Number the images of several parts, one after the other; their paths begin with the names of the parts."""
+    prefix, first = next(iter(parts.items()))
+    if len(parts) == 1 and not prefix:
+        return first
+    return Pixels(
+        paths=[prefix + path for prefix, part in parts.items() for path in part.paths],
+        channels=max(part.channels for part in parts.values()),
+        gather=_Joined([part.gather for part in parts.values()], [len(part.paths) for part in parts.values()]),
+        unreadable={prefix + path: why for prefix, part in parts.items() for path, why in part.unreadable.items()},
+        thumbnails=np.concatenate([part.thumbnails for part in parts.values()]),
+    )
 
 
 class _Joined:
-    """The images of a root, then those of its test root."""
+    """Images of several parts by number, those of the first part first. It travels to worker processes."""
 
-    def __init__(self, first: Images, second: Images) -> None:
-        self.first = first
-        self.second = second
+    def __init__(self, gathers: Sequence[Gather], sizes: Sequence[int]) -> None:
+        self.gathers = list(gathers)
+        self.ends = np.cumsum(sizes)
 
     def __call__(self, numbers: Numbers) -> NDArray[np.uint8]:
         """Return the images with these numbers as (B, C, H, W)."""
-        own = numbers < len(self.first.paths)
-        if own.all():
-            return self.first.gather(numbers)
-        others = self.second.gather(numbers[~own] - len(self.first.paths))
-        if not own.any():
-            return others
-        pixels = np.empty((len(numbers), 3, *others.shape[2:]), dtype=np.uint8)
-        pixels[own], pixels[~own] = self.first.gather(numbers[own]), others  # one channel repeats itself to three
+        places = np.searchsorted(self.ends, numbers, side="right")
+        starts = np.concatenate([[0], self.ends[:-1]])
+        present = np.unique(places).tolist()
+        parts = [self.gathers[place](numbers[places == place] - starts[place]) for place in present]
+        if len(parts) == 1:
+            return np.asarray(parts[0])
+        pixels = np.empty((len(numbers), 3, *parts[0].shape[2:]), dtype=np.uint8)
+        for place, part in zip(present, parts, strict=True):
+            pixels[places == place] = part  # one channel repeats itself to three
         return pixels

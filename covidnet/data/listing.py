@@ -1,19 +1,34 @@
 """What any layout of folders tells of its images."""
 
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 
-class Listing(Protocol):
-    """The images of a root, by class; another layout is another class that has these.
+@dataclass(frozen=True)
+class Known:
+    """What a layout tells of its images beside their classes: nothing, where folders alone tell the classes.
 
-    Image number i of N lies at ``root / paths[i]`` and is of the class ``classes[targets[i]]``. Nothing is decoded: a
-    file that is named like an image may still be none.
+    Attributes:
+        rows: Path -> column -> value, such as patient, group, source and view; an empty cell or none is unknown.
+        origin: What says so, as a sentence names it: a file or a key.
+        sides: Path -> "train", "val" or "test", where the layout divides its images.
+        told: What the user is told of it, a sentence each.
     """
 
-    @property
-    def root(self) -> Path:
-        """The folder that the paths begin at."""
+    rows: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    origin: str = ""
+    sides: Mapping[str, str] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+
+
+class Labelled(Protocol):
+    """Images by class, wherever they lie: image number i of N is of the class ``classes[targets[i]]``.
+
+    Nothing is decoded: a file that is named like an image may still be none.
+    """
 
     @property
     def classes(self) -> list[str]:
@@ -21,7 +36,7 @@ class Listing(Protocol):
 
     @property
     def paths(self) -> list[str]:
-        """The images, N paths, POSIX and relative to ``root``: the name of an image in every file that we write.
+        """The images, N paths, POSIX: the name of an image in every file that we write.
 
         Their order must not depend on the disk: the same files give the same list on any machine.
         """
@@ -32,8 +47,80 @@ class Listing(Protocol):
 
     @property
     def ignored(self) -> list[tuple[str, str]]:
-        """What else was found, as path below ``root`` and the reason why it is left out; the user is told."""
+        """What else was found, as path and the reason why it is left out; the user is told."""
 
     @property
     def class_counts(self) -> dict[str, int]:
         """Images per class, in the order of the labels."""
+
+    @property
+    def known(self) -> Known:
+        """What else the layout tells of the images."""
+
+
+class Listing(Labelled, Protocol):
+    """The images of a root: image number i lies at ``root / paths[i]``.
+
+    Another layout is another class that has these.
+    """
+
+    @property
+    def root(self) -> Path:
+        """The folder that the paths begin at."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Images by class that were listed elsewhere; it is ``Labelled``."""
+
+    classes: list[str]
+    paths: list[str]
+    targets: list[int]
+    ignored: list[tuple[str, str]]
+    known: Known
+
+    @property
+    def class_counts(self) -> dict[str, int]:
+        """Images per class, in the order of the labels."""
+        counts = Counter(self.targets)
+        return {name: counts[label] for label, name in enumerate(self.classes)}
+
+
+@dataclass(frozen=True)
+class Listed(Gathered):
+    """The same below one folder: a ``Listing``."""
+
+    root: Path
+
+
+def gather(parts: Mapping[str, Labelled], classes: Sequence[str], label_of: Callable[[str], int | None]) -> Gathered:
+    """Return the images of several listings, one after the other.
+
+    Args:
+        parts: What the paths of a part begin with -> its images.
+        classes: Names of the classes, in the order of their labels.
+        label_of: The label that the name of a class in a part means; None leaves its images out.
+    """
+    paths, targets, ignored, told = [], [], [], []
+    rows: dict[str, Mapping[str, str]] = {}
+    sides: dict[str, str] = {}
+    for prefix, part in parts.items():
+        labels = [label_of(name) for name in part.classes]
+        kept = [(path, label) for path, target in zip(part.paths, part.targets, strict=True)
+                if (label := labels[target]) is not None]  # fmt: skip
+        paths += [prefix + path for path, _ in kept]
+        targets += [label for _, label in kept]
+        ignored += [(prefix + path, reason) for path, reason in part.ignored]
+        rows |= {prefix + path: row for path, row in part.known.rows.items()}
+        sides |= {prefix + path: side for path, side in part.known.sides.items()}
+        told += part.known.told
+    origins = dict.fromkeys(part.known.origin for part in parts.values() if part.known.origin)
+    return Gathered(list(classes), paths, targets, ignored, Known(rows, " and ".join(origins), sides, told))
+
+
+def chosen(listing: Listing, keep: Callable[[str], bool], told: Sequence[str] = ()) -> Listed:
+    """Return a listing with some of its images, by their paths, and with more that the user is told of it."""
+    images = [(path, label) for path, label in zip(listing.paths, listing.targets, strict=True) if keep(path)]
+    known = replace(listing.known, told=[*listing.known.told, *told])
+    paths, targets = [path for path, _ in images], [label for _, label in images]
+    return Listed(list(listing.classes), paths, targets, list(listing.ignored), known, listing.root)

@@ -1,7 +1,6 @@
 """The radiographs that a run's settings name: where they lie, their classes, links and split. Without Lightning."""
 
 from collections import Counter
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -12,15 +11,18 @@ from numpy.typing import NDArray
 from covidnet.data.changes.kinds import Augmentation, Lungs, Style
 from covidnet.data.division.division import NO_SOURCES, Division
 from covidnet.data.division.duplicates import find_duplicates
-from covidnet.data.division.metadata import NAME as METADATA
-from covidnet.data.division.metadata import Metadata, find_metadata, read_metadata
+from covidnet.data.division.names import check_pattern, propose
 from covidnet.data.division.split import TEST_PREFIX, Split, write_split
+from covidnet.data.division.views import read_views
 from covidnet.data.images import Cache, Images, Numbers, join, open_images
-from covidnet.data.listing import Listing
+from covidnet.data.layouts import Layout
+from covidnet.data.local import local_path
+from covidnet.data.located import Located
+from covidnet.data.roots import check_roots
+from covidnet.data.tables.keys import Disagree, Uncertain, beside_table, table_keys
 from covidnet.data.walk import DEFAULT_ROOT
-from covidnet.errors import UserError, require, some
-from covidnet.files.mirror import mirror_file, mirror_folder
-from covidnet.files.store import check_url, is_url, split_url
+from covidnet.errors import require, some
+from covidnet.files.store import check_url, is_url
 from covidnet.imaging.decode import Interpolation
 from covidnet.machine.telling import tell, warn
 
@@ -28,20 +30,35 @@ LARGEST_SIDE = 8192  # pixels; no radiograph has as many, and a batch of such im
 MOST_AT_ONCE = 1_000_000  # images of a batch
 
 
-class Radiographs:
+class Radiographs(Located):
     """The radiographs of ``root/<class>/*``, opened and divided where they are first asked for.
 
     Labels index ``classes``. Another layout is a subclass whose ``list_images`` tells what a folder holds.
 
     Args:
-        root: Folder that holds one folder of radiographs a class; "data/COVID-19 Radiography Database" where left out.
+        root: Folder that holds one folder of radiographs a class, or train, val and test folders of such, or below
+            which those of ``table`` lie; where left out its folder, or "data/COVID-19 Radiography Database".
         image_size: Side in pixels to which every image is resized; its aspect is not kept.
         batch_size: Images a training step, on each device.
         classes: Which class folders, in the order of their labels; all of them, sorted, where left out.
         seed: Seed of the split and of the holdout.
         val_fraction: Share of the images outside the holdout that validate, between 0 and 1.
         test_per_class: Images a class that are held out for the test, where there is no test root.
+        table: Table of labels (CSV, TSV, Excel), by which the images below ``root`` have their classes.
+        columns: What a column says (path, label, patient, group, source, split, view, age, sex) -> its name, or "none";
+            where left out, by well-known names. Without ``table``, of the columns of ``metadata``.
+        labels: Class -> its label in the table, or a list of them, or of columns that hold 1 or 0.
+        separator: What stands between the labels of a cell; | and ; where left out.
+        uncertain: What -1 in the column of a finding means: "unknown", or "positive".
+        disagree: Of an image whose rows disagree, "skip" it, or take the labels of "any" or of "most" rows.
         test_root: Folder of test images by class; where left out, the folder "<root> Test" if there is one.
+        roots: Several such folders instead of one, {name: folder}: paths begin with the name, and it is the source
+            where no table tells one.
+        views: Which views take part, such as [PA, AP], where a table tells the view; all where left out.
+        patient_pattern: Regular expression whose one group is the patient in an image's path, such as '(p[0-9]+)_'.
+        patient_across_classes: One name in two classes is one patient; else it is one in each.
+        use_split: Follow the split that the data give, by folders or a column; false draws one.
+        use_val: Validate on the images that they give for it, however few.
         split_file: A split.csv to use instead of drawing a split.
         metadata: Table (path, patient, group, source) whose patients and groups stay together; "none" for no table;
             where left out, metadata.csv in the root or its parent folder if there is one.
@@ -63,7 +80,7 @@ class Radiographs:
         on_error: "raise" lists all unreadable images and stops; "skip" lists them and goes on without them.
     """
 
-    default_root = DEFAULT_ROOT
+    default_root: Path = DEFAULT_ROOT
     notice = ""  # what every output on these images must say about them
 
     def __init__(
@@ -75,7 +92,19 @@ class Radiographs:
         seed: int = 28,
         val_fraction: float = 0.2,
         test_per_class: int = 40,
+        table: str | None = None,
+        columns: dict[str, str] | None = None,
+        labels: dict[str, str | list[str]] | None = None,
+        separator: str | None = None,
+        uncertain: Uncertain = "unknown",
+        disagree: Disagree = "skip",
         test_root: str | None = None,
+        roots: dict[str, str] | None = None,
+        views: list[str] | None = None,
+        patient_pattern: str | None = None,
+        patient_across_classes: bool = False,
+        use_split: bool = True,
+        use_val: bool = False,
         split_file: str | None = None,
         metadata: str | None = None,
         duplicates: bool = True,
@@ -99,13 +128,32 @@ class Radiographs:
         require(0 < batch_size <= MOST_AT_ONCE, "data.batch_size", batch_size, "1 image or more, up to a million")
         require(test_per_class >= 0, "data.test_per_class", test_per_class, "0 or more images")
         require(num_workers is None or num_workers >= 0, "data.num_workers", num_workers, "0 or more processes")
-        places = {"root": root, "test_root": test_root, "split_file": split_file, "metadata": metadata}
+        require(not (root and roots), "data.root", root, "left out where data.roots names folders, or data.roots=null")
+        alone = "left out where data.roots names folders, which tell the classes"
+        require(not (table and roots), "data.table", table, alone)
+        if roots is not None:
+            check_roots(roots)
+        if patient_pattern is not None:
+            check_pattern(patient_pattern)
+        places = {"root": root, "table": table, "test_root": test_root, "split_file": split_file, "metadata": metadata}
+        places |= {f"roots[{name}]": given for name, given in (roots or {}).items()}
         for name, given in places.items():
             if given and is_url(given):
                 check_url(given, f"data.{name}")  # now: a password must not come into config.yaml
         require(0 <= unchanged < 1, "data.unchanged", unchanged, "a share, 0 or more and below 1")
         require(0 <= surround <= 1, "data.surround", surround, "a share from 0 to 1")
-        self.given_root = root
+        keys = table_keys(table, columns, labels, separator, uncertain, disagree)
+        self.layout = Layout(
+            table=table,
+            keys=keys,
+            cache_dir=local_path(cache_dir),
+            whole=not roots,
+            patient_pattern=patient_pattern,
+            patient_across_classes=patient_across_classes,
+        )
+        self.given_root = root or beside_table(table)
+        self.given_roots = roots
+        self.wanted_views = read_views(views) if views is not None else None
         self.image_size = image_size
         self.batch_size = batch_size
         self.wanted_classes = classes
@@ -113,6 +161,8 @@ class Radiographs:
         self.val_fraction = val_fraction
         self.test_per_class = test_per_class
         self.given_test_root = test_root
+        self.use_split = use_split
+        self.use_val = use_val
         self.given_split_file = split_file
         self.given_metadata = metadata
         self.group_duplicates = duplicates
@@ -125,62 +175,15 @@ class Radiographs:
         self.balance = balance
         self.num_workers = num_workers
         self.cache: Cache = cache
-        self.cache_dir = _path(cache_dir)
+        self.cache_dir = local_path(cache_dir)
         self.on_error = on_error
-
-    def list_images(self, root: Path, classes: Sequence[str] | None, key: str) -> Listing:
-        """List the images of a folder of this machine: all that another layout has to change.
-
-        ``classes`` are those wanted, in the order of their labels, or None for all; an error calls the folder ``key``.
-        """
-        from covidnet.data.folder import RadiographFolder  # what only predicts lists nothing, and needs no torchvision
-
-        return RadiographFolder(root, classes, key)
-
-    @cached_property
-    def root(self) -> Path:
-        """The folder of the images; its local copy where it is in a store."""
-        return _local_folder(self.given_root, self.cache_dir, "data.root") or self.default_root
-
-    @cached_property
-    def split_file(self) -> Path | None:
-        """The split to use, if one was given."""
-        return _local_file(self.given_split_file, self.cache_dir, "data.split_file")
-
-    @cached_property
-    def folder(self) -> Listing:
-        """The images and classes of the root, listed once."""
-        return self.list_images(self.root, self.wanted_classes, "data.root")
-
-    @cached_property
-    def test_root(self) -> Path | None:
-        """The separate folder of test images, if there is one."""
-        return _local_folder(self.given_test_root, self.cache_dir, "data.test_root") or _sibling(self.root)
-
-    @cached_property
-    def test_folder(self) -> Listing | None:
-        """The images of the test root, if there is one."""
-        root = self.test_root
-        if root and root.resolve() == self.root.resolve():
-            raise UserError(f"data.test_root={root} is data.root itself: the test would be on the training images.")
-        return self.list_images(root, self.classes, "data.test_root") if root else None
-
-    @property
-    def classes(self) -> list[str]:
-        """Names of the classes, in the order of their labels."""
-        return list(self.folder.classes)
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes C; known before an image is decoded."""
-        return len(self.folder.classes)
 
     @cached_property
     def images(self) -> Images:
-        """The readable images of the root, then those of the test root, whose paths begin with ``test:``."""
+        """The readable images of the roots, then those of the test root, whose paths begin with ``test:``."""
         opened = [
             open_images(
-                folder,
+                listings,
                 self.image_size,
                 self.interpolation,
                 lungs=self.lungs,
@@ -188,18 +191,10 @@ class Radiographs:
                 cache=self.cache,
                 cache_dir=self.cache_dir,
             )
-            for folder in (self.folder, self.test_folder)
-            if folder
+            for listings in (self.listings, {TEST_PREFIX: self.test_folder} if self.test_folder else {})
+            if listings
         ]
         return join(*opened) if len(opened) > 1 else opened[0]
-
-    @cached_property
-    def metadata(self) -> Metadata | None:
-        """The table of patients, groups and sources, if there is one."""
-        if self.given_metadata == "none":
-            return None
-        file = _local_file(self.given_metadata, self.cache_dir, "data.metadata") or find_metadata(self.root)
-        return _read_table(file, self.root, self.folder.paths) if file else None
 
     @cached_property
     def duplicates(self) -> Numbers:
@@ -216,6 +211,8 @@ class Radiographs:
             classes=self.classes,
             pairs=self.duplicates,
             table=self.metadata,
+            sides=self.sides,
+            use_val=self.use_val,
             tested_apart=self.test_folder is not None,
             seed=self.seed,
             val_fraction=self.val_fraction,
@@ -246,24 +243,31 @@ class Radiographs:
         """Return a number for each image (N,) of a split: those that patients, groups or duplicates link share it."""
         return self.division.patients[self.numbers(name)]
 
-    def image_file(self, path: str) -> Path:
-        """Return where the image ``path`` of a split lies."""
-        apart = self.test_root if path.startswith(TEST_PREFIX) else None
-        return apart / path.removeprefix(TEST_PREFIX) if apart else self.root / path
-
     def tell(self) -> None:
         """List, check and split the images, and tell what came of it: every mistake shows now."""
         counts = self.counts
         tell(
-            f"{self.notice}{len(self.images.paths):,} images in {self.root}: "
+            f"{self.notice}{len(self.images.paths):,} images in {self.place}: "
             + "; ".join(f"{name} {_with_commas(numbers)}" for name, numbers in counts.items())
         )
-        if self.split_file:
-            return
-        for line in self.division.told(self.split, listed=len(self.folder.paths)):
+        told = [*self.folder.known.told, *(self.metadata.told if self.metadata else ())]
+        for line in [*told, *(self.test_folder.known.told if self.test_folder else [])]:
             tell(line)
-        if leaked := self.division.leaks_told(self.root):
+        if proposed := self.proposed_pattern():
+            tell(proposed)
+        if not self.split_file:
+            for line in self.division.told(self.split, listed=len(self.folder.paths)):
+                tell(line)
+        given = self.split_file or self.sides or self._known_of_test
+        if given and (astride := self.division.astride_told(self.split)):
+            warn(astride)
+        if not self.split_file and (leaked := self.division.leaks_told(self.place)):
             warn(leaked)
+
+    def proposed_pattern(self) -> str | None:
+        """Return a sentence on a pattern that finds patients in names, where no patient is known."""
+        known = self.metadata.rows.values() if self.metadata else []
+        return None if any(row.get("patient") for row in known) else propose(self.listings)
 
     def source_weights(self) -> NDArray[np.float64] | None:
         """Return the weight in the loss of each training image (N,); None where the class alone tells it."""
@@ -277,37 +281,6 @@ class Radiographs:
     def write_split(self, file: Path) -> None:
         """Write the split in use as ``path, label, split``."""
         write_split(file, self.split, self.images.paths, self.images.labels, self.classes)
-
-
-def _local_folder(given: str | None, cache_dir: Path | None, key: str) -> Path | None:
-    if not (given and is_url(given)):
-        return _path(given)
-    _, name = split_url(given)
-    return mirror_folder(given, cache_dir, key, beside=[f"{name} Test", METADATA] if name else [])
-
-
-def _local_file(given: str | None, cache_dir: Path | None, key: str) -> Path | None:
-    return mirror_file(given, cache_dir, key) if given and is_url(given) else _path(given)
-
-
-def _sibling(root: Path) -> Path | None:
-    here = root.absolute()
-    found = here.with_name(f"{here.name} Test") if here.name else here
-    return found if found.is_dir() and found != here else None
-
-
-def _read_table(file: Path, root: Path, paths: Sequence[str]) -> Metadata:
-    metadata = read_metadata(file, root, paths)
-    if not metadata.rows:
-        raise UserError(
-            f"{file} names {metadata.unmatched} images, but none of those in {root}. Its paths must be "
-            "relative to data.root or to the table's own folder. Change data.metadata (or none)."
-        )
-    return metadata
-
-
-def _path(text: str | None) -> Path | None:
-    return Path(text).expanduser() if text else None
 
 
 def _with_commas(numbers: dict[str, int]) -> str:

@@ -2,9 +2,11 @@
 
 import glob
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from covidnet.data.spelling import SIDES, plain
 from covidnet.errors import UserError, short
 
 DEFAULT_ROOT = Path("data", "COVID-19 Radiography Database")  # data.root, where it is left out
@@ -12,7 +14,7 @@ DEFAULT_ROOT = Path("data", "COVID-19 Radiography Database")  # data.root, where
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".pgm", ".ppm", ".dcm", ".dicom")
 IMAGES = "images"  # the later release keeps a class's radiographs here, beside "masks"
 MASKS = ("masks", "mask", "lung_masks")
-SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
+_AFTER_SIDE = re.compile("(dataset|set|data|images|split)$")  # as in test_set
 JUNK_FOLDERS = ("__macosx", "__pycache__", "lost+found")
 JUNK_FILES = ("thumbs.db", "desktop.ini")
 
@@ -61,6 +63,17 @@ def radiographs_below(folder: Path) -> list[Path]:
 def holds_no_images(name: str) -> bool:
     """Tell folders, wherever they lie, that hold lung masks or what systems leave behind."""
     return is_junk(name) or name.lower() in MASKS
+
+
+def side_of(name: str) -> str | None:
+    """Return the split, "train", "val" or "test", that a folder of this name holds; None where it is named for none."""
+    return SIDES.get(_AFTER_SIDE.sub("", plain(name)))
+
+
+def side_folders(folder: Path) -> dict[str, str]:
+    """Return the folders in a folder that are named for a split, name -> split, sorted."""
+    found = {name: side_of(name) for name in sorted(names_in(folder))}
+    return {name: side for name, side in found.items() if side and is_folder(folder / name)}
 
 
 def is_junk(name: str) -> bool:

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from covidnet.data.division.duplicates import Duplicates, find_duplicates
-from covidnet.data.division.metadata import NAME, Metadata, find_metadata, linked_groups, read_metadata, write_metadata
-from covidnet.data.folder import RadiographFolder
-from covidnet.data.listing import Listing
+from covidnet.data.division.metadata import NAME, linked_groups, write_metadata
+from covidnet.data.listing import Labelled
+from covidnet.data.radiographs import Radiographs
 from covidnet.data.walk import IMAGES
 from covidnet.errors import UserError
 from covidnet.evidence.audit_checks import VERDICTS, Contents, run_checks
 from covidnet.evidence.inspection import Traits, inspect_files
+from covidnet.evidence.known_checks import run_known_checks
 
 # Images a class as the releases were published: COVID-19, NORMAL, Viral Pneumonia (and Lung Opacity).
 RELEASES = {
@@ -35,14 +36,13 @@ class Audit:
 
     report: dict[str, Any]  # plain types: what --json writes
     rows: list[dict[str, str]]  # path, patient, group, source
-    metadata: Path | None  # the table that was read
 
 
 def audit(root: Path, classes: Sequence[str] | None = None, metadata: str | None = None) -> Audit:
     """Inspect the folder ``root`` and return what was found; nothing is written.
 
     Args:
-        root: Folder that holds one folder of radiographs a class, in any release's layout.
+        root: Folder that training could be given.
         classes: Which class folders, all where left out.
         metadata: Table of patients, groups and sources; "none" for no table; where left out, the one that training
             would use.
@@ -50,53 +50,39 @@ def audit(root: Path, classes: Sequence[str] | None = None, metadata: str | None
     Raises:
         UserError: Where the folder or the table is none.
     """
-    return audit_listing(RadiographFolder(root, classes, key="ROOT"), metadata)
+    return audit_images(Radiographs(str(root), classes=list(classes) if classes else None, metadata=metadata))
 
 
-def audit_listing(folder: Listing, metadata: str | None = None) -> Audit:
-    """Inspect the images of any layout, else as ``audit``."""
-    root = folder.root
-    table = _read_table(root, folder.paths, metadata)
-    inspected = list(inspect_files(root, folder.paths))
+def audit_images(data: Radiographs) -> Audit:
+    """Inspect the images that keys name, in any layout and in one folder or several, else as ``audit``."""
+    folder, table = data.folder, data.metadata
+    inspected = list(inspect_files([data.image_file(path) for path in folder.paths]))
     unreadable = {path: why for path, why in zip(folder.paths, inspected, strict=True) if isinstance(why, str)}
-    contents = _contents(folder, inspected, table)
+    contents = _contents(data, inspected)
     release = _release(folder)
     report: dict[str, Any] = {
-        "root": str(root),
+        "root": data.place,
         "release": release,
         "layout": _layout(folder),
         "counts": folder.class_counts,
-        "metadata": str(table.file) if table else None,
+        "metadata": table.origin if table else None,
+        "told": folder.known.told,
     }
     named = f"as many as {release} has" if release and release != DRAWN else release
-    checks = run_checks(folder, unreadable, contents, named)
+    checks = run_checks(folder, unreadable, contents, named, run_known_checks(data, contents))
     verdict = max((check.verdict for check in checks), key=VERDICTS.index)
     report |= {"verdict": verdict, "checks": [vars(check) for check in checks]}
-    return Audit(report, _table_rows(contents), table.file if table else None)
+    return Audit(report, _table_rows(contents))
 
 
-def _read_table(root: Path, paths: Sequence[str], given: str | None) -> Metadata | None:
-    if given == "none":
-        return None
-    file = Path(given).expanduser() if given else find_metadata(root)
-    if file is None:
-        return None
-    table = read_metadata(file, root, paths)
-    if given and not table.rows:
-        raise UserError(
-            f"{file} names {table.unmatched} images, but none of those in {root}. Its paths must be relative to ROOT "
-            "or to the table's own folder. Change --metadata (or none)."
-        )
-    return table if table.rows else None
-
-
-def _contents(folder: Listing, inspected: list[Traits | str], table: Metadata | None) -> Contents:
+def _contents(data: Radiographs, inspected: list[Traits | str]) -> Contents:
+    folder = data.folder
     kept = [(index, traits) for index, traits in enumerate(inspected) if not isinstance(traits, str)]
     if not kept:
-        raise UserError(f"None of the {len(inspected)} images in {folder.root} can be read: {inspected[0]}.")
+        raise UserError(f"None of the {len(inspected)} images in {data.place} can be read: {inspected[0]}.")
     paths = [folder.paths[index] for index, _ in kept]
     traits = [of_image for _, of_image in kept]
-    known = table.rows if table else {}
+    known = data.metadata.rows if data.metadata else {}
     rows = [known.get(path, _drawn_row(path) if _is_drawn(path) else {}) for path in paths]
     duplicates = _all_duplicates(traits)
     groups = linked_groups(paths, dict(zip(paths, rows, strict=True)), duplicates.pairs)
@@ -118,7 +104,7 @@ def _all_duplicates(traits: Sequence[Traits]) -> Duplicates:
     )
 
 
-def _release(folder: Listing) -> str | None:
+def _release(folder: Labelled) -> str | None:
     """Return which published release has these numbers of images, if any."""
     if all(_is_drawn(path) for path in folder.paths):
         return DRAWN
@@ -126,7 +112,9 @@ def _release(folder: Listing) -> str | None:
     return next((name for name, known in RELEASES.items() if sorted(known) == counts), None)
 
 
-def _layout(folder: Listing) -> str:
+def _layout(folder: Labelled) -> str:
+    if folder.known.sides:
+        return "SPLIT/CLASS/*"
     inner = {path.split("/")[1:2] == [IMAGES] for path in folder.paths}
     return "CLASS/*" if inner == {False} else f"CLASS/{IMAGES}/*" if inner == {True} else "mixed"
 
@@ -139,12 +127,15 @@ def _drawn_row(path: str) -> dict[str, str]:
     return {"patient": path, "source": "drawn"}  # each is drawn by itself
 
 
-def write_table(audited: Audit, root: Path, out: Path | None, *, force: bool) -> tuple[Path | None, str]:
+def write_table(audited: Audit, root: Path | None, out: Path | None, *, force: bool) -> tuple[Path | None, str]:
     """Write the metadata table to ``out``, or else to the root, where training finds it; say what was done.
 
-    A table that is there is left as it is, unless ``force`` is given.
+    A table that is there is left as it is, unless ``force`` is given. Of several folders, which are no root, the table
+    needs a place.
     """
-    file = out or root / NAME
+    if not (out or root):
+        return None, "No table was written: one of several folders needs a place, --out FILE, and data.metadata=FILE."
+    file = out or Path(root or "", NAME)
     if file.exists() and not force:
         return None, f"{file} is there already and was left as it is; --force writes it anew."
     try:
@@ -167,6 +158,7 @@ def _table_rows(contents: Contents) -> list[dict[str, str]]:
             names[number] = names[number] or f"as {path}"
     return [
         {
+            **row,
             "path": path,
             "patient": row.get("patient", ""),
             "group": names[number],

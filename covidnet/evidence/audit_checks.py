@@ -1,7 +1,7 @@
 """The checks of an audit: each looks at one thing and says what it found, with a verdict."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from covidnet.data.division.duplicates import Duplicates
 from covidnet.data.division.metadata import linked_groups
-from covidnet.data.listing import Listing
+from covidnet.data.listing import Labelled
 from covidnet.errors import some
 from covidnet.evaluation.probes import cramers_v, probe, views
 from covidnet.evidence.inspection import Traits
@@ -43,12 +43,14 @@ class Contents(NamedTuple):
     labels: NDArray[np.int64]
     classes: list[str]
     traits: list[Traits]
-    rows: list[dict[str, str]]  # of the table; empty where it says nothing
+    rows: Sequence[Mapping[str, str]]  # of the table; empty where it says nothing
     duplicates: Duplicates
     groups: NDArray[np.int64]  # linked by patient, group or likeness
 
 
-def run_checks(folder: Listing, unreadable: dict[str, str], contents: Contents, release: str | None) -> list[Check]:
+def run_checks(
+    folder: Labelled, unreadable: dict[str, str], contents: Contents, release: str | None, known: Sequence[Check]
+) -> list[Check]:
     """Return all checks of a folder.
 
     Args:
@@ -56,6 +58,7 @@ def run_checks(folder: Listing, unreadable: dict[str, str], contents: Contents, 
         unreadable: Path -> why it gives no pixels.
         contents: What could be read.
         release: How a sentence names the release that the folder holds.
+        known: The checks that need no pixel.
     """
     return [
         _check_files(folder, unreadable, release),
@@ -63,13 +66,13 @@ def run_checks(folder: Listing, unreadable: dict[str, str], contents: Contents, 
         _check_exposure(contents),
         _check_duplicates(contents),
         _check_labels(contents),
-        _check_patients(contents),
+        *known,
         _check_sources(contents),
         *_check_probes(contents),
     ]
 
 
-def _check_files(folder: Listing, unreadable: dict[str, str], release: str | None) -> Check:
+def _check_files(folder: Labelled, unreadable: dict[str, str], release: str | None) -> Check:
     name = "files"
     total, left = len(folder.paths), len(folder.ignored)
     details = {"unreadable": unreadable, "ignored": dict(folder.ignored[:LISTED]), "ignored_count": left}
@@ -92,7 +95,7 @@ def _check_format(contents: Contents) -> Check:
     """Tell whether the kind of file gives the class away: mode and size."""
     kinds = [f"{traits.mode} {traits.size[0]}x{traits.size[1]}" for traits in contents.traits]
     sides = np.array([traits.size for traits in contents.traits])
-    strength = cramers_v(_table(contents, kinds)[1])
+    strength = cramers_v(tabulate(contents, kinds)[1])
     shapes = f"{_extent(sides[:, 0])} wide, {_extent(sides[:, 1])} high"
     coloured = sum(traits.coloured for traits in contents.traits)
     details = {
@@ -178,30 +181,9 @@ def _check_labels(contents: Contents) -> Check:
     return Check("labels", PASS, "No radiograph stands in two classes.", details)
 
 
-def _check_patients(contents: Contents) -> Check:
-    patients = [row.get("patient", "") for row in contents.rows]
-    named = Counter(patient for patient in patients if patient)
-    unknown, several = patients.count(""), sum(number > 1 for number in named.values())
-    details = {"patients": len(named), "with_several_images": several, "images_of_unknown_patients": unknown}
-    if unknown:
-        return Check(
-            "patients",
-            WARN,
-            f"The patients of {unknown:,} of {len(patients):,} images are not known: images of one person may stand in "
-            "training and in test.",
-            details,
-        )
-    return Check(
-        "patients",
-        PASS,
-        f"All images have a patient: {len(named):,}, {several:,} of them with several images.",
-        details,
-    )
-
-
 def _check_sources(contents: Contents) -> Check:
     sources = [row.get("source", "") for row in contents.rows]
-    names, table = _table(contents, sources)
+    names, table = tabulate(contents, sources)
     unknown = sources.count("")
     strength = cramers_v(table)
     details = {
@@ -277,7 +259,7 @@ def _duplicate_groups(contents: Contents) -> list[list[int]]:
     return [group for group in members.values() if len(group) > 1]
 
 
-def _table(contents: Contents, values: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+def tabulate(contents: Contents, values: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
     """Return the distinct ``values`` and how often each class has each (C, V); empty values are left out."""
     names = sorted(set(values) - {""})
     number = {name: column for column, name in enumerate(names)}

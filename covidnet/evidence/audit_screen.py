@@ -15,7 +15,10 @@ COLOURS = {PASS: "green", WARN: "yellow", FAIL: "red"}
 def print_audit(report: dict[str, Any], told: str) -> None:
     """Print the checks as a table, and where the classes come from as another."""
     console = Console(soft_wrap=False)
-    checks = Table("check", "verdict", "what was found", title=report["root"], box=SIMPLE_HEAD, title_justify="left")
+    for line in report["told"]:
+        console.print(escape(line))
+    checks = Table("check", "verdict", title=report["root"], box=SIMPLE_HEAD, title_justify="left")
+    checks.add_column("what was found", overflow="fold")  # a pattern is one long word, to be copied whole
     for check in report["checks"]:
         checks.add_row(check["name"].replace("_", " "), _coloured(check["verdict"]), escape(check["sentence"]))
     console.print(checks)

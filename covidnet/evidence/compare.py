@@ -6,13 +6,14 @@ A and B are each a run, or a repeat, which stands for the mean of its seeds.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from covidnet.data.division.metadata import find_metadata, linked_groups, read_metadata
+from covidnet.data.division.metadata import linked_groups
+from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError, did_you_mean
 from covidnet.evaluation.comparison import compare_outputs, compare_recalls, compare_sides
 from covidnet.evaluation.survival import compare_survival
@@ -33,13 +34,6 @@ from covidnet.runs.find import newest_run, runs_of_side
 from covidnet.runs.predictions import Predictions, read_predictions
 
 Groups = NDArray[np.int64] | None  # (N,) a number for each image's patient or group; None where each stands for itself
-
-
-class ImageFolder(NamedTuple):
-    """Where a run's images are."""
-
-    root: Path
-    metadata: str | None  # data.metadata: a table, "none", or None to look for one
 
 
 @dataclass(frozen=True)
@@ -93,9 +87,9 @@ def compare_runs(first: Path, second: Path, over: Sequence[str] | None = None) -
 
     folders = [known for known in (_images_of(side[0]) for side in sides) if known]
     notes = []
-    if len({folder.root.resolve() for folder in folders}) > 1:
+    if len({tuple(root.resolve() for root in folder.roots.values()) for folder in folders}) > 1:
         notes.append(
-            f"The runs read different folders, {folders[0].root} and {folders[1].root}: images are matched by their "
+            f"The runs read different folders, {folders[0].place} and {folders[1].place}: images are matched by their "
             "paths below them."
         )
     parts: dict[str, dict[str, Any]] = {}
@@ -238,7 +232,7 @@ def _in_training(reports: Sequence[dict[str, Any]], source: str) -> bool | None:
 
 
 def _compare_survival(
-    read: dict[str, list[list[Predictions]]], names: tuple[Path, Path], folders: Sequence[ImageFolder]
+    read: dict[str, list[list[Predictions]]], names: tuple[Path, Path], folders: Sequence[Radiographs]
 ) -> dict[str, Any] | None:
     """Return how much of each side's skill survives without lungs."""
     pairs = zip(read["inside"], read["lungs_covered"], strict=True)
@@ -248,31 +242,35 @@ def _compare_survival(
     return compare_survival((first[0], first[1]), (second[0], second[1]), matched.images.labels, groups)
 
 
-def _patients(folders: Sequence[ImageFolder], paths: list[str]) -> tuple[Groups, str]:
+def _patients(folders: Sequence[Radiographs], paths: list[str]) -> tuple[Groups, str]:
     """Return a number for each image's patient or group, or None, and what is known of them in words."""
     alone = "every image counts as independent."
     if not folders:
         return None, f"The folder of the images is not there any more: {alone}"
-    root, given = folders[0].root, folders[0].metadata
-    if given == "none":
+    data = folders[0]
+    try:
+        known = data.metadata
+    except UserError as error:
+        return None, f"{error} So {alone}"
+    rows = {path: known.rows[path] for path in paths if path in known.rows} if known else {}
+    if known and rows:
+        groups = np.array(linked_groups(paths, rows))
+        patients = f"{len(np.unique(groups))} patients or groups"
+        return groups, f"The {len(paths)} images are of {patients}, as {known.origin} tells."
+    if known:
+        return None, f"{known.origin} names none of these images: {alone}"
+    if data.given_metadata == "none":
         return None, f"Without a table of patients (data.metadata=none), {alone}"
-    file = Path(given).expanduser() if given else find_metadata(root)
-    if file is None or not file.is_file():
-        return None, f"{file or f'A metadata.csv in {root} or beside it'} is not there: {alone}"
-    table = read_metadata(file, root, paths)
-    if not table.rows:
-        return None, f"{file} names none of these images: {alone}"
-    groups = np.array(linked_groups(paths, table.rows))
-    return groups, f"The {len(paths)} images are of {len(np.unique(groups))} patients or groups, as {file} tells."
+    return None, f"A metadata.csv in {data.place} or beside it is not there: {alone}"
 
 
-def _images_of(run: Path) -> ImageFolder | None:
-    """Return where a run's images and their table are; None where that is not known or the folder is gone."""
+def _images_of(run: Path) -> Radiographs | None:
+    """Return where a run's images and their table are; None where that is not known or a folder is gone."""
     try:
         section = read_yaml(run / CONFIG)["data"]
         data = find_radiographs(section["class_path"], run / CONFIG)(**section["init_args"])  # knows the default root
-        folder = ImageFolder(data.root, data.given_metadata)
+        there = all(root.is_dir() for root in data.roots.values())
     # A run of another version, or of a class that is not here.
     except (OSError, yaml.YAMLError, KeyError, TypeError, ImportError, AttributeError, ValueError):
         return None
-    return folder if folder.root.is_dir() else None
+    return data if there else None

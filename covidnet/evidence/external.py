@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from covidnet.data.division.metadata import find_metadata, linked_groups, read_metadata
 from covidnet.data.division.sources import UNKNOWN
+from covidnet.data.division.split import prefix_of
+from covidnet.data.division.views import other_views, views_told
 from covidnet.data.external import ExternalFolder, find_seen, list_external
-from covidnet.data.images import Pixels, open_pixels
+from covidnet.data.images import Pixels, join_pixels, open_pixels
 from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError, some
 from covidnet.evaluation.comparison import score_drops
@@ -88,7 +90,7 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
     folder = list_external(root, classes, options.names)
     _tell_left_out(f"{len(folder.ignored)} files or folders below {root}", folder.ignored)
     rows = _read_rows(folder, options.metadata)
-    pixels = _open(data, root, folder.paths, options)
+    pixels = _open(data, root, _of_views(folder, rows, data.wanted_views), options)
     _tell_left_out(f"{len(pixels.unreadable)} images below {root} that cannot be read", [*pixels.unreadable.items()])
     if not pixels.paths:
         raise UserError(f"None of the {len(folder.paths)} images below {root} can be read.")
@@ -183,8 +185,8 @@ def _trained_on(checkpoint: Path, data: Radiographs) -> _Trained | None:
     if file is None or not file.is_file():
         _warn_unchecked(f"there is no {SPLIT} in the run directory of {checkpoint}")
         return None
-    if not data.root.is_dir():
-        _warn_unchecked(f"the folder that it was trained on is not there ({data.root})")
+    if gone := [root for root in data.roots.values() if not root.is_dir()]:
+        _warn_unchecked(f"the folder that it was trained on is not there ({gone[0]})")
         return None
     paths = [row["path"] for row in read_rows_of(file) if row["split"] != "test"]
     try:
@@ -196,14 +198,20 @@ def _trained_on(checkpoint: Path, data: Radiographs) -> _Trained | None:
 
 def _find_seen(pixels: Pixels, data: Radiographs, trained: _Trained, options: Options) -> dict[str, str] | None:
     """Return which images are of the training or validation set, and tell: path -> path there."""
-    own = _open(data, data.root, trained.paths, options)
+    paths: dict[str, list[str]] = {}
+    for path in trained.paths:
+        prefix = prefix_of(path, data.roots)
+        paths.setdefault(prefix, []).append(path.removeprefix(prefix))
+    own = join_pixels(
+        {prefix: _open(data, root, paths.get(prefix, []), options) for prefix, root in data.roots.items()}
+    )
     if not own.paths:
-        _warn_unchecked(f"none of its images is in {data.root} any more")
+        _warn_unchecked(f"none of its images is in {data.place} any more")
         return None
     if own.unreadable:
         _warn(
             f"{len(own.unreadable)} of the {len(trained.paths)} images that the model was trained on are not in "
-            f"{data.root} any more; whether they are among these cannot be told."
+            f"{data.place} any more; whether they are among these cannot be told."
         )
     seen = find_seen(pixels, own)
     if seen:
@@ -215,7 +223,7 @@ def _find_seen(pixels: Pixels, data: Radiographs, trained: _Trained, options: Op
     return seen
 
 
-def _read_rows(folder: ExternalFolder, given: str | None) -> dict[str, dict[str, str]]:
+def _read_rows(folder: ExternalFolder, given: str | None) -> Mapping[str, Mapping[str, str]]:
     """Return the table's rows by path; none where there is no table."""
     if given == "none":
         return {}
@@ -233,6 +241,17 @@ def _read_rows(folder: ExternalFolder, given: str | None) -> dict[str, dict[str,
     elif len(table.rows) < len(folder.paths):
         _warn(f"{len(folder.paths) - len(table.rows)} of {len(folder.paths)} images are not in {file}.")
     return table.rows
+
+
+def _of_views(folder: ExternalFolder, rows: Mapping[str, Mapping[str, str]], wanted: Sequence[str] | None) -> list[str]:
+    """Return the images of the views that the model was trained on, and tell how many are left out."""
+    out = other_views(rows, wanted) if wanted else {}
+    left = [path for path in folder.paths if path not in out]
+    if out and wanted:
+        _warn(f"As in the training, {views_told(out, len(folder.paths), wanted)}.")
+    if not left:
+        raise UserError(f"None of the {len(folder.paths)} images below {folder.root} is of these views.")
+    return left
 
 
 def _open(data: Radiographs, root: Path, paths: Sequence[str], options: Options) -> Pixels:

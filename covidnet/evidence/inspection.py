@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,19 +27,19 @@ class Traits(NamedTuple):
     thumbnail: NDArray[np.uint8]  # (THUMBNAIL, THUMBNAIL)
 
 
-def inspect_files(root: Path, paths: Sequence[str]) -> Iterator[Traits | str]:
+def inspect_files(files: Sequence[Path]) -> Iterator[Traits | str]:
     """Decode every file once, on all cores, under a progress bar; yield its traits, or why it cannot be read."""
-    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
-    processes = 1 if len(paths) < FEW else cores()
-    with progress_bar(len(paths), "inspecting", hidden=len(paths) < FEW) as bar:
-        for chunk in parallel_map(partial(_inspect_chunk, root), chunks, processes):
+    chunks = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
+    processes = 1 if len(files) < FEW else cores()
+    with progress_bar(len(files), "inspecting", hidden=len(files) < FEW) as bar:
+        for chunk in parallel_map(_inspect_chunk, chunks, processes):
             for traits in chunk:
                 yield traits
                 bar.update()
 
 
-def _inspect_chunk(root: Path, paths: Sequence[str]) -> list[Traits | str]:
-    return [_inspect(root / path) for path in paths]
+def _inspect_chunk(files: Sequence[Path]) -> list[Traits | str]:
+    return [_inspect(file) for file in files]
 
 
 def _inspect(file: Path) -> Traits | str:

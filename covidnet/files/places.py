@@ -14,8 +14,10 @@ PLACES = frozenset(
         "dirpath",
         "metadata",
         "root",
+        "roots",
         "save_dir",
         "split_file",
+        "table",
         "test_root",
         "weights",
     }
@@ -26,7 +28,10 @@ BLOCK = 2**24  # bytes that are searched at once
 def without_places(value: Any, key: str = "") -> Any:
     """Return plain values (dicts, lists, texts; tensors stay) with the last name of each place in its stead."""
     if isinstance(value, Mapping):
-        return {without_places(name): without_places(inner, str(name)) for name, inner in value.items()}
+        held = {
+            name: key if key.rpartition(".")[2] == "roots" else str(name) for name in value
+        }  # places by their names
+        return {without_places(name): without_places(inner, held[name]) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [without_places(inner, key) for inner in value]
     if isinstance(value, str) and (key.rpartition(".")[2] in PLACES or _is_place(value)):

@@ -105,15 +105,27 @@ def misfit(call: Callable[..., Any], arguments: Mapping[str, Any]) -> str | None
 
 def hints_of(call: Callable[..., Any]) -> dict[str, Any]:
     """Return the type of each argument of a function, or of a class and its parents."""
+    return {name: hint for name, (hint, _) in _arguments_of(call).items()}
+
+
+def defaults_of(call: Callable[..., Any]) -> dict[str, Any]:
+    """Return what each argument that may be left out is taken for, of a function, or of a class and its parents."""
+    return {
+        name: default for name, (_, default) in _arguments_of(call).items() if default is not inspect.Parameter.empty
+    }
+
+
+def _arguments_of(call: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
+    """Return type and default of each argument; what takes ``**options`` hands them to its parent class."""
     lines = [kind.__dict__.get("__init__") for kind in call.__mro__] if isinstance(call, type) else [call]
-    found: dict[str, Any] = {}
+    found: dict[str, tuple[Any, Any]] = {}
     for maker in lines:
         if not inspect.isfunction(maker):
             continue
         hints = get_type_hints(maker)
         taken = inspect.signature(maker).parameters.values()
-        named = [each.name for each in taken if each.kind != each.VAR_KEYWORD and each.name in hints]
-        found = {**{name: hints[name] for name in named}, **found}
+        named = [each for each in taken if each.kind != each.VAR_KEYWORD and each.name in hints]
+        found = {**{each.name: (hints[each.name], each.default) for each in named}, **found}
         if not any(each.kind == each.VAR_KEYWORD for each in taken):
             break
     return found
@@ -128,6 +140,9 @@ def fits(value: Any, hint: Any) -> bool:
         return any(type(value) is type(one) and value == one for one in get_args(hint))
     if origin is list:
         return isinstance(value, list) and all(fits(one, get_args(hint)[0]) for one in value)
+    if origin is dict:
+        of_key, of_value = get_args(hint)
+        return isinstance(value, dict) and all(fits(k, of_key) and fits(v, of_value) for k, v in value.items())
     plain: dict[Any, Callable[[Any], bool]] = {
         bool: lambda one: type(one) is bool,
         int: is_whole,

@@ -1,7 +1,8 @@
 """The one way in which a text, a JSON, a YAML or a CSV file that may be a stranger's becomes plain values.
 
 Each has a limit on its bytes, on how many values it stands for and on how deep they lie; what exceeds one, or is no
-such file, is an error with a reason. Tensors have ``tensors.py``, archives ``archive.py``, images ``imaging/decode``.
+such file, is an error with a reason. Tensors have ``tensors.py``, archives ``archive.py``, workbooks ``sheet.py``,
+images ``imaging/decode``.
 """
 
 import csv
@@ -9,6 +10,7 @@ import io
 import json
 import os
 import stat
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +107,55 @@ def count_yaml(text: str) -> int:
 
     node = yaml.compose(text, yaml.SafeLoader)
     return size(node) if node is not None else 0
+
+
+def keep_names(text: str, keys: Sequence[str] | None = None) -> str:
+    """Return a text in YAML in which names stay what they are: ``[1, no]`` becomes ``['1', 'no']``.
+
+    Args:
+        text: What is no YAML, or one value alone, is returned as it is.
+        keys: The keys whose lists and mappings hold names; all of the text does where left out.
+    """
+    if keys is not None and not any(key in text for key in keys):
+        return text
+    try:
+        node = yaml.compose(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, RecursionError):  # told by who reads it
+        return text
+    if not isinstance(node, yaml.CollectionNode):
+        return text
+    waiting, seen = [(node, keys is None)], set()
+    while waiting:
+        one, named = waiting.pop()
+        if (id(one), named) in seen:
+            continue
+        seen.add((id(one), named))
+        if isinstance(one, yaml.ScalarNode):
+            one.tag = "tag:yaml.org,2002:str" if named else one.tag
+        elif isinstance(one, yaml.MappingNode):
+            for key, value in one.value:
+                below = named or (keys is not None and key.value in keys and isinstance(value, yaml.CollectionNode))
+                waiting += [(key, named), (value, below)]
+        else:
+            waiting += [(part, named) for part in one.value]
+    return str(yaml.serialize(node, Dumper=yaml.SafeDumper, allow_unicode=True, width=2**20))
+
+
+def parse_rows(text: str, separator: str) -> Iterator[list[str]]:
+    """Yield the rows of a table in a text as lists of cells; an empty line gives an empty one.
+
+    Raises:
+        ValueError: Where a row exceeds a limit.
+        csv.Error: Where the text is no such table, odd quotes among it; it names the line.
+    """
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True)
+    try:
+        for row in lines:
+            if len(row) > WIDEST_TABLE:
+                raise ValueError(f"it has more than {WIDEST_TABLE:,} columns")
+            yield row
+    except csv.Error as error:
+        raise csv.Error(f"line {lines.line_num}: {error}") from error
 
 
 def read_table(

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from covidnet.__version__ import __version__
-from covidnet.data.division.split import TEST_PREFIX
 from covidnet.data.walk import radiographs_below
 from covidnet.errors import UserError
 from covidnet.evaluation.novelty import novelty_scores
@@ -268,10 +267,10 @@ def files_of_test(predictor: Predictor) -> list[Path]:
         return []
     names = [row["path"] for row in read_rows_of(run / SPLIT) if row["split"] == "test"]
     data = radiographs_of(predictor.recipe)
-    root, test_root = data.root, data.test_root or data.root
-    files = [
-        test_root / name.removeprefix(TEST_PREFIX) if name.startswith(TEST_PREFIX) else root / name for name in names
-    ]
+    try:
+        files = [data.image_file(name) for name in names]
+    except UserError:  # the folders are not there, or hold something else now
+        return []
     found = [file for file in files if file.is_file()]
     return found[:: -(-len(found) // CHECKED) or 1]
 

@@ -61,7 +61,7 @@ def render(run: Run, license: str = UNKNOWN_LICENSE) -> str:
     card = make_data_card(run.split, run.results.get("counts", {}), run.classes, data, sizes=False)
     shortcuts, audit = (run.read_json(name) for name in (SHORTCUTS, AUDIT))
     external = _of_the_shown_model(run, run.read_json(EXTERNAL))
-    commands = verdicts.commands(Path("RUN"), "ROOT")
+    commands = verdicts.commands(Path("RUN"), ["ROOT"])
     settings = without_places(settings_of(run))
     model = next(iter(run.models))
     said = [

@@ -56,7 +56,8 @@ def answer(run: Run, card: DataCard, gallery: Gallery | None, optional: Mapping[
     calibrated = run.scores.get("calibrated")
     audit, shortcuts, external = (optional[name] for name in ("audit", "shortcuts", "external"))
     totals = [f"{sum(numbers.values()):,} {SPLIT_NAMES[name]}" for name, numbers in card.counts.items()]
-    held = data.get("test_root") or f"{data.get('test_per_class')} images a class"
+    drawn = f"{data.get('test_per_class')} images a class"
+    held = "the test that the data give" if card.given else data.get("test_root") or drawn
     return {
         "model": f"Deep learning: {recipe['model']['class_path']}, {_named(model)}" if model else None,
         "sources": "Counts by class and source: Data." if card.sources else None,
@@ -70,7 +71,8 @@ def answer(run: Run, card: DataCard, gallery: Gallery | None, optional: Mapping[
         "subsets": shortcuts and "Lungs alone and lungs covered: The lungs test.",
         "labels": "The class folder that an image lies in. Who put it there, and why, is for the authors to say.",
         "partition": (
-            f"Drawn by a hash of seed {data['seed']} and path, stratified by class; held out for the test: {held}; "
+            f"{'Given by the data; what they lack is drawn' if card.given else 'Drawn'} by a hash of seed "
+            f"{data['seed']} and path, stratified by class; held out for the test: {held}; "
             f"{100 * data['val_fraction']:g} % of the rest for validation. Listed in split.csv."
             if data and trained
             else None

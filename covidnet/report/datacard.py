@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -43,6 +43,9 @@ class DataCard:
     links: Links | None
     sizes: dict[str, Sizes]
     problem: str | None
+    collections: Table | None = None  # class -> name of the root, where there are several
+    told: Sequence[str] = ()  # what the layouts tell of what came in and what was left out, a sentence each
+    given: bool = False  # whether the data give a split
 
 
 def make_data_card(
@@ -61,31 +64,34 @@ def make_data_card(
     if data is None or not split:
         return DataCard(table, None, None, {}, None)
     try:
-        metadata = data.metadata
+        metadata, told, given = data.metadata, data.folder.known.told, bool(data.sides)
     except UserError as error:
         return DataCard(table, None, None, {}, str(error))
+    known = DataCard(table, None, None, {}, None, told=told, given=given)
     paths = [row["path"] for row in split]
-    sources, links = None, None
     if metadata:
-        sources = _by_source(split, classes, metadata.rows)
-        links = _links(str(metadata.file), split, linked_groups(paths, metadata.rows))
+        known = replace(
+            known,
+            sources=_by(split, classes, sources_of(paths, metadata.rows)),
+            collections=_by(split, classes, [metadata.rows.get(path, {}).get("collection", UNKNOWN) for path in paths]),
+            links=_links(metadata.origin, split, linked_groups(paths, metadata.rows)),
+        )
     if not sizes:
-        return DataCard(table, sources, links, {}, None)
+        return known
     try:
         found = {name: _sizes(data, [row["path"] for row in split if row["label"] == name]) for name in classes}
-    except (OSError, UnidentifiedImageError) as error:
-        return DataCard(table, sources, links, {}, f"An image cannot be opened: {error}")
-    return DataCard(table, sources, links, {name: of_class for name, of_class in found.items() if of_class}, None)
+    except (OSError, UnidentifiedImageError, UserError) as error:
+        return replace(known, problem=f"An image cannot be opened: {error}")
+    return replace(known, sizes={name: of_class for name, of_class in found.items() if of_class})
 
 
-def _by_source(split: Sequence[Mapping[str, str]], classes: Sequence[str], rows: Mapping[str, Any]) -> Table | None:
-    """Count the images of each class by source, or nothing where no source is known."""
-    labels, named = [row["label"] for row in split], sources_of([row["path"] for row in split], rows)
-    found = Counter(zip(labels, named, strict=True))
-    sources = sorted({source for _, source in found})
-    if sources == [UNKNOWN]:
+def _by(split: Sequence[Mapping[str, str]], classes: Sequence[str], named: Sequence[str]) -> Table | None:
+    """Count the images of each class by what names them, or nothing where no name is known."""
+    found = Counter(zip([row["label"] for row in split], named, strict=True))
+    names = sorted({name for _, name in found})
+    if names == [UNKNOWN]:
         return None
-    return {name: {source: found[name, source] for source in sources} for name in classes}
+    return {of_class: {name: found[of_class, name] for name in names} for of_class in classes}
 
 
 def _links(table: str, split: Sequence[Mapping[str, str]], groups: Sequence[int]) -> Links:

@@ -163,7 +163,7 @@ def sampled(predictions: Predictions, num_classes: int) -> list[int]:
 def _masks(run: Run, predictions: Predictions, data: Radiographs, needed: Sequence[int]) -> dict[int, Path]:
     """Return the lung masks of these images; none where any image of the run has none, as in the lungs test."""
     paths = dict.fromkeys([*(row["path"] for row in run.split), *predictions.paths])
-    masks = masks_of_split(data.root, data.test_root, [*paths])
+    masks = masks_of_split(data.units, [*paths])
     return {number: masks[path] for number in needed if (path := predictions.paths[number]) in masks}
 
 

@@ -70,7 +70,7 @@ def render(run: Run) -> str:
     card = make_data_card(run.split, run.results.get("counts", {}), run.classes, data)
     gallery, gallery_problem = _gallery(run, data)
     optional = {name.removesuffix(".json"): run.read_json(name) for name in (SHORTCUTS, AUDIT, EXTERNAL)}
-    commands = verdicts.commands(run.folder, str(data.root) if data else "ROOT")
+    commands = verdicts.commands(run.folder, data.words if data else ["ROOT"])
     found = _verdicts(run, card, gallery, optional, commands)
     return environment.get_template("template.html.j2").render(
         run=run,
@@ -124,7 +124,7 @@ def _gallery(run: Run, data: Radiographs | None) -> tuple[Gallery | None, str | 
         return make_gallery(run, run.predictions, data), None
     except UnreadableImageError as error:
         return None, (
-            f"The images of the test could not be shown: one of them {error}. They were sought below {data.root}; a "
+            f"The images of the test could not be shown: one of them {error}. They were sought below {data.place}; a "
             "relative path counts from the folder in which the command runs."
         )
     except (UserError, ImportError, AttributeError) as error:

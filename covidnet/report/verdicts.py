@@ -1,7 +1,7 @@
 """What a run's numbers allow to be said: sentences, each PASS, WARN, FAIL or not run."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -27,12 +27,12 @@ class Verdict(NamedTuple):
     command: str | None = None
 
 
-def commands(run: Path, root: str) -> dict[str, str]:
-    """Return the command that makes each optional file of a run."""
+def commands(run: Path, words: Sequence[str]) -> dict[str, str]:
+    """Return the command that makes each optional file of a run; the audit takes the ``words`` for its images."""
     folder = shlex.quote(str(run))
     return {
         "shortcuts": f"covidnet shortcuts {folder}",
-        "audit": f"covidnet audit {shlex.quote(root)} --json {shlex.quote(str(run / AUDIT))}",
+        "audit": f"covidnet audit {shlex.join(words)} --json {shlex.quote(str(run / AUDIT))}",
         "external": f"covidnet evaluate {shlex.quote(str(run / CHECKPOINT))} FOLDER "
         f"--json {shlex.quote(str(run / EXTERNAL))}",
     }

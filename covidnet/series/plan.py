@@ -138,10 +138,10 @@ def _refusal(
     needed = (
         "loso needs two classes of two sources each" if together else "loso together=false needs a class of two sources"
     )
-    table = f"in {data.metadata.file}" if data.metadata else "by a table: there is none (data.metadata)"
+    table = f"in {data.metadata.origin}" if data.metadata else "by a table: there is none (data.metadata)"
     return UserError(
         f"{needed}, named {table}, with {SMALLEST} images or more; what "
-        f"{data.root} holds does not tell how a model does at an unseen hospital:\n" + "\n".join(lines) + f"{known}\n"
+        f"{data.place} holds does not tell how a model does at an unseen hospital:\n" + "\n".join(lines) + f"{known}\n"
         "Add images of other sources, and name these in the table's column source."
     )
 

@@ -23,6 +23,12 @@ SECTIONS = ("model", "data", "trainer", "early_stopping")  # whose keys may be t
 FIXED = {  # those of them that may not
     "which images train, validate and test must be the same in all trials": (
         "data.root",
+        "data.roots",
+        "data.views",
+        "data.patient_pattern",
+        "data.patient_across_classes",
+        "data.use_split",
+        "data.use_val",
         "data.classes",
         "data.seed",
         "data.val_fraction",

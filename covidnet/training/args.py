@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from covidnet.errors import UserError, did_you_mean
+from covidnet.files.reading import keep_names
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ GROUPS = {
 }  # group -> default; later groups win
 SECTIONS = ("trainer", "model", "data", "early_stopping", "checkpoint")
 ENVIRONMENT_PREFIX = "COVIDNET_"
+NAMES = ("classes", "columns", "labels")  # of the data: their values are names, whatever YAML takes them for
 VALUELESS = ("--print_config", "--help", "-h")
 
 _PACKAGE = Path(__file__).parents[1]
@@ -105,14 +107,14 @@ def expand(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> Com
             if name in group_names() and value in choices(name):
                 typed[name] = value
             else:
-                settings.append(option)
+                settings.append(_with_names(option))
         elif "=" in word:
             name, _, value = word.partition("=")
             if name in group_names():
                 typed[name] = _choice(name, value)
             else:
                 names.append(name)
-                settings.append(f"--{name}={value}")
+                settings.append(_with_names(f"--{name}={value}"))
         else:
             raise UserError(
                 f"'{word}' is neither a command ({', '.join(COMMANDS)}) nor a setting (key=value)."
@@ -189,5 +191,13 @@ def _environment(environ: Mapping[str, str], command: str) -> list[str]:
             parts = parts[1:]
         # Other COVIDNET_ names (of a test suite, say) are not settings.
         if (len(parts) > 1 and parts[0] in SECTIONS) or (len(parts) == 1 and parts[0] in COMMANDS[command].keys):
-            options.append(f"--{'.'.join(parts)}={value}")
+            options.append(_with_names(f"--{'.'.join(parts)}={value}"))
     return options
+
+
+def _with_names(option: str) -> str:
+    """Return an option whose value stays what it is where it holds names: 0, 10, yes and NO may be classes."""
+    key, between, value = option.partition("=")
+    section, _, name = key.removeprefix("--").removesuffix("+").partition(".")
+    named = section == "data" and name.partition(".")[0] in NAMES
+    return f"{key}{between}{keep_names(value).strip()}" if named else option

@@ -10,19 +10,23 @@ from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, get_loader, set_loader
 from pytorch_lightning.cli import LightningArgumentParser
 
 from covidnet.errors import UserError, did_you_mean, exit_with
-from covidnet.files.reading import LONGEST_YAML, parse_yaml, read_bytes, read_text, read_yaml
+from covidnet.files.reading import LONGEST_YAML, keep_names, parse_yaml, read_bytes, read_text, read_yaml
 from covidnet.files.store import Store, is_url
 from covidnet.runs.trust import how_to_trust, refuse_bomb, refuse_bomb_in
+from covidnet.training.args import NAMES
 from covidnet.training.lightning import types_of_keys
 
 CONFIG_HOLDS = "It must be YAML of keys and values, such as a run's config.yaml, or 'data: {batch_size: 32}'."
 MOST_BYTES = 10_000_000  # of a configuration
 ANYWHERE = ("trainer", "early_stopping", "checkpoint")  # sections in which a file may stand for any key
 SUBCLASS_SECTIONS = ("model", "data")  # whose keys depend on the class that is chosen
+_load = get_loader("yaml")
+# In a file, too, a class may be called 0, 10, yes or NO.
+set_loader("yaml", lambda text: _load(keep_names(text, NAMES)), (yaml.YAMLError,))
 
 
 class CommandParser(LightningArgumentParser):

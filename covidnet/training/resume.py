@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from covidnet.errors import UserError
+from covidnet.files.plain import defaults_of
 from covidnet.files.reading import read_yaml
+from covidnet.runs.checkpoint import find_radiographs
 from covidnet.runs.files import SPLIT
 from covidnet.runs.find import run_directory
 from covidnet.training.args import CONFIGS, TRAINING, CommandLine
@@ -14,7 +16,24 @@ from covidnet.training.args import CONFIGS, TRAINING, CommandLine
 FREE = ("pretrained", "weights", "capture", "average_mirrored")
 ENDING = {"trainer": ("max_epochs",), "early_stopping": ("patience", "min_delta")}  # what tells when training ends
 PREPROCESSING = ("image_size", "interpolation", "classes")  # the weights know no other
-DIVISION = ("seed", "val_fraction", "test_per_class", "test_root")  # changed in mid-training, they would leak
+DIVISION = (  # changed in mid-training, they would leak
+    "seed",
+    "val_fraction",
+    "test_per_class",
+    "test_root",
+    "views",
+    "patient_pattern",
+    "patient_across_classes",
+    "use_split",
+    "use_val",
+)
+IMAGES = (
+    "root",
+    "roots",
+    "table",
+    "columns",
+    "labels",
+)  # other images, or other classes of them: the split is none of theirs
 
 
 def recipe_layer(recipe: Mapping[str, Any], checkpoint: Path, typed: CommandLine) -> dict[str, Any]:
@@ -24,16 +43,25 @@ def recipe_layer(recipe: Mapping[str, Any], checkpoint: Path, typed: CommandLine
     were for the training, by its split.csv where that lies there: a folder that has grown since must not move training
     images into the test. Training goes on to the end that it had: a schedule depends on it.
     """
-    data = {**recipe["data"]["init_args"], "classes": recipe["classes"]}
+    data = {**_younger_keys(recipe), **recipe["data"]["init_args"], "classes": recipe["classes"]}
     training = _ending(recipe) if typed.command in TRAINING else {}
     if "data" in typed.typed_groups:
         kept = {key: data[key] for key in PREPROCESSING if key in data}
         return {"model": recipe["model"], "data": kept, **training}
     run = run_directory(checkpoint)
-    chosen = {f"data.{key}" for key in ("root", "split_file", *DIVISION)} & set(typed.typed_keys())
+    chosen = {f"data.{key}" for key in ("split_file", *IMAGES, *DIVISION)} & set(typed.typed_keys())
     if run and (run / SPLIT).is_file() and not chosen:
         data["split_file"] = str(run / SPLIT)
     return {"model": recipe["model"], "data": {**recipe["data"], "init_args": data}, **training}
+
+
+def _younger_keys(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of the data that the recipe's version did not have, with what their class takes them for.
+
+    Else the defaults of new runs, which stand in configs/data, would hold for an old one.
+    """
+    kind = find_radiographs(recipe["data"]["class_path"], "The recipe in the checkpoint")
+    return {key: value for key, value in defaults_of(kind).items() if key not in recipe["data"]["init_args"]}
 
 
 def refuse_changes(config: Mapping[str, Any], recipe: Mapping[str, Any], typed: CommandLine) -> None:

@@ -243,12 +243,12 @@ def test_a_class_folder_of_the_first_release_is_told_to_give_a_folder_of_classes
     assert "one folder of radiographs a class" in told(first_release / "NORMAL")
 
 
-@pytest.mark.parametrize(("train", "test"), [("train", "test"), ("Train", "Test"), ("training", "testing")])
-def test_split_folders_at_the_top_are_told_the_training_and_the_test_folder(tmp_path, train, test):
-    root = lay(tmp_path, *[f"{split}/{name}/1.png" for split in (train, "val", test) for name in "AB"])
-    message = told(root)
-    assert f"data.root={root / train} " in message
-    assert f"data.test_root={root / test}." in message
+def test_a_test_folder_beside_the_classes_is_no_class(tmp_path):
+    message = told(lay(tmp_path, "A/1.png", "B/1.png", "test/A/2.png", "test/B/2.png"))
+    assert "no folder of training images, which should be called train" in message
+    assert (
+        f"if ['A', 'B'] are the classes, give data.classes=['A', 'B'] and data.test_root={tmp_path / 'test'}" in message
+    )
 
 
 def test_an_empty_root_is_told_what_a_root_holds(tmp_path):

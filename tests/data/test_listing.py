@@ -9,12 +9,12 @@ import pytest
 from helpers import CLASSES, PER_CLASS
 
 from covidnet.data.folder import RadiographFolder
-from covidnet.data.listing import Listing
+from covidnet.data.listing import Known, Listing
 from covidnet.data.module import RadiographyDataModule
 from covidnet.data.phantoms import Phantoms
 from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
-from covidnet.evidence.audit import audit_listing
+from covidnet.evidence.audit import audit_images
 from covidnet.runs.checkpoint import radiographs_of
 
 
@@ -27,6 +27,7 @@ class Table:
     paths: list[str]
     targets: list[int]
     ignored: list[tuple[str, str]] = field(default_factory=list)
+    known: Known = field(default_factory=Known)
 
     @property
     def class_counts(self) -> dict[str, int]:
@@ -70,8 +71,7 @@ def test_another_layout_is_served_as_any_other(clinic):
 
 
 def test_another_layout_is_audited_as_any_other(clinic):
-    listing = TableDataModule(str(clinic)).folder
-    report = audit_listing(listing, "none").report
+    report = audit_images(TableDataModule(str(clinic), metadata="none")).report
     assert report["counts"] == dict.fromkeys(sorted(CLASSES), PER_CLASS)
 
 
@@ -94,6 +94,9 @@ def test_a_recipe_with_our_own_layouts_needs_no_lightning():
         assert (data.seed, data.wanted_classes) == (3, list(CLASSES))
     with pytest.raises(UserError, match=r"does not fit RadiographyDataModule: .*'colour'"):
         radiographs_of(recipe("covidnet.data.module.RadiographyDataModule", colour=1))
+    for wrong in ({"A": 1}, {"A": ["x", None]}, {1: "x"}, ["A"]):
+        with pytest.raises(UserError, match="does not fit RadiographyDataModule: labels"):
+            radiographs_of(recipe("covidnet.data.module.RadiographyDataModule", table="x.csv", labels=wrong))
 
 
 def test_a_folder_is_a_listing(xray_root):

@@ -186,7 +186,7 @@ def test_a_table_is_read_and_its_groups_kept(copied):
 
 def test_a_given_table_must_be_of_this_folder(copied, tmp_path):
     (tmp_path / "t.csv").write_text("path\nelsewhere.png\n")
-    with pytest.raises(UserError, match="Change --metadata"):
+    with pytest.raises(UserError, match=r"Change data\.metadata"):
         audit(copied, metadata=str(tmp_path / "t.csv"))
 
 

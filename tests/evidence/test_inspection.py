@@ -10,7 +10,7 @@ from covidnet.imaging.decode import open_radiograph, thumbnail
 
 
 def inspect(folder, *names):
-    return list(inspect_files(folder, names))
+    return list(inspect_files([folder / name for name in names]))
 
 
 def test_the_traits_of_a_file_are_those_of_its_pixels(tmp_path):

@@ -202,8 +202,11 @@ def test_a_run_without_its_best_model_is_refused(run_folder, hub):
 def test_places_become_names_and_all_else_stays(tmp_path):
     kept = {"a": 1, "b": None, "c": [True, 0.5, "mild"], "class_path": "covidnet.data", "notice": "Half / half."}
     assert without_places(kept) == kept
+    roots = {"data.roots": {"a": "jane/xrays", "b": "/home/jane/more"}, "roots": {"root": "x/y"}}
+    assert without_places(roots) == {"data.roots": {"a": "xrays", "b": "more"}, "roots": {"root": "y"}}
     given = {"root": "../jane/xrays", "x": ["/home/jane/y.csv", "C:\\jane\\z"], "/home/jane/k": "~/w", "cache_dir": "/"}
     assert without_places(given) == {"root": "xrays", "x": ["y.csv", "z"], "k": "w", "cache_dir": "folder"}
+    assert without_places({"table": "nih/labels.csv"}) == {"table": "labels.csv"}
 
 
 def test_a_place_is_found_wherever_it_lies_in_a_file(tmp_path, monkeypatch):

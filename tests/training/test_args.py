@@ -89,6 +89,23 @@ def test_help_names_every_command_and_choice():
         assert word in text
 
 
+@pytest.mark.parametrize(
+    ("word", "option"),
+    [
+        ("data.classes=[0,1,10]", "--data.classes=['0', '1', '10']"),
+        ("--data.classes=[yes, NO, null]", "--data.classes=['yes', 'NO', 'null']"),
+        ("data.labels={A: 1, no: [2.0, on]}", "--data.labels={A: '1', 'no': ['2.0', 'on']}"),
+        ("data.labels.A=1", "--data.labels.A=1"),
+        ("data.classes=null", "--data.classes=null"),
+        ("data.classes=[A", "--data.classes=[A"),
+        ("data.batch_size=[0]", "--data.batch_size=[0]"),
+        ("model.labels=[0]", "--model.labels=[0]"),
+    ],
+)
+def test_names_stay_names_whatever_yaml_takes_them_for(word, option):
+    assert expand([word]).settings == [option]
+
+
 @pytest.mark.parametrize(("argv", "code"), [(["--help"], 0), (["model=incption"], 2)])
 def test_help_and_wrong_names_answer_without_torch(argv, code):
     script = Path(__file__).parents[2] / "train.py"

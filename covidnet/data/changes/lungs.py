@@ -1,13 +1,13 @@
 """Cover the lungs, all but the lungs, or swap what lies around them: it tells whether a model needs the lungs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from covidnet.data.changes.kinds import Lungs
-from covidnet.data.division.split import TEST_PREFIX
+from covidnet.data.division.split import prefix_of
 from covidnet.data.walk import IMAGES, MASKS, is_folder, names_in
 from covidnet.imaging.decode import decode, read
 from covidnet.lung_box import lung_box
@@ -73,13 +73,28 @@ def mask_paths(root: Path, paths: Sequence[str]) -> list[str]:
     return found
 
 
-def masks_of_split(root: Path, test_root: Path | None, paths: Sequence[str]) -> dict[str, Path]:
-    """Return the mask file of each image of a split, by its path there; each of the two roots has all or none."""
+def masks_of_split(units: Sequence[Mapping[str, Path]], paths: Sequence[str]) -> dict[str, Path]:
+    """Return the mask file of each image of a split, by its path there.
+
+    Args:
+        units: The roots of the training, then the test root: what the paths of a root's images begin with -> its
+            folder. The roots of a unit together have a mask for each image, or it has none.
+        paths: The images.
+    """
+    prefixes = [prefix for unit in units for prefix in unit]
+    own: dict[str, list[str]] = {prefix: [] for prefix in prefixes}
+    for path in paths:
+        prefix = prefix_of(path, prefixes)
+        own.setdefault(prefix, []).append(path.removeprefix(prefix))
     masks: dict[str, Path] = {}
-    for folder, prefix in ((root, ""), (test_root, TEST_PREFIX)):
-        own = [path.removeprefix(TEST_PREFIX) for path in paths if path.startswith(TEST_PREFIX) == bool(prefix)]
-        found = mask_paths(folder, own) if folder else []
-        masks |= {prefix + path: folder / mask for path, mask in zip(own, found, strict=False) if folder}
+    for unit in units:
+        found = {prefix: mask_paths(root, own[prefix]) for prefix, root in unit.items()}
+        if all(len(found[prefix]) == len(own[prefix]) for prefix in unit):
+            masks |= {
+                prefix + path: root / mask
+                for prefix, root in unit.items()
+                for path, mask in zip(own[prefix], found[prefix], strict=True)
+            }
     return masks
 
 

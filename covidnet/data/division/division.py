@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from covidnet.data.division.given import follow_sides
 from covidnet.data.division.metadata import Metadata, linked_groups
 from covidnet.data.division.sources import UNKNOWN, balanced_weights, sources_of
 from covidnet.data.division.split import TEST_PREFIX, Split, read_split, seeded_split
@@ -30,6 +31,8 @@ class Division:
         classes: Names of the C classes.
         pairs: (P, 2) numbers of images that show one radiograph.
         table: Which images are of one patient, group or source, if a table tells.
+        sides: Path -> split, where the data set gives one; empty where it is drawn.
+        use_val: Validate on the images that are given for it, however few.
         tested_apart: Whether the images of a test root are the test, and no other.
         seed: Of the draw.
         val_fraction: Share of the images outside the test that validate.
@@ -41,6 +44,8 @@ class Division:
     classes: Sequence[str]
     pairs: NDArray[np.int64]
     table: Metadata | None
+    sides: Mapping[str, str]
+    use_val: bool
     tested_apart: bool
     seed: int
     val_fraction: float
@@ -62,8 +67,11 @@ class Division:
         return np.array(linked_groups(self.paths, self.rows, self.pairs), dtype=np.int64)
 
     def draw(self) -> Split:
-        """Draw the split of the images of the root, each chain of patients, groups and duplicates on one side."""
-        return self._draw(self.pairs)
+        """Draw the split of the images of the root, each chain of patients, groups and duplicates on one side.
+
+        Where the data set gives sides they are followed as they are, and what they lack is drawn.
+        """
+        return self._follow_sides()[0] if self.sides else self._draw(self.pairs)
 
     def follow(self, file: Path) -> tuple[Split, list[str]]:
         """Read the split from a file; return it and the images that the file does not name.
@@ -72,14 +80,16 @@ class Division:
             UserError: As ``read_split``, and where no image of a class trains.
         """
         split, unnamed = read_split(file, self.paths, self.labels, self.classes)
+        self._refuse_untrained(split, str(file), "data.split_file")
+        return split, unnamed
+
+    def _refuse_untrained(self, split: Split, origin: str, key: str) -> None:
         lacking = set(range(len(self.classes))) - {self.labels[number] for number in split.train}
         if lacking:
             names = [self.classes[label] for label in sorted(lacking)]
             raise UserError(
-                f"{file} has no training images of {names}. "
-                "Change data.split_file, or leave these classes out of data.classes."
+                f"{origin} has no training images of {names}. Change {key}, or leave these classes out of data.classes."
             )
-        return split, unnamed
 
     def source_weights(self, numbers: Sequence[int]) -> NDArray[np.float64] | None:
         """Return the weight of each of these images, or None where no table tells the source of any."""
@@ -90,16 +100,39 @@ class Division:
 
     def told(self, split: Split, listed: int) -> list[str]:
         """Return what links images, a sentence each; ``listed`` images were found, readable or not."""
-        links = [self._links_told(self.table, listed)] if self.table else []
-        return [*links, self._duplicates_told(split)] if len(self.pairs) else links
+        lines = self._follow_sides()[1] if self.sides else []
+        links = self._links_told(self.table, listed) if self.table else None
+        duplicates = self._duplicates_told(split) if len(self.pairs) and not self.sides else None
+        return [*lines, *filter(None, (links, duplicates))]
 
-    def _links_told(self, table: Metadata, listed: int) -> str:
+    def astride_told(self, split: Split) -> str | None:
+        """Return which patients, groups or radiographs a split that was given has on two sides; None where none is."""
+        side = {number: name for name, numbers in split.items() for number in numbers}
+        sides: dict[int, set[str]] = {}
+        for number, name in side.items():
+            sides.setdefault(int(self.patients[number]), set()).add(name)
+        astride = {group for group, names in sides.items() if len(names) > 1}
+        if not astride:
+            return None
+        held = [number for number in sorted(side) if int(self.patients[number]) in astride]
+        tested = sum(side[number] == "test" for number in held)
+        first = [self.paths[number] for number in held if self.patients[number] == self.patients[held[0]]]
+        return (
+            f"{len(astride):,} patients or groups of copies have images on two sides of the split that was given, "
+            f"{tested:,} test images among them (such as {some(first, 2)}): what the test says of unseen patients is "
+            "too good."
+        )
+
+    def _links_told(self, table: Metadata, listed: int) -> str | None:
         groups = Counter(linked_groups(self.paths, self.rows))
         linked = [size for size in groups.values() if size > 1]
-        unnamed = listed - len(self.rows)
+        unnamed = listed - sum(not path.startswith(TEST_PREFIX) for path in self.rows)
+        if not linked and not unnamed:
+            return None
         return (
-            f"{table.file}: {sum(linked)} images are linked by patient or group into {len(linked)} groups, "
-            f"each on one side of the split{f'; {unnamed} images are not in the table' if unnamed else ''}."
+            f"{table.origin}: {sum(linked)} images are linked by patient or group into {len(linked)} groups"
+            f"{'' if self.sides else ', each on one side of the split'}"
+            f"{f'; {unnamed} images are not in the table' if unnamed else ''}."
         )
 
     def _duplicates_told(self, split: Split) -> str:
@@ -114,13 +147,28 @@ class Division:
             f"is on one side of the split, which moved {moved} images (data.duplicates=false leaves them apart)."
         )
 
-    def leaks_told(self, root: Path) -> str | None:
-        """Return which images of the test root show a radiograph of the root."""
+    def leaks_told(self, root: str) -> str | None:
+        """Return which images of the test root show a radiograph of the roots, which a message calls ``root``."""
         leaked = self.pairs[(self.pairs < self.own).sum(axis=1) == 1].max(axis=1, initial=0)
         if not len(leaked):
             return None
         names = [self.paths[number] for number in np.unique(leaked)]
         return f"{len(names)} test images show a radiograph that is in {root} too: {some(names)}"
+
+    def _follow_sides(self) -> tuple[Split, list[str]]:
+        split, told = follow_sides(
+            self.paths[: self.own],
+            self.labels[: self.own],
+            self.patients[: self.own].tolist(),
+            self.classes,
+            self.sides,
+            seed=self.seed,
+            val_fraction=self.val_fraction,
+            test_per_class=0 if self.tested_apart else self.test_per_class,
+            use_val=self.use_val,
+        )
+        self._refuse_untrained(split, "The split that the data give", "data.use_split")
+        return self._with_apart(split), told
 
     def _draw(self, pairs: NDArray[np.int64]) -> Split:
         paths, labels = self.paths[: self.own], self.labels[: self.own]
@@ -133,4 +181,7 @@ class Division:
             val_fraction=self.val_fraction,
             test_per_class=0 if self.tested_apart else self.test_per_class,
         )
+        return self._with_apart(split)
+
+    def _with_apart(self, split: Split) -> Split:
         return Split(split.train, split.val, list(range(self.own, len(self.paths)))) if self.tested_apart else split

@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from covidnet.data.tables.columns import OURS, find_columns
+from covidnet.data.tables.places import find_images
+from covidnet.data.tables.reading import read_any_table
+from covidnet.data.tables.rows import Describer, rows_by_image
 from covidnet.errors import UserError, short
-from covidnet.files.reading import UNREADABLE, read_table
 from covidnet.files.whole import whole
 
 NAME = "metadata.csv"
@@ -19,11 +22,12 @@ LINKS = ("patient", "group")  # images that share either are never split
 
 @dataclass(frozen=True)
 class Metadata:
-    """A table's rows by the images' paths; an empty cell means unknown."""
+    """What is known of images by their paths; an empty cell means unknown."""
 
-    file: Path
-    rows: dict[str, dict[str, str]]  # path below the root -> column -> value
-    unmatched: int  # rows that name no image of the folder
+    origin: str  # what says so, as a sentence names it: a file or a key
+    rows: Mapping[str, Mapping[str, str]]  # path below the root -> column -> value
+    unmatched: int = 0  # rows that name no image of the folder
+    told: Sequence[str] = ()  # how the table was read, where that was a guess, a sentence each
 
 
 def find_metadata(root: Path) -> Path | None:
@@ -32,42 +36,66 @@ def find_metadata(root: Path) -> Path | None:
     return next((path for path in (folder / NAME, folder.parent / NAME) if path.is_file()), None)
 
 
-def read_metadata(file: Path, root: Path, paths: Sequence[str], key: str = "data.metadata") -> Metadata:
-    """Read ``file`` for the images ``paths`` (POSIX, below ``root``).
+def read_metadata(
+    file: Path,
+    root: Path,
+    paths: Sequence[str],
+    key: str = "data.metadata",
+    columns: Mapping[str, str] | None = None,
+) -> Metadata:
+    """Read a table, of whatever make, for the images ``paths`` (POSIX, below ``root``).
 
-    A row's path is taken as relative to ``root`` or, where no image is there, to the table's own folder. Errors name
-    the setting ``key``.
+    Its columns go by well-known names, and others are kept; what says that a patient, group or source is unknown is
+    empty. A row's path is taken as relative to ``root``, to the table's own folder, or as ``find_images`` finds it.
+
+    Args:
+        file: The table.
+        root: The folder of the images.
+        paths: N paths.
+        key: The setting that gave the table, as an error names it.
+        columns: What a column says -> its name, or "none"; as ``data.columns`` gives it.
 
     Raises:
-        UserError: Where the file is missing, is no UTF-8 CSV, has no column ``path``, or names one image twice with
-            different values.
+        UserError: Where the file is missing, is no table, has no column of paths, or gives one image two patients,
+            groups or sources.
     """
-    try:
-        columns, records = read_table(file, spaces=True, pipes=True)
-    except UNREADABLE as error:
-        raise UserError(f"{file} cannot be read as a CSV table: {error}. Change {key} (or none).") from error
-    if "path" not in columns:
+    table = read_any_table(file, f"{key} (or none)")
+    found, guessed = find_columns(table, columns or {}, OURS, "data.columns")
+    if "path" not in found:
+        say = ", say which it is (data.columns={path: COLUMN})" if key == "data.metadata" else ""
         raise UserError(
-            f"{file} has the columns {short(columns)}, but {key} needs a column 'path' "
-            f"(and may have patient, group and source). Give {key}=none to go without."
+            f"{file} has the columns {short(table.columns)}, but {key} needs a column 'path' (and may have patient, "
+            f"group and source). Rename one{say}, or give {key}=none to go without."
         )
-    known = set(paths)
-    rows: dict[str, dict[str, str]] = {}
-    unmatched = 0
-    for record in records:
-        path = _path_below(root, file.parent, (record["path"] or "").strip().replace("\\", "/"), known)
-        row = {column: (value or "").strip() for column, value in record.items() if column and column != "path"}
-        if path is None:
-            unmatched += 1
-        elif rows.setdefault(path, row) != row:
-            raise UserError(f"{file} names {path} twice with different values. Mend the table, or {key}=none.")
-    return Metadata(file, rows, unmatched)
+    names = [row[found["path"]] for row in table.rows]
+    images = find_images(names, paths, root, file, key)
+    describe = Describer(table, found)
+    rows: dict[str, Mapping[str, str]] = {}
+    for path, numbers in rows_by_image(table, found["path"], images.paths).items():
+        rows[path], odd = describe(numbers)
+        if odd:
+            raise UserError(f"{file} names {path} twice with different values of {odd}. Mend the table, or {key}=none.")
+    how = "; ".join(part for part in (guessed, table.told) if part)
+    told = [f"{file}: {how} (data.columns changes what a column is)."] if how else []
+    return Metadata(str(file), rows, sum(name not in images.paths for name in names), told)
+
+
+def merge_rows(first: Metadata | None, second: Metadata | None) -> Metadata | None:
+    """Return what both know, the second before the first where both say something of one image."""
+    if not (first and second):
+        return first or second
+    rows = {path: dict(row) for path, row in first.rows.items()}
+    for path, row in second.rows.items():
+        rows.setdefault(path, {}).update({column: value for column, value in row.items() if value})
+    origin = f"{first.origin} and {second.origin}"
+    return Metadata(origin, rows, first.unmatched + second.unmatched, [*first.told, *second.told])
 
 
 def write_metadata(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    """Write the table, whole or not at all."""
+    """Write the table, whole or not at all: path, patient, group and source, then whatever else the rows have."""
+    columns = list(dict.fromkeys((*COLUMNS, *(column for row in rows for column in row))))
     with whole(file, newline="", encoding="utf-8", errors="surrogatepass") as lines:
-        writer = csv.DictWriter(lines, COLUMNS)
+        writer = csv.DictWriter(lines, columns, restval="")
         writer.writeheader()
         writer.writerows(rows)
 

@@ -14,6 +14,14 @@ TEST_PREFIX = "test:"  # marks the images of a separate test root
 SPLITS = ("train", "val", "test")
 
 
+def prefix_of(path: str, prefixes: Iterable[str]) -> str:
+    """Return with which of the prefixes of several folders the path of an image begins; the longest counts.
+
+    That of an only folder is empty, and so is what is returned where a path begins with none.
+    """
+    return max((prefix for prefix in prefixes if path.startswith(prefix)), key=len, default="")
+
+
 @dataclass(frozen=True)
 class Split:
     """Indices of the images in each split, ascending: a partition of those that take part."""
@@ -115,6 +123,15 @@ def read_split(
         chosen[row["split"]].append(index)
     split = Split(*(sorted(chosen[name]) for name in SPLITS))
     return split, [path for path in paths if path not in seen]
+
+
+def paths_in_split(file: Path) -> set[str]:
+    """Return the images that a split file names; none where it is no split file, of which ``read_split`` tells."""
+    try:
+        _, rows = read_table(file)
+    except UNREADABLE:
+        return set()
+    return {row["path"] for row in rows if row.get("path")}
 
 
 def _rank(seed: int, path: str) -> bytes:

@@ -115,7 +115,7 @@ def test_a_mask_that_cannot_be_read_is_none(tmp_path, caplog):
 def test_each_root_of_a_split_has_masks_for_all_its_images_or_for_none(tmp_path):
     root, apart = later_release(tmp_path / "xrays"), paint(tmp_path / "xrays Test", per_class=2)
     own = RadiographyDataModule(str(root), image_size=SIZE).images.paths
-    masks = masks_of_split(root, apart, own)
+    masks = masks_of_split([{"": root}, {"test:": apart}], own)
     assert list(masks) == [path for path in own if not path.startswith("test:")]
     region = lung_region(masks[own[0]], SIZE)
     assert region[:, : SIZE // 2].all()

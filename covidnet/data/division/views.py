@@ -1,0 +1,104 @@
+"""Views of the chest: the spellings of tables -> one name each, and which of them take part."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
+
+from covidnet.data.listing import Listing, chosen
+from covidnet.errors import UserError, some
+
+KEY = "data.views"
+PA, AP, FRONTAL, LATERAL = "PA", "AP", "FRONTAL", "LATERAL"
+# Of the words of a cell, in the order in which they decide: "XTABLE LATERAL" is a lateral view, "AP LORDOTIC" an AP.
+_WORDS = {
+    LATERAL: ("lateral", "lat", "l", "ll", "rl"),
+    PA: ("pa", "posteroanterior", "posterioranterior"),
+    AP: ("ap", "anteroposterior", "anteriorposterior"),
+    FRONTAL: ("frontal", "front"),
+    "OBLIQUE": ("oblique", "lao", "rao", "lpo", "rpo", "swimmers"),
+    "RIBS": ("costal", "ribs"),
+    "CT": ("axial", "coronal", "sagittal", "ct"),  # slices among radiographs, as in covid-chestxray-dataset
+    "EXCLUDE": ("exclude",),  # PadChest's own word
+}
+
+
+def view_of(cell: str) -> str:
+    """Return the one name of a view however a table spells it, "" where it is not known.
+
+    "AP Supine", "AP_horizontal" and "antero-posterior" are AP; "L", "LL" and "Lateral" are LATERAL; "Frontal" is PA or
+    AP, which of them nobody said.
+    """
+    words = re.findall(r"[a-z]+", cell.casefold())
+    words.append("".join(words))
+    return next((name for name, spelt in _WORDS.items() if any(word in spelt for word in words)), "")
+
+
+def read_views(given: Sequence[str]) -> list[str]:
+    """Return the names of the views that a key asks for.
+
+    Raises:
+        UserError: Where one is no view.
+    """
+    names = [view_of(text) for text in given]
+    unknown = [text for text, name in zip(given, names, strict=True) if not name]
+    if unknown or not names:
+        raise UserError(
+            f"{KEY}={list(given)} must name one view or more, of {', '.join(_WORDS)}"
+            f"{f'; {unknown[0]!r} is none' if unknown else ''}. {KEY}=null takes all."
+        )
+    return list(dict.fromkeys(names))
+
+
+def other_views(rows: Mapping[str, Mapping[str, str]], wanted: Sequence[str]) -> dict[str, str]:
+    """Return the images whose rows tell a view that is not wanted, path -> view.
+
+    An image of unknown view is none of them, nor is a frontal one where PA or AP is wanted.
+
+    Args:
+        rows: Path -> column -> value; the column is "view".
+        wanted: Names of views, as ``read_views`` returns them.
+    """
+    known = {path: view_of(row.get("view", "")) for path, row in rows.items()}
+    fit = {"", *wanted}
+    fit |= {FRONTAL} if {PA, AP} & fit else set()
+    fit |= {PA, AP} if FRONTAL in wanted else set()
+    return {path: view for path, view in known.items() if view not in fit}
+
+
+def choose_views(
+    listing: Listing, rows: Mapping[str, Mapping[str, str]], wanted: Sequence[str], keep: Set[str] = frozenset()
+) -> Listing:
+    """Return a listing without the images whose rows tell another view, and tell how many these are.
+
+    Args:
+        listing: The images.
+        rows: Path -> column -> value; the column is "view".
+        wanted: Names of views, as ``read_views`` returns them.
+        keep: Paths that take part whatever their view.
+
+    Raises:
+        UserError: Where a class is left without images.
+    """
+    present = {path: rows[path] for path in listing.paths if path in rows and path not in keep}
+    out = other_views(present, wanted)
+    cells = [row.get("view", "") for row in present.values()]
+    odd = Counter(repr(cell) for cell in cells if cell and not view_of(cell))
+    told = [f"{views_told(out, len(listing.paths), wanted)}; {KEY}=null takes all."] if out else []
+    if odd:
+        told.append(f"{odd.total():,} images of a view that is not understood ({some(sorted(odd), 3, ', ')}) stay in.")
+    if not told:
+        return listing
+    left = chosen(listing, lambda path: path not in out, told)
+    lost = [name for name, count in left.class_counts.items() if not count and listing.class_counts[name]]
+    if lost:
+        raise UserError(
+            f"{KEY}=[{', '.join(wanted)}] leaves no image of {lost} in {listing.root}, because the table tells other "
+            f"views of all of them. {told[0]}"
+        )
+    return left
+
+
+def views_told(out: Mapping[str, str], of: int, wanted: Sequence[str]) -> str:
+    """Return which images their view leaves out, in words."""
+    counts = ", ".join(f"{count:,} {view}" for view, count in Counter(out.values()).most_common())
+    return f"{counts} of {of:,} images are left out by their view: {KEY}=[{', '.join(wanted)}]"

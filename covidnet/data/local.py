@@ -1,0 +1,32 @@
+"""The folders and files that the keys of a data module name, on this machine."""
+
+from pathlib import Path
+
+from covidnet.data.division.metadata import NAME as METADATA
+from covidnet.files.mirror import mirror_file, mirror_folder
+from covidnet.files.store import is_url, split_url
+
+
+def local_folder(given: str | None, cache_dir: Path | None, key: str) -> Path | None:
+    """Return a folder, or its copy where it is in an object store; what stands beside it comes with it."""
+    if not (given and is_url(given)):
+        return local_path(given)
+    _, name = split_url(given)
+    return mirror_folder(given, cache_dir, key, beside=[f"{name} Test", METADATA] if name else [])
+
+
+def local_file(given: str | None, cache_dir: Path | None, key: str) -> Path | None:
+    """Return a file, or its copy where it is in an object store."""
+    return mirror_file(given, cache_dir, key) if given and is_url(given) else local_path(given)
+
+
+def local_path(text: str | None) -> Path | None:
+    """Return a path on this machine, ``~`` being the user's home."""
+    return Path(text).expanduser() if text else None
+
+
+def folder_beside(root: Path) -> Path | None:
+    """Return the folder "<root> Test", if there is one."""
+    here = root.absolute()
+    found = here.with_name(f"{here.name} Test") if here.name else here
+    return found if found.is_dir() and found != here else None

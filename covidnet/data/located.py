@@ -1,0 +1,227 @@
+"""Where the images of a run lie, and what is known of them before one is opened."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from covidnet.data.division.metadata import NAME, Metadata, merge_rows, read_metadata
+from covidnet.data.division.names import refuse_unmatched
+from covidnet.data.division.split import TEST_PREFIX, paths_in_split, prefix_of
+from covidnet.data.division.views import choose_views
+from covidnet.data.layouts import Layout
+from covidnet.data.listing import Labelled, Listing, gather
+from covidnet.data.local import folder_beside, local_file, local_folder
+from covidnet.data.roots import known_of, refuse_overlap, told_of_roots, with_one_label
+from covidnet.errors import UserError
+
+
+class Located:
+    """The folders and tables that keys name, each listed once where it is first asked for.
+
+    Attributes:
+        default_root: The folder of the images where no key names one.
+        layout: How a root is listed.
+        given_root: The keys as they were typed: folder of the images,
+        given_roots: or several of them, by the names that their paths begin with,
+        given_test_root: folder of test images,
+        given_metadata: table beside the images, "none" for no table,
+        given_split_file: a split.csv.
+        wanted_classes: The classes, in the order of their labels; None for all.
+        wanted_views: Names of the views that take part; None for all.
+        use_split: Whether a split that the data give is followed.
+        cache_dir: Where copies out of a store are kept.
+    """
+
+    default_root: Path
+    layout: Layout
+    given_root: str | None
+    given_roots: dict[str, str] | None
+    given_test_root: str | None
+    given_metadata: str | None
+    given_split_file: str | None
+    wanted_classes: list[str] | None
+    wanted_views: list[str] | None
+    use_split: bool
+    cache_dir: Path | None
+
+    def list_images(self, root: Path, classes: Sequence[str] | None, key: str) -> Listing:
+        """List the images of a folder of this machine: all that another layout has to change.
+
+        ``classes`` are those wanted, in the order of their labels, or None for all; an error calls the folder ``key``.
+        """
+        return self.layout.listing(root, classes, key)
+
+    @cached_property
+    def roots(self) -> dict[str, Path]:
+        """What the paths of a root's images begin with -> the folder, its local copy where it is in a store.
+
+        Nothing of an only root, its name and a slash of each of several.
+        """
+        if not self.given_roots:
+            return {"": local_folder(self.given_root, self.cache_dir, "data.root") or self.default_root}
+        keys = {name: f"data.roots[{name}]" for name in sorted(self.given_roots)}
+        return {
+            f"{name}/": folder
+            for name, key in keys.items()
+            if (folder := local_folder(self.given_roots[name], self.cache_dir, key))
+        }
+
+    @property
+    def place(self) -> str:
+        """Where the images lie, for a message."""
+        return ", ".join(map(str, self.roots.values()))
+
+    @property
+    def words(self) -> list[str]:
+        """What a command takes that is to look at the same images: the folder, or the keys that name more."""
+        named = ", ".join(f"{prefix.rstrip('/')}: {root}" for prefix, root in self.roots.items())
+        pattern = self.layout.patient_pattern
+        return [
+            f"data.roots={{{named}}}" if self.given_roots else str(self.roots[""]),
+            *([f"data.patient_pattern={pattern}"] if pattern else []),
+        ]
+
+    @cached_property
+    def _all_listings(self) -> dict[str, Listing]:
+        """The images of each root, of whatever view."""
+        keys = {prefix: f"data.roots[{prefix.rstrip('/')}]" if prefix else "data.root" for prefix in self.roots}
+        refuse_overlap(self.roots)
+        listings = {
+            prefix: self.list_images(root, self.wanted_classes, keys[prefix]) for prefix, root in self.roots.items()
+        }
+        if self.layout.patient_pattern:
+            refuse_unmatched(self.layout.patient_pattern, listings.values())
+        return with_one_label(listings, self.wanted_classes) if self.given_roots else listings
+
+    @cached_property
+    def _all_known(self) -> Metadata | None:
+        file = local_file(None if self._no_table else self.given_metadata, self.cache_dir, "data.metadata")
+        seek = not (self._no_table or self.layout.table)  # which says itself what is known
+        return known_of(self._all_listings, file, self._columns, seek=seek)
+
+    @property
+    def _columns(self) -> Mapping[str, str] | None:
+        """What the columns of metadata are called; with a table of labels the key is of its own columns."""
+        return None if self.layout.table else self.layout.keys.columns
+
+    @property
+    def _no_table(self) -> bool:
+        return self.given_metadata == "none"
+
+    @cached_property
+    def listings(self) -> dict[str, Listing]:
+        """The images of each root that take part: what their paths begin with here -> the listing.
+
+        A split file decides by itself which images take part.
+        """
+        return {
+            prefix: self._of_views(listing, prefix, self._all_known) for prefix, listing in self._all_listings.items()
+        }
+
+    def _of_views(self, listing: Listing, prefix: str, known: Metadata | None) -> Listing:
+        if not (self.wanted_views and known):
+            return listing
+        own = {path: known.rows[prefix + path] for path in listing.paths if prefix + path in known.rows}
+        named = {path.removeprefix(prefix) for path in self._split_paths if path.startswith(prefix)}
+        return choose_views(listing, own, self.wanted_views, named)
+
+    @cached_property
+    def _split_paths(self) -> set[str]:
+        return paths_in_split(self.split_file) if self.split_file else set()
+
+    @cached_property
+    def folder(self) -> Labelled:
+        """The images and classes of all roots."""
+        if not self.given_roots:
+            return self.listings[""]
+        classes = next(iter(self.listings.values())).classes
+        found = gather(self.listings, classes, {name: label for label, name in enumerate(classes)}.get)
+        told = [*told_of_roots(self.listings), *found.known.told]
+        return replace(found, known=replace(found.known, told=told))
+
+    @cached_property
+    def test_root(self) -> Path | None:
+        """The separate folder of test images, if there is one; a test that the data give goes before one beside it."""
+        given = local_folder(self.given_test_root, self.cache_dir, "data.test_root")
+        found = given or (None if self.given_roots else folder_beside(self.roots[""]))
+        if not found or "test" not in self.sides.values():
+            return found
+        if given:
+            raise UserError(
+                f"data.test_root={given} is a test, and {self.place} gives one too. Leave data.test_root out, or draw "
+                "a split: data.use_split=false."
+            )
+        return None
+
+    @cached_property
+    def _all_tested(self) -> Listing | None:
+        """The images of the test root, of whatever view."""
+        root = self.test_root
+        if root and any(root.resolve() == folder.resolve() for folder in self.roots.values()):
+            raise UserError(f"data.test_root={root} is data.root itself: the test would be on the training images.")
+        return self.list_images(root, self.classes, "data.test_root") if root else None
+
+    @cached_property
+    def _known_of_test(self) -> Metadata | None:
+        """What the layout and a table in the test root tell of its images; that beside it is of the training."""
+        listing = self._all_tested
+        if listing is None:
+            return None
+        own = Metadata(listing.known.origin, listing.known.rows) if listing.known.rows else None
+        file = listing.root / NAME
+        beside = file.is_file() and not self._no_table
+        table = read_metadata(file, listing.root, listing.paths, columns=self._columns) if beside else None
+        known = merge_rows(own, table)
+        return known and replace(known, rows={TEST_PREFIX + path: row for path, row in known.rows.items()})
+
+    @cached_property
+    def test_folder(self) -> Listing | None:
+        """The images of the test root that take part, if there is one."""
+        return self._all_tested and self._of_views(self._all_tested, TEST_PREFIX, self._known_of_test)
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, in the order of their labels."""
+        return list(self.folder.classes)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes C; known before an image is decoded."""
+        return len(self.folder.classes)
+
+    @cached_property
+    def metadata(self) -> Metadata | None:
+        """What is known of patients, groups and sources, by the layouts, by tables and by the names of the roots."""
+        known = merge_rows(self._all_known, self._known_of_test)
+        apart = self.test_folder.paths if self.test_folder else []
+        part = {*self.folder.paths, *(TEST_PREFIX + path for path in apart)}
+        return known and replace(known, rows={path: row for path, row in known.rows.items() if path in part})
+
+    @property
+    def sides(self) -> Mapping[str, str]:
+        """The split that the data give, path -> "train", "val" or "test"; empty where one is drawn."""
+        return self.folder.known.sides if self.use_split else {}
+
+    @cached_property
+    def split_file(self) -> Path | None:
+        """The split to use, if one was given."""
+        return local_file(self.given_split_file, self.cache_dir, "data.split_file")
+
+    @property
+    def units(self) -> list[dict[str, Path]]:
+        """The roots, then the test root if there is one: what the paths of a root's images begin with -> the folder."""
+        return [self.roots, *([{TEST_PREFIX: self.test_root}] if self.test_root else [])]
+
+    def image_file(self, path: str) -> Path:
+        """Return where the image ``path`` of a split lies.
+
+        Raises:
+            UserError: Where it is of none of the roots.
+        """
+        apart = self.test_root if path.startswith(TEST_PREFIX) else None
+        folders = {TEST_PREFIX: apart} if apart else self.roots
+        prefix = prefix_of(path, folders)
+        if prefix not in folders:
+            raise UserError(f"The image {path} is in none of the folders of data.roots, {sorted(folders)}.")
+        return folders[prefix] / path.removeprefix(prefix)

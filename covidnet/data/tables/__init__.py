@@ -1,0 +1,1 @@
+"""Tables of whatever make, and what they say of images."""

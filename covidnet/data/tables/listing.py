@@ -1,0 +1,168 @@
+"""The images of a folder whose classes a table tells."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from covidnet.data.listing import Known
+from covidnet.data.spelling import SIDES, known, plain
+from covidnet.data.tables.columns import NAMES, find_columns
+from covidnet.data.tables.keys import TableKeys
+from covidnet.data.tables.labels import read_labels
+from covidnet.data.tables.places import find_images
+from covidnet.data.tables.reading import Table, read_any_table
+from covidnet.data.tables.rows import Describer, rows_by_image
+from covidnet.data.tables.words import CONTRADICTED, class_of
+from covidnet.data.walk import holds_no_images, images_below, is_folder
+from covidnet.errors import UserError, did_you_mean, short, some
+
+MOST_TOLD = 3  # names in a line
+
+
+class TableListing:
+    """The images below ``root`` that a table names and gives one class; a ``Listing``.
+
+    Args:
+        root: The folder below which the images lie, at any depth.
+        file: The table.
+        keys: How it is read.
+        classes: Those wanted, in the order of their labels, or None for all.
+        key: The setting that gave the folder, as an error names it.
+
+    Raises:
+        UserError: Where there is no such folder or table, or it gives no two classes of images that are there.
+    """
+
+    def __init__(self, root: Path, file: Path, keys: TableKeys, classes: Sequence[str] | None, key: str) -> None:
+        if not is_folder(root):
+            raise UserError(
+                f"{short(root)} is no folder, but {key} must be the one below which the images of {file} lie, at any "
+                "depth."
+            )
+        self.root = root
+        if not file.exists() and (root / file).is_file():
+            raise UserError(
+                f"data.table={file} is not there, but {root / file} is: did you mean data.table={root / file}?"
+            )
+        self.table = read_any_table(file, "data.table")
+        self.columns, self._guessed = find_columns(self.table, keys.columns, tuple(NAMES), "data.columns")
+        if "path" not in self.columns:
+            raise UserError(
+                f"{file} has the columns {short(self.table.columns)}, none of them called as names of images are. Say "
+                "which it is: data.columns={path: COLUMN}."
+            )
+        free = [index for index in range(len(self.table.columns)) if index not in self.columns.values()]
+        self.labels = read_labels(self.table, self.columns.get("label"), free, classes, keys)
+        self.classes = self.labels.names
+        images, ignored = images_below(root, lambda name: "" if holds_no_images(name) else None)
+        self._images = sorted(path.relative_to(root).as_posix() for path in images)
+        names = [row[self.columns["path"]] for row in self.table.rows]
+        self.found = find_images(names, self._images, root, file, key)
+        self._refuse_no_image(key)
+        self._numbers = rows_by_image(self.table, self.columns["path"], self.found.paths)
+        own = file.absolute()
+        self.ignored = [(path.relative_to(root).as_posix(), why) for path, why in ignored if path.absolute() != own]
+        self.ignored += [(path, f"is in no row of {file.name}") for path in self._images if path not in self._numbers]
+        self._read(keys)
+
+    def _read(self, keys: TableKeys) -> None:
+        """Give each image its class and what else its rows say, or count why it has none."""
+        describe = Describer(self.table, self.columns)
+        side_of = _sides(self.table, self.columns.get("split"))
+        self.paths: list[str] = []
+        self.targets: list[int] = []
+        self.left_out: Counter[str] = Counter()
+        rows: dict[str, dict[str, str]] = {}
+        sides: dict[str, str] = {}
+        for path, numbers in sorted(self._numbers.items()):
+            label = class_of([self.labels.words[number] for number in numbers], keys.disagree)
+            told, odd = describe(numbers)
+            given = {side for number in numbers if (side := side_of[number])}
+            if odd or len(given) > 1:
+                label = f"rows of two {odd or 'split'}s"
+            if isinstance(label, str):
+                self.left_out[label] += 1
+                continue
+            self.paths.append(path)
+            self.targets.append(label)
+            rows[path] = told
+            if given:
+                sides[path] = given.pop()
+        self._refuse_no_class()
+        self.known = Known(rows, str(self.table.file), sides, self._told())
+
+    @property
+    def class_counts(self) -> dict[str, int]:
+        """Images per class, in the order of the labels."""
+        counts = Counter(self.targets)
+        return {name: counts[label] for label, name in enumerate(self.classes)}
+
+    def _refuse_no_image(self, key: str) -> None:
+        if self.found.paths:
+            return
+        column = self.table.columns[self.columns["path"]]
+        there = f"{len(self._images):,} images, such as {self._images[0]!r}" if self._images else "no images"
+        named = f", such as {short(repr(self.found.missing[0]))}" if self.found.missing else ""
+        raise UserError(
+            f"The column {column!r} of {self.table.file} names {len(self.found.missing):,} images{named}, but none of "
+            f"them lies below {self.root}, which holds {there}. Change {key}, or say which column names the images: "
+            "data.columns={path: COLUMN}."
+        )
+
+    def _refuse_no_class(self) -> None:
+        empty = [name for name, count in self.class_counts.items() if not count]
+        if empty:
+            raise UserError(
+                f"{self.table.file} gives no image below {self.root} to the classes {empty} alone. {self._counted()} "
+                "Change data.labels, or leave these classes out of data.classes."
+            )
+
+    def _told(self) -> list[str]:
+        """Return how the table was read and what came of it, a sentence each."""
+        found, file = self.found, self.table.file
+        how = "; ".join(part for part in (self._guessed, self.table.told) if part)
+        told = [f"{file}: {how} (data.columns changes what a column is)."] if how else []
+        if not {"patient", "group"} & self.columns.keys():
+            told.append(f"No column of {file} says of which patient an image is (data.columns={{patient: COLUMN}}).")
+        if found.missing:
+            names = some([repr(name) for name in found.missing], MOST_TOLD, ", ")
+            of = len(found.missing) + len(found.paths)
+            told.append(
+                f"{len(found.missing):,} of the {of:,} images that it names are not below {self.root}: {names}."
+            )
+        if found.loose:
+            told.append(f"{found.loose:,} of them were found by their names alone, in other folders than it says.")
+        if self.labels.lacking:
+            told.append(f"It has no label {some([repr(one) for one in self.labels.lacking], between=', ')}.")
+        return [*told, self._counted()] if self.left_out else told
+
+    def _counted(self) -> str:
+        """Return how many of the images have a class, and why the others have none."""
+        unwanted = [f"{label} {count:,}" for label, count in self.labels.unwanted.most_common(MOST_TOLD)]
+        others = f" (others are in rows: {some(unwanted, between=', ')})" if unwanted else ""
+        rule = " (data.disagree joins them)" if CONTRADICTED in self.left_out else ""
+        reasons = [f"{count:,} with {why}" for why, count in self.left_out.most_common()]
+        return (
+            f"{len(self.paths):,} of the {len(self._numbers):,} images that are there are of one class; left out: "
+            f"{', '.join(reasons) or 'none'}{rule}{others}."
+        )
+
+
+def _sides(table: Table, column: int | None) -> list[str]:
+    """Return the side of the split on which the table puts each row, "" where it puts it on none.
+
+    Raises:
+        UserError: Where a column of splits holds something else.
+    """
+    if column is None:
+        return [""] * len(table.rows)
+    cells = {row[column] for row in table.rows}
+    sides = {cell: SIDES.get(plain(cell), "") for cell in cells}
+    odd = sorted(cell for cell in cells if known(cell) and not sides[cell])
+    if odd:
+        raise UserError(
+            f"The column {table.columns[column]!r} of {table.file} has the values "
+            f"{some([repr(cell) for cell in sorted(cells)], between=', ')}, but a split is train, val or test."
+            f"{did_you_mean(odd[0], SIDES)} Mend it, or say that no column is one: data.columns={{split: none}}."
+        )
+    return [sides[row[column]] for row in table.rows]

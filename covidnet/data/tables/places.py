@@ -1,0 +1,193 @@
+"""What a table calls its images -> the files that it means, wherever below a folder these lie."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from covidnet.data.spelling import folded
+from covidnet.data.walk import EXTENSIONS
+from covidnet.errors import UserError, some
+
+EXACT = 10_000  # parts of a path that fit, where all do: more than any other match has
+_DRIVE = re.compile(r"^(?:file://)?[A-Za-z]:(?=/)|^file://")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Which images a table means.
+
+    Attributes:
+        paths: Name in the table -> path below the root.
+        missing: Names of no image that is there, in the table's order.
+        loose: How many names fit by the last part alone: the folders in the table are not those on the disk.
+    """
+
+    paths: dict[str, str]
+    missing: list[str]
+    loose: int
+
+
+@dataclass(frozen=True)
+class _Match:
+    path: str
+    parts: int  # of the path that fit
+    loose: bool = False
+
+
+def find_images(names: Iterable[str], paths: Sequence[str], root: Path, table: Path, key: str) -> Found:
+    """Return which of the images below a folder each name in a table means.
+
+    A name is a path below the folder or the table's own, or the end of one; a path of another machine whose end is
+    here; or the bare name of a file, at any depth. Case, accents and the ending may be written otherwise, where only
+    one file fits. Slashes may lean either way.
+
+    Args:
+        names: As the table has them.
+        paths: N paths, POSIX, below the root.
+        root: The folder of the images.
+        table: The table's file.
+        key: The setting that gave the folder, as an error names it.
+
+    Raises:
+        UserError: Where a name means two images, or two names one image; it tells both.
+    """
+    known = set(paths)
+    distinct = [name for name in dict.fromkeys(names) if name]
+    matches = {name: _Match(name, EXACT) for name in distinct if name in known}
+    others = [name for name in distinct if name not in matches]
+    if others:
+        images = _Images(paths, root, table, key)
+        called = Counter(images.bare(name) for name in distinct)
+        for name in others:
+            match = images.match(name, alone=called[images.bare(name)] == 1)
+            if match:
+                matches[name] = match
+    kept = _of_one_image(matches, table, key)
+    missing = [name for name in distinct if name not in kept]
+    return Found({name: match.path for name, match in kept.items()}, missing, sum(m.loose for m in kept.values()))
+
+
+class _Images:
+    """The images below a folder, by what a table may call them."""
+
+    def __init__(self, paths: Sequence[str], root: Path, table: Path, key: str) -> None:
+        self.root, self.table, self.key = root.absolute().as_posix(), table, key
+        self.folder = table.absolute().parent.as_posix()
+        self.paths = paths
+        self.whole = {ending: _grouped((_key(path, ending=ending), path) for path in paths) for ending in (True, False)}
+        self.ends = cache(self._ends)
+        self.is_there = cache(os.path.lexists)
+
+    def bare(self, name: str) -> str:
+        """Return the last part of a name without its ending, as all spellings of it have it."""
+        return _key(_slashed(name), ending=False).rpartition("/")[2]
+
+    def match(self, name: str, *, alone: bool) -> _Match | None:
+        """Return the image that a name means, if there is one; ``alone`` where no other name ends alike."""
+        text = _slashed(name)
+        below = self._below(text)
+        parts = _parts(text)
+        if not parts:
+            return None
+        for ending in (True, False):
+            if found := self.whole[ending].get(_key(below, ending=ending)):
+                return _Match(self._one(name, found, below), EXACT)
+            match = self._by_end(name, _key("/".join(parts), ending=ending).split("/"), ending, alone=alone)
+            if match:
+                return None if self._lies_elsewhere(text) else match
+        return None
+
+    def _by_end(self, name: str, parts: list[str], ending: bool, *, alone: bool) -> _Match | None:
+        """Return the image whose path ends as the name, or whose path the name ends in."""
+        for start in range(1, len(parts) - 1):
+            if found := self.whole[ending].get("/".join(parts[start:])):
+                return _Match(self._one(name, found, name), len(parts) - start)
+        if found := self.ends(len(parts), ending).get("/".join(parts)):
+            return _Match(self._one(name, found, name), len(parts))
+        found = self.ends(1, ending).get(parts[-1], [])
+        return _Match(found[0], 1, loose=True) if alone and len(found) == 1 else None
+
+    def _ends(self, number: int, ending: bool) -> dict[str, list[str]]:
+        """Return the images by the last parts of their paths, so many of them."""
+        cut = ((key.rsplit("/", number)[-number:], path) for path in self.paths for key in [_key(path, ending=ending)])
+        return _grouped(("/".join(parts), path) for parts, path in cut)
+
+    def _below(self, text: str) -> str:
+        """Return the path below the root of a name that is written from the table's folder, or from the top."""
+        if _key(text, ending=True) in self.whole[True]:
+            return text
+        place = os.path.normpath(text if text.startswith("/") else f"{self.folder}/{text}")
+        return place[len(self.root) + 1 :] if place.startswith(f"{self.root}/") else text
+
+    def _lies_elsewhere(self, text: str) -> bool:
+        """Tell whether a name with folders is a file beside the root: its end alone would mean another one."""
+        if "/" not in text:
+            return False
+        place = text if text.startswith("/") else f"{self.folder}/{text}"
+        first = "/".join(place.split("/")[: 2 if text.startswith("/") else self.folder.count("/") + 2])
+        return self.is_there(first) and Path(place).is_file()
+
+    def _one(self, name: str, found: list[str], written: str) -> str:
+        exact = [path for path in found if path == written]
+        if len(found) > 1 and not exact:
+            raise UserError(
+                f"{self.table} names {name!r}, but below {self.root} there are {len(found)} such files: "
+                f"{some(found, 2, ' and ')}. Write their folders into the table, or choose one of them by {self.key}."
+            )
+        return exact[0] if exact else found[0]
+
+
+def _of_one_image(matches: dict[str, _Match], table: Path, key: str) -> dict[str, _Match]:
+    """Return the matches; of several names of one image the one that fits best, and those that end alike.
+
+    Raises:
+        UserError: Where names of different files fit one equally well.
+    """
+    of_path: dict[str, list[str]] = {}
+    for name, match in matches.items():
+        of_path.setdefault(match.path, []).append(name)
+    for path, names in of_path.items():
+        if len(names) == 1:
+            continue
+        best = max(names, key=lambda name: matches[name].parts)
+        for name in names:
+            if _end_alike(best, name):
+                continue
+            if matches[name].parts == matches[best].parts:
+                raise UserError(
+                    f"{table} names {best!r} and {name!r}, each of which may be the image {path}. Give the folder "
+                    f"above as {key}, or write paths below it into the table."
+                )
+            del matches[name]
+    return matches
+
+
+def _end_alike(first: str, second: str) -> bool:
+    one, other = (f"/{_key('/'.join(_parts(_slashed(name))), ending=False)}" for name in (first, second))
+    return one.endswith(other) or other.endswith(one)
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for key, path in pairs:
+        groups.setdefault(key, []).append(path)
+    return groups
+
+
+def _parts(text: str) -> list[str]:
+    return [part for part in text.split("/") if part not in ("", ".", "..")]
+
+
+def _slashed(name: str) -> str:
+    return _DRIVE.sub("", name.replace("\\", "/"))
+
+
+def _key(path: str, *, ending: bool) -> str:
+    """Return a path by which its spellings are one, with or without the ending of an image."""
+    text = folded(path)
+    stem, dot, end = text.rpartition(".")
+    return stem if not ending and f"{dot}{end}" in EXTENSIONS else text
