@@ -14,7 +14,8 @@ from covidnet.data.changes.lungs import LungView, draw_others, mask_paths
 from covidnet.data.decoding import check_images, decode_file
 from covidnet.data.division.split import TEST_PREFIX
 from covidnet.data.listing import Listing
-from covidnet.errors import UserError, some
+from covidnet.data.walk import told_by_reason
+from covidnet.errors import UserError
 from covidnet.imaging.decode import Interpolation
 from covidnet.machine.telling import tell, warn
 
@@ -90,8 +91,8 @@ def open_images(
     """
     root, paths = listing.root, listing.paths
     if listing.ignored:
-        reasons = [f"{path} {reason}" for path, reason in listing.ignored]
-        warn(f"{len(reasons)} files or folders below {root} are left out: {some(reasons)}")
+        left = f"{len(listing.ignored):,} files or folders below {root} are left out"
+        warn(f"{left}:\n  {told_by_reason(listing.ignored)}")
     pixels = open_pixels(root, paths, size, interpolation, cache=cache, cache_dir=cache_dir)
     if pixels.unreadable:
         _tell_unreadable(root, pixels.unreadable, skip=skip)

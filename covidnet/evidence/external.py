@@ -17,6 +17,7 @@ from covidnet.data.division.sources import UNKNOWN
 from covidnet.data.external import ExternalFolder, find_seen, list_external
 from covidnet.data.images import Pixels, open_pixels
 from covidnet.data.radiographs import Radiographs
+from covidnet.data.walk import told_by_reason
 from covidnet.errors import UserError, some
 from covidnet.evaluation.comparison import score_drops
 from covidnet.evidence.external_table import sentence
@@ -249,7 +250,7 @@ def _open(data: Radiographs, root: Path, paths: Sequence[str], options: Options)
 
 def _tell_left_out(what: str, reasons: Sequence[tuple[str, str]]) -> None:
     if reasons:
-        _warn(f"{what} are left out: {some([f'{path} {reason}' for path, reason in reasons])}")
+        _warn(f"{what} are left out:\n  {told_by_reason(reasons)}")
 
 
 def _warn_unchecked(reason: str) -> None:

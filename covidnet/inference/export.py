@@ -282,7 +282,7 @@ def files_below(folder: Path) -> list[Path]:
     Raises:
         UserError: Where it holds none.
     """
-    found = radiographs_below(folder) if folder.is_dir() else []
+    found = radiographs_below(folder)[0] if folder.is_dir() else []
     if not found:
         what = "holds no images" if folder.is_dir() else "is no folder"
         raise UserError(f"--check {folder} {what}. Give a folder of radiographs, or leave --check out.")

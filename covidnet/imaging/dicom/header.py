@@ -18,16 +18,18 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset, read_sequence_item
 from pydicom.uid import UID
 
-from covidnet.imaging.dicom.frame import BIG_ENDIAN, DEFLATED, IMPLICIT, READABLE
+from covidnet.imaging.dicom.frame import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, READABLE
+from covidnet.imaging.kinds import HEAD, LETTERS, PREAMBLE, bare_encoding
 from covidnet.imaging.radiograph import UnreadableImageError
 
-START = 132  # bytes before the first element: a preamble of 128, and the letters DICM
 READS = 30_000  # of a header, and of an item in it: the real ones take some hundreds
 INTEGERS = 1 << 16  # as many as the longest table has
 TEXT = 1024  # bytes of a text that are looked at
 EXTRA = 1 << 24  # bytes that a header may add to the pixels where both are deflated
 
 _GROUP = 0x7FE00008  # the first of the tags that hold pixels
+_META = b"\x02\0"  # the group of the file meta information, whose elements tell the transfer syntax
+_BARE = {"explicit": EXPLICIT, "implicit": IMPLICIT, "big": BIG_ENDIAN}  # of a file without preamble and without meta
 # fmt: off
 _TAGS = {
     keyword: tag_for_keyword(keyword) or 0
@@ -110,15 +112,21 @@ class Limited(BytesIO):
 def read_header(content: bytes) -> tuple[Header, str, Limited]:
     """Return a file's header, its transfer syntax, and a stream that stands before the pixels.
 
+    A file without the preamble and the letters begins with its elements, those of the file meta information or others.
+
     Raises:
         UnreadableImageError: Where the transfer syntax is none that we read, or the file inflates without end.
         Exception: Any that pydicom meets on damaged bytes; it may quote them.
     """
     _hush()
     stream = Limited(content)
-    stream.seek(START)
-    meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
-    syntax = UID(Header(meta, implicit=False, little_endian=True).text("TransferSyntaxUID") or IMPLICIT)
+    whole = content.startswith(LETTERS, PREAMBLE)
+    if whole or content.startswith(_META):
+        stream.seek(HEAD if whole else 0)
+        meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
+        syntax = UID(Header(meta, implicit=False, little_endian=True).text("TransferSyntaxUID") or IMPLICIT)
+    else:
+        syntax = UID(_BARE[bare_encoding(content) or "implicit"])
     if syntax not in READABLE:
         named = f"transfer syntax {syntax.name}" if syntax.type == "Transfer Syntax" else "private transfer syntax"
         raise UnreadableImageError(f"is a DICOM file in the {named}, which is not read; export it as PNG")
