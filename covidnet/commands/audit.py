@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from covidnet.commands.options import add_json, write_json
+from covidnet.commands.options import add_body_part, add_json, write_json
 from covidnet.data.walk import refuse_no_root
 from covidnet.errors import UserError
 
@@ -17,6 +17,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = "where to write the table; ROOT/metadata.csv if left out"
     parser.add_argument("--out", type=Path, metavar="FILE", help=text)
     parser.add_argument("--force", action="store_true", help="overwrite a table that is there")
+    add_body_part(parser, "chest")
     add_json(parser)
 
 
@@ -28,7 +29,7 @@ def run(options: argparse.Namespace) -> None:
 
     if options.out and options.out.exists() and not options.force:
         raise UserError(f"{options.out} is there already. Give --force to overwrite it, or another --out.")
-    audited = audit(options.root, options.classes, options.metadata)
+    audited = audit(options.root, options.classes, options.metadata, options.body_part)
     if options.metadata == "none" and not options.out:
         table, told = None, "No table was written: in ROOT it would hide one that was not read. Give --out FILE."
     else:

@@ -21,6 +21,7 @@ from covidnet.data.walk import (
     pictures_in,
     refuse_no_root,
     tables_in,
+    told_by_reason,
 )
 from covidnet.errors import UserError
 
@@ -138,15 +139,17 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
                 hint = self._hint_at_images(root)
             raise UserError(
                 f"{root} holds {len(found)} class folders with images {found}, but a classifier needs at least two. "
-                f"{self.key} must be a folder that holds one folder of radiographs a class.{hint}"
+                f"{self.key} must be a folder that holds one folder of radiographs a class.{hint}{self._told_ignored()}"
             )
+
+    def _told_ignored(self) -> str:
+        return f" Left out are: {told_by_reason(self.ignored, '; ')}." if self.ignored else ""
 
     def _hint_at_images(self, root: Path) -> str:
         """Return what a root that holds images itself may be: with a table the whole set, else one class of it."""
         above = root.absolute().parents[1 if root.name == IMAGES else 0]
-        tables = [
-            file for folder in (root, root.absolute().parent) for file in tables_in(folder) if file.name != METADATA
-        ]
+        near = [*tables_in(root), *tables_in(root.absolute().parent)]
+        tables = [file for file in near if file.name != METADATA]
         if tables:
             return (
                 f" It holds radiographs itself. If {tables[0]} tells their classes, add data.table={tables[0]}; if it "

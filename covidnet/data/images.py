@@ -17,6 +17,7 @@ from covidnet.data.listing import Listing
 from covidnet.data.walk import told_by_reason
 from covidnet.errors import UserError
 from covidnet.imaging.decode import Interpolation
+from covidnet.imaging.radiograph import BodyPart
 from covidnet.machine.telling import tell, warn
 
 Numbers = NDArray[np.int64]
@@ -43,16 +44,17 @@ def open_pixels(
     *,
     cache: Cache = True,
     cache_dir: Path | None = None,
+    body_part: BodyPart = "chest",
 ) -> Pixels:
     """Decode files below ``root`` to (S, S), once where they are cached."""
     if cache:
         verify = cache == "verify"
-        pixels, unreadable = open_cache(root, paths, size, interpolation, cache_dir, verify=verify)
+        pixels, unreadable = open_cache(root, paths, size, interpolation, cache_dir, verify=verify, body_part=body_part)
         readable = [path for path in paths if path not in unreadable]
         return Pixels(readable, pixels.index.shape[1], pixels.gather, unreadable, pixels.thumbnails)
-    thumbnails, unreadable = check_images(root, paths, size, interpolation)
+    thumbnails, unreadable = check_images(root, paths, size, interpolation, body_part)
     readable = [path for path in paths if path not in unreadable]
-    return Pixels(readable, 3, Stream(root, readable, size, interpolation), unreadable, thumbnails)
+    return Pixels(readable, 3, Stream(root, readable, size, interpolation, body_part), unreadable, thumbnails)
 
 
 class Images(NamedTuple):
@@ -74,6 +76,7 @@ def open_images(
     skip: bool = False,
     cache: Cache = True,
     cache_dir: Path | None = None,
+    body_part: BodyPart = "chest",
 ) -> Images:
     """Decode the images of a listing, or check that they can be decoded; tell what is left out.
 
@@ -85,6 +88,7 @@ def open_images(
         skip: Go on without images that cannot be read.
         cache: Keep decoded images on disk.
         cache_dir: Where; the user's cache folder where left out.
+        body_part: What part of the body DICOM headers may name.
 
     Raises:
         UserError: Naming the images that cannot be read, unless they are skipped.
@@ -93,7 +97,7 @@ def open_images(
     if listing.ignored:
         left = f"{len(listing.ignored):,} files or folders below {root} are left out"
         warn(f"{left}:\n  {told_by_reason(listing.ignored)}")
-    pixels = open_pixels(root, paths, size, interpolation, cache=cache, cache_dir=cache_dir)
+    pixels = open_pixels(root, paths, size, interpolation, cache=cache, cache_dir=cache_dir, body_part=body_part)
     if pixels.unreadable:
         _tell_unreadable(root, pixels.unreadable, skip=skip)
     labels = [label for path, label in zip(paths, listing.targets, strict=True) if path not in pixels.unreadable]
@@ -120,18 +124,21 @@ def _tell_unreadable(root: Path, unreadable: dict[str, str], *, skip: bool) -> N
 class Stream:
     """Decode images each time they are asked for: for data larger than the disk. It travels to worker processes."""
 
-    def __init__(self, root: Path, paths: Sequence[str], size: int, interpolation: Interpolation) -> None:
+    def __init__(
+        self, root: Path, paths: Sequence[str], size: int, interpolation: Interpolation, body_part: BodyPart
+    ) -> None:
         self.root = root
         self.paths = paths
         self.size = size
         self.interpolation: Interpolation = interpolation
+        self.body_part: BodyPart = body_part
 
     def __call__(self, numbers: Numbers) -> NDArray[np.uint8]:
         """Return the images with these numbers as (B, 3, H, W)."""
         return np.stack([self._decode(self.paths[number]) for number in numbers])
 
     def _decode(self, path: str) -> NDArray[np.uint8]:
-        decoded = decode_file(self.root, path, self.size, self.interpolation)
+        decoded = decode_file(self.root, path, self.size, self.interpolation, self.body_part)
         if decoded.pixels is None:
             raise UserError(f"{self.root / path} could be read when the run began, but now {decoded.reason}.")
         return np.broadcast_to(decoded.pixels, (3, self.size, self.size))

@@ -17,6 +17,7 @@ from covidnet.data.walk import IMAGES
 from covidnet.errors import UserError
 from covidnet.evidence.audit_checks import VERDICTS, Contents, run_checks
 from covidnet.evidence.inspection import Traits, inspect_files
+from covidnet.imaging.radiograph import BodyPart
 
 # Images a class as the releases were published: COVID-19, NORMAL, Viral Pneumonia (and Lung Opacity).
 RELEASES = {
@@ -38,7 +39,9 @@ class Audit:
     metadata: Path | None  # the table that was read
 
 
-def audit(root: Path, classes: Sequence[str] | None = None, metadata: str | None = None) -> Audit:
+def audit(
+    root: Path, classes: Sequence[str] | None = None, metadata: str | None = None, body_part: BodyPart = "chest"
+) -> Audit:
     """Inspect the folder ``root`` and return what was found; nothing is written.
 
     Args:
@@ -46,18 +49,19 @@ def audit(root: Path, classes: Sequence[str] | None = None, metadata: str | None
         classes: Which class folders, all where left out.
         metadata: Table of patients, groups and sources; "none" for no table; where left out, the one that training
             would use.
+        body_part: What part of the body DICOM headers may name.
 
     Raises:
         UserError: Where the folder or the table is none.
     """
-    return audit_listing(RadiographFolder(root, classes, key="ROOT"), metadata)
+    return audit_listing(RadiographFolder(root, classes, key="ROOT"), metadata, body_part)
 
 
-def audit_listing(folder: Listing, metadata: str | None = None) -> Audit:
+def audit_listing(folder: Listing, metadata: str | None = None, body_part: BodyPart = "chest") -> Audit:
     """Inspect the images of any layout, else as ``audit``."""
     root = folder.root
     table = _read_table(root, folder.paths, metadata)
-    inspected = list(inspect_files(root, folder.paths))
+    inspected = list(inspect_files(root, folder.paths, body_part))
     unreadable = {path: why for path, why in zip(folder.paths, inspected, strict=True) if isinstance(why, str)}
     contents = _contents(folder, inspected, table)
     release = _release(folder)

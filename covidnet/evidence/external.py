@@ -21,6 +21,7 @@ from covidnet.data.walk import told_by_reason
 from covidnet.errors import UserError, some
 from covidnet.evaluation.comparison import score_drops
 from covidnet.evidence.external_table import sentence
+from covidnet.imaging.radiograph import BodyPart
 from covidnet.machine.device import find_device
 from covidnet.models.outputs import outputs_of
 from covidnet.runs.checkpoint import Checkpoint, radiographs_of
@@ -43,6 +44,7 @@ class Options:
         device: As torch names it; a GPU where there is one, if None.
         cache: Keep decoded images on disk.
         cache_dir: Where; the run's own cache folder where None.
+        body_part: What part of the body DICOM headers may name; as in training where None.
     """
 
     names: Mapping[str, str]
@@ -51,6 +53,7 @@ class Options:
     device: str | None = None
     cache: bool = True
     cache_dir: Path | None = None
+    body_part: BodyPart | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
     folder = list_external(root, classes, options.names)
     _tell_left_out(f"{len(folder.ignored)} files or folders below {root}", folder.ignored)
     rows = _read_rows(folder, options.metadata)
-    pixels = _open(data, root, folder.paths, options)
+    pixels = _open(data, root, folder.paths, options, options.body_part or data.body_part)
     _tell_left_out(f"{len(pixels.unreadable)} images below {root} that cannot be read", [*pixels.unreadable.items()])
     if not pixels.paths:
         raise UserError(f"None of the {len(folder.paths)} images below {root} can be read.")
@@ -197,7 +200,7 @@ def _trained_on(checkpoint: Path, data: Radiographs) -> _Trained | None:
 
 def _find_seen(pixels: Pixels, data: Radiographs, trained: _Trained, options: Options) -> dict[str, str] | None:
     """Return which images are of the training or validation set, and tell: path -> path there."""
-    own = _open(data, data.root, trained.paths, options)
+    own = _open(data, data.root, trained.paths, options, data.body_part)
     if not own.paths:
         _warn_unchecked(f"none of its images is in {data.root} any more")
         return None
@@ -236,7 +239,7 @@ def _read_rows(folder: ExternalFolder, given: str | None) -> dict[str, dict[str,
     return table.rows
 
 
-def _open(data: Radiographs, root: Path, paths: Sequence[str], options: Options) -> Pixels:
+def _open(data: Radiographs, root: Path, paths: Sequence[str], options: Options, body_part: BodyPart) -> Pixels:
     """Decode images as the model's own were."""
     return open_pixels(
         root,
@@ -245,6 +248,7 @@ def _open(data: Radiographs, root: Path, paths: Sequence[str], options: Options)
         data.interpolation,
         cache=options.cache,
         cache_dir=options.cache_dir or data.cache_dir,
+        body_part=body_part,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covidnet.imaging.decode import open_radiograph, read, thumbnail
-from covidnet.imaging.radiograph import UnreadableImageError
+from covidnet.imaging.radiograph import BodyPart, UnreadableImageError
 from covidnet.machine.parallel import cores, parallel_map, progress_bar
 
 CHUNK = 16  # files a worker reports at once
@@ -28,24 +28,24 @@ class Traits(NamedTuple):
     thumbnail: NDArray[np.uint8]  # (THUMBNAIL, THUMBNAIL)
 
 
-def inspect_files(root: Path, paths: Sequence[str]) -> Iterator[Traits | str]:
+def inspect_files(root: Path, paths: Sequence[str], body_part: BodyPart = "chest") -> Iterator[Traits | str]:
     """Decode every file once, on all cores, under a progress bar; yield its traits, or why it cannot be read."""
     chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
     processes = 1 if len(paths) < FEW else cores()
     with progress_bar(len(paths), "inspecting", hidden=len(paths) < FEW) as bar:
-        for chunk in parallel_map(partial(_inspect_chunk, root), chunks, processes):
+        for chunk in parallel_map(partial(_inspect_chunk, root, body_part), chunks, processes):
             for traits in chunk:
                 yield traits
                 bar.update()
 
 
-def _inspect_chunk(root: Path, paths: Sequence[str]) -> list[Traits | str]:
-    return [_inspect(root / path) for path in paths]
+def _inspect_chunk(root: Path, body_part: BodyPart, paths: Sequence[str]) -> list[Traits | str]:
+    return [_inspect(root / path, body_part) for path in paths]
 
 
-def _inspect(file: Path) -> Traits | str:
+def _inspect(file: Path, body_part: BodyPart) -> Traits | str:
     try:
-        image, mode = open_radiograph(read(file))
+        image, mode = open_radiograph(read(file), body_part)
     except UnreadableImageError as error:
         return str(error)
     content = hashlib.blake2b(f"{image.mode} {image.size}".encode(), digest_size=16)

@@ -15,6 +15,7 @@ from covidnet.files.plain import misfit
 from covidnet.files.tensors import check_crc, read_tensors
 from covidnet.files.whole import whole
 from covidnet.imaging.decode import Interpolation
+from covidnet.imaging.radiograph import BodyPart
 from covidnet.models.budget import Budget
 from covidnet.models.network import Network, plain_network
 from covidnet.runs.files import SPLIT
@@ -38,6 +39,7 @@ class Preprocessing:
         image_size: Side in pixels.
         interpolation: To that side.
         lungs: What is shown of the images: "whole", or of the lungs test.
+        body_part: What part of the body DICOM headers may name.
         batch_size: Images a training step.
         notice: What every output on these images must say about them, or nothing.
     """
@@ -46,6 +48,7 @@ class Preprocessing:
     image_size: int
     interpolation: Interpolation
     lungs: Lungs
+    body_part: BodyPart
     batch_size: int
     notice: str
 
@@ -88,7 +91,7 @@ class Checkpoint:
             UserError: Where the recipe names another class of data, or keys that the class does not take.
         """
         data = radiographs_of(self.recipe)
-        how = (data.image_size, data.interpolation, data.lungs, data.batch_size, data.notice)
+        how = (data.image_size, data.interpolation, data.lungs, data.body_part, data.batch_size, data.notice)
         return Preprocessing(list(self.recipe["classes"]), *how)
 
     def model(self, *, finite: bool = True) -> Network:
