@@ -14,9 +14,8 @@ from covidnet.imaging.arrays import Scale, picture_of_array
 from covidnet.imaging.decode import as_radiograph, open_radiograph, read
 from covidnet.imaging.radiograph import BodyPart, Radiograph, UnreadableImageError
 
-Readable: TypeAlias = (
-    str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any] | torch.Tensor
-)
+Content: TypeAlias = bytes | bytearray | memoryview  # of a file
+Readable: TypeAlias = str | os.PathLike[str] | Content | Image.Image | NDArray[Any] | torch.Tensor
 TAKEN = "a path, the bytes of a file, a Pillow image, an array or a tensor"
 SEVERAL = 4  # axes of an array that holds several images
 
@@ -29,7 +28,7 @@ def listed(given: Readable | Iterable[Readable]) -> list[Any]:
     """
     if isinstance(given, np.ndarray | torch.Tensor):
         return list(given) if given.ndim == SEVERAL else [given]
-    if isinstance(given, Readable):
+    if isinstance(given, str | os.PathLike | Content | Image.Image):
         return [given]
     if isinstance(given, Iterable):
         return list(given)
@@ -54,7 +53,7 @@ def open_given(image: Readable, scale: Scale | None, body_part: BodyPart) -> Rad
     """
     if isinstance(image, str | os.PathLike):
         return open_radiograph(read(Path(image)), body_part)
-    if isinstance(image, bytes | bytearray | memoryview):
+    if isinstance(image, Content):
         return open_radiograph(bytes(image), body_part)
     if isinstance(image, Image.Image):
         return _from_pillow(image)

@@ -20,6 +20,7 @@ from covidnet.models.budget import Budget
 from covidnet.models.network import Network, plain_network
 from covidnet.runs.files import SPLIT
 from covidnet.runs.find import run_directory
+from covidnet.runs.foreign import Told, recipe_of
 from covidnet.runs.recipe import NEEDED, check_recipe
 from covidnet.runs.trust import find_class
 
@@ -58,14 +59,15 @@ class Checkpoint:
 
     Args:
         path: The file.
+        told: What the user tells of one that a Trainer of the user's own wrote.
 
     Raises:
         UserError: Where the file is no checkpoint, would run code when loaded, or is not one of ours.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, told: Told | None = None) -> None:
         self.path = path
-        self._content = _read(path)
+        self._content = _read(path, told)
         self.recipe: dict[str, Any] = self._content[KEY]  # what ``RunRecord`` put there, with ``classes``
 
     @property
@@ -152,8 +154,8 @@ def _trained(path: str, checkpoint: Path) -> Network:
     return kind.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True).model
 
 
-def _read(checkpoint: Path) -> dict[str, Any]:
-    """Return what a checkpoint of ours holds; its tensors stay on disk until they are used."""
+def _read(checkpoint: Path, told: Told | None) -> dict[str, Any]:
+    """Return what a checkpoint of ours holds, with a recipe; its tensors stay on disk until they are used."""
     try:
         content = read_tensors(checkpoint, mmap=True)
         check_crc(checkpoint)
@@ -161,9 +163,12 @@ def _read(checkpoint: Path) -> dict[str, Any]:
     except Exception as error:
         raise UserError(f"ckpt_path={checkpoint} cannot be read as a checkpoint: {_first_line(error)}") from error
     recipe = content.get(KEY) if isinstance(content, dict) else None
-    if not isinstance(recipe, dict) or not set(recipe) >= NEEDED:
-        raise UserError(f"ckpt_path={checkpoint} is a checkpoint of another program: it holds no '{KEY}' recipe.")
-    found: dict[str, Any] = content
+    own = isinstance(recipe, dict) and set(recipe) >= NEEDED
+    if own and told:
+        raise UserError(f"ckpt_path={checkpoint} tells its classes and images itself: leave classes= and others out.")
+    if not own:
+        recipe = recipe_of(checkpoint, content, told)
+    found: dict[str, Any] = {**content, KEY: recipe}
     try:
         check_recipe(recipe, found.get("hyper_parameters", {}))
     except ValueError as error:
