@@ -83,5 +83,5 @@ def _from_tensor(tensor: torch.Tensor) -> NDArray[Any]:
 
 
 def _is_none(given: object) -> str:
-    text = " of numbers: make it an array first" if isinstance(given, list | tuple) else ""
-    return f"is a {type(given).__name__}{text}; give {TAKEN}"
+    remedy = f": make it an array first, or give {TAKEN}" if isinstance(given, list | tuple) else f"; give {TAKEN}"
+    return f"is of type {type(given).__name__}{remedy}"
