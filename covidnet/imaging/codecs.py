@@ -8,10 +8,9 @@ from PIL import Image
 
 from covidnet.imaging.arrays import MANY_BITS, picture_of
 from covidnet.imaging.coded import END, jpeg_size, jpeg_xl_size
-from covidnet.imaging.kinds import JPEG_LS, Kind
+from covidnet.imaging.kinds import JPEG_XL, Kind
 from covidnet.imaging.radiograph import UnreadableImageError
 
-BITS = 8  # of a sample that is shown as it is
 MOST_SAMPLES = 4  # a pixel
 
 
@@ -21,35 +20,32 @@ def open_coded(content: bytes, kind: Kind) -> Image.Image:
     Raises:
         UnreadableImageError: With the reason.
     """
-    size, bits = _size(content, kind)
-    if Image.MAX_IMAGE_PIXELS is not None and size[0] * size[1] > Image.MAX_IMAGE_PIXELS:
+    width, height = _size(content, kind)
+    if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
         raise UnreadableImageError(
-            f"is refused as too large: {size[0]} x {size[1]} pixels are more than {Image.MAX_IMAGE_PIXELS:,}"
+            f"is refused as too large: {width} x {height} pixels are more than {Image.MAX_IMAGE_PIXELS:,}"
         )
     pixels = _decoded(content, kind)
     if pixels.dtype.itemsize > 1 and pixels.ndim > 2:
         raise UnreadableImageError(MANY_BITS)
-    if bits < BITS:
-        pixels = pixels.astype("uint16")  # which is scaled: fewer bits would be dark
     return picture_of(pixels)
 
 
-def _size(content: bytes, kind: Kind) -> tuple[tuple[int, int], int]:
-    """Return width and height, and the bits of a sample, as the file tells them."""
-    if kind is JPEG_LS:
-        coded = jpeg_size(content)
-        if coded and coded.samples <= MOST_SAMPLES and content.rfind(END) != -1:
-            return (coded.columns, coded.rows), coded.precision
-    elif size := jpeg_xl_size(content):
-        return size, BITS  # or more: the decoder fills them up
-    raise UnreadableImageError(f"is damaged: it begins as {kind.name}, but is cut or tells no size")
+def _size(content: bytes, kind: Kind) -> tuple[int, int]:
+    """Return width and height as the file tells them."""
+    size = None
+    if kind is JPEG_XL:
+        size = jpeg_xl_size(content)
+    elif (coded := jpeg_size(content)) and coded.samples <= MOST_SAMPLES and content.rfind(END) != -1:
+        size = coded.columns, coded.rows
+    if size is None:
+        raise UnreadableImageError(f"is damaged: it begins as {kind.name}, but is cut or tells no size")
+    return size
 
 
 def _decoded(content: bytes, kind: Kind) -> NDArray[Any]:
     try:
-        if kind is JPEG_LS:
-            return imagecodecs.jpegls_decode(content)
-        return imagecodecs.jpegxl_decode(content, index=0)
+        return imagecodecs.jpegxl_decode(content, index=0) if kind is JPEG_XL else imagecodecs.jpegls_decode(content)
     except ImportError:
         raise UnreadableImageError(
             f"is {kind.name}, which the imagecodecs installed here does not decode: pip install -U imagecodecs, or "

@@ -116,8 +116,10 @@ def read(path: Path) -> bytes:
         if status.st_size > LARGEST:
             raise UnreadableImageError(f"is refused as too large: it has {status.st_size:,} bytes")
         return path.read_bytes()
-    except OSError as error:
-        raise UnreadableImageError(f"cannot be opened: {error.strerror or error}") from error
+    except UnreadableImageError:
+        raise
+    except (OSError, ValueError) as error:  # the latter of a name that no system has
+        raise UnreadableImageError(f"cannot be opened: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _open(content: bytes) -> Image.Image:

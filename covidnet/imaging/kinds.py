@@ -153,6 +153,7 @@ _SIGNATURES = (  # where, which bytes, what it is; the first that fits counts
     (0, b"%!PS", DRAWING),
     (0, b"\0\x05\x16\x07", FORK),
 )
+_JPEG_LS = re.compile(rb"\xff\xd8\xff\xe8..SPIFF\0.{14}\x06", re.DOTALL)  # in a SPIFF, which may hold others too
 _BMP = re.compile(rb"BM....\0\0\0\0", re.DOTALL)
 _PPM = re.compile(rb"P[456]\s+(?:#[^\n]*\n\s*)*\d+\s")
 # The value representations whose lengths have four bytes.
@@ -181,6 +182,8 @@ def kind_of(path: Path) -> Kind:
 
 def kind_of_content(content: bytes) -> Kind | None:
     """Return what a file's bytes are, or the first 132 of them; None where they tell nothing."""
+    if _JPEG_LS.match(content):
+        return JPEG_LS
     for place, signature, kind in _SIGNATURES:
         if content.startswith(signature, place):
             return kind

@@ -259,14 +259,6 @@ def test_deep_files_are_scaled_by_their_own_range_as_png_is(content):
     assert abs(decode(content, SIZE).astype(int) - expected).max() <= 1  # 12 bits are rounded
 
 
-def test_few_bits_are_scaled_too():
-    few = imagecodecs.jpegls_encode(LEVELS // 8)
-    at = few.index(b"\xff\xf7") + 4
-    assert few[at] in (5, 8)  # bits a sample, as the encoder tells them
-    five = few[:at] + b"\x05" + few[at + 1 :]
-    assert open_radiograph(five).mode == "I;16" or few[at] == 5
-
-
 @pytest.mark.parametrize(
     "content",
     [imagecodecs.jpegxl_encode(np.dstack([DEEP] * 3), lossless=True), imagecodecs.jpegls_encode(np.dstack([DEEP] * 3))],
@@ -341,7 +333,12 @@ def test_what_is_no_image_under_an_images_name_is_told_with_its_kind(content, re
         decode(content, SIZE)
 
 
-def test_a_tiff_of_colours_that_pillow_does_not_turn_into_rgb_is_refused():
+def test_a_tiff_of_colours_that_pillow_does_not_turn_into_rgb_is_refused(monkeypatch):
     content = encode(Image.merge("LAB", COLOUR.split()), "TIFF")
+
+    def convert(image, mode):
+        raise ValueError(f"conversion from {image.mode} to {mode} not supported")  # as an older Pillow says
+
+    monkeypatch.setattr(Image.Image, "convert", convert)
     with pytest.raises(UnreadableImageError, match="colours of the mode LAB"):
         decode(content, SIZE)

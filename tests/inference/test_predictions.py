@@ -248,7 +248,7 @@ def test_arrays_and_tensors_are_predicted_as_their_file_is(trained, images):
     expected = model.predict(images[0])[0].probabilities
     tensor = torch.from_numpy(grey.copy())[None] / 255
     for given in (tensor, tensor.numpy(), np.stack([grey] * 3, -1), torch.stack([tensor] * 2), [tensor, grey]):
-        assert all(one.probabilities == expected for one in model.predict(given))
+        assert all(one.probabilities == pytest.approx(expected, abs=1e-6) for one in model.predict(given))
     assert model.predict(grey.astype(int), scale=(0, 255))[0].probabilities == expected
     assert len(model.predict(torch.stack([tensor] * 2))) == 2
 
