@@ -1,13 +1,15 @@
-"""A DICOM file's header: the few elements that a picture needs, within limits that hostile bytes do not pass.
+"""A DICOM file's header: the few elements that are asked for, within limits that hostile bytes do not pass.
 
-Elements that say who somebody is are never looked at.
+A picture needs none that says who somebody is, so reading one never looks at them.
 """
 
 import logging
 import math
 import warnings
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 
 import numpy as np
@@ -31,16 +33,13 @@ _GROUP = 0x7FE00008  # the first of the tags that hold pixels
 _META = b"\x02\0"  # the group of the file meta information, whose elements tell the transfer syntax
 _BARE = {"explicit": EXPLICIT, "implicit": IMPLICIT, "big": BIG_ENDIAN}  # of a file without preamble and without meta
 # fmt: off
-_TAGS = {
-    keyword: tag_for_keyword(keyword) or 0
-    for keyword in (
-        "TransferSyntaxUID", "SOPClassUID", "Modality", "BodyPartExamined", "PresentationIntentType",
-        "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "Rows", "Columns",
-        "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue",
-        "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
-        "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence", "LUTDescriptor", "LUTData",
-    )
-}
+_OF_A_PICTURE = (
+    "TransferSyntaxUID", "SOPClassUID", "Modality", "BodyPartExamined", "PresentationIntentType",
+    "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "Rows", "Columns",
+    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue",
+    "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
+    "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence", "LUTDescriptor", "LUTData",
+)
 # fmt: on
 
 
@@ -54,7 +53,7 @@ class Header:
 
     def raw(self, keyword: str) -> bytes:
         """Return an element's bytes, none where it is missing."""
-        element = self.elements.get_item(_TAGS[keyword])
+        element = self.elements.get_item(_tag(keyword))
         return (element.value or b"") if isinstance(element, RawDataElement) else b""
 
     def texts(self, keyword: str) -> list[str]:
@@ -87,7 +86,7 @@ class Header:
 
     def item(self, keyword: str) -> "Header | None":
         """Return the first item of a sequence."""
-        element = self.elements.get_item(_TAGS[keyword])
+        element = self.elements.get_item(_tag(keyword))
         if element is None or not element.value:
             return None
         if isinstance(element, RawDataElement):
@@ -109,10 +108,11 @@ class Limited(BytesIO):
         return super().read(size)
 
 
-def read_header(content: bytes) -> tuple[Header, str, Limited]:
+def read_header(content: bytes, keywords: Sequence[str] = _OF_A_PICTURE) -> tuple[Header, str, Limited]:
     """Return a file's header, its transfer syntax, and a stream that stands before the pixels.
 
     A file without the preamble and the letters begins with its elements, those of the file meta information or others.
+    Of the elements those with ``keywords``, as DICOM's dictionary has them, are kept.
 
     Raises:
         UnreadableImageError: Where the transfer syntax is none that we read, or the file inflates without end.
@@ -137,10 +137,15 @@ def read_header(content: bytes) -> tuple[Header, str, Limited]:
         is_implicit_VR=syntax == IMPLICIT,
         is_little_endian=syntax != BIG_ENDIAN,
         stop_when=lambda tag, vr, length: tag >= _GROUP,
-        specific_tags=list(_TAGS.values()),
+        specific_tags=[_tag(keyword) for keyword in keywords],
     )
     implicit, little_endian = elements.original_encoding  # some files tell another one than they have
     return Header(elements, bool(implicit), bool(little_endian)), syntax, stream
+
+
+@cache
+def _tag(keyword: str) -> int:
+    return tag_for_keyword(keyword) or 0
 
 
 def _hush() -> None:
