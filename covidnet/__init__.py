@@ -5,21 +5,41 @@ from typing import TYPE_CHECKING
 from covidnet.__version__ import __version__ as __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from covidnet.imaging.decode import Interpolation
+    from covidnet.imaging.radiograph import BodyPart
     from covidnet.inference.predictor import Predictor
 
 
-def load(checkpoint: "str | Path", device: str | None = None) -> "Predictor":
+def load(
+    checkpoint: "str | Path",
+    device: str | None = None,
+    *,
+    body_part: "BodyPart | None" = None,
+    classes: "Sequence[str] | None" = None,
+    image_size: int | None = None,
+    interpolation: "Interpolation" = "bilinear",
+) -> "Predictor":
     """Return a trained model that predicts: ``covidnet.load("runs/convnet/version_0").predict(["chest.png"])``.
+
+    The last three are for a checkpoint that a Lightning Trainer of your own wrote of a model of covidnet: ours tell it.
 
     Args:
         checkpoint: A checkpoint, or the directory of a run: its best one.
         device: As torch names it; a GPU where there is one, if left out.
+        body_part: "any" reads DICOM files too whose header names another part than the chest; as in training, if left
+            out.
+        classes: Names of the classes, in the order of their labels: ``datamodule.classes``.
+        image_size: Side of the training images in pixels.
+        interpolation: How they were resized to it.
 
     Raises:
         UserError: Where the checkpoint or the device cannot be used.
     """
     from covidnet.inference.predictor import Predictor  # torch takes seconds to import
+    from covidnet.runs.foreign import Told
 
-    return Predictor(checkpoint, device)
+    told = Told(classes, image_size, interpolation) if classes is not None or image_size is not None else None
+    return Predictor(checkpoint, device, body_part=body_part, told=told)

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from covidnet.commands.options import add_json, write_json
+from covidnet.commands.options import add_body_part, add_json, write_json
 from covidnet.data.walk import refuse_no_root
 from covidnet.errors import UserError, did_you_mean
 from covidnet.files.reading import parse_yaml
@@ -25,6 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = "where to write the table; ROOT/metadata.csv if left out"
     parser.add_argument("--out", type=Path, metavar="FILE", help=text)
     parser.add_argument("--force", action="store_true", help="overwrite a table that is there")
+    add_body_part(parser)
     add_json(parser)
 
 
@@ -66,7 +67,7 @@ def _keys(options: argparse.Namespace) -> dict[str, Any]:
             f"audit looks at one folder, or at those of data.roots, but {', '.join(named) or 'none'} "
             f"{'is' if not named else 'are'} given. Type ROOT, or data.roots='{{site_a: FOLDER, site_b: FOLDER}}'."
         )
-    typed = {"classes": options.classes, "metadata": options.metadata}
+    typed = {"classes": options.classes, "metadata": options.metadata, "body_part": options.body_part}
     keys |= {key: value for key, value in typed.items() if value is not None}
     return {**keys, **({"root": str(Path(folders[0]).expanduser())} if folders else {})}
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from covidnet.commands.options import add_device
+from covidnet.commands.options import add_body_part, add_device
 from covidnet.data.walk import refuse_no_external_root
 from covidnet.errors import UserError
 from covidnet.runs.files import EXTERNAL, EXTERNAL_PREDICTIONS, RESULTS, write_results
@@ -26,6 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = "write what external_predictions.csv holds here too"
     parser.add_argument("--predictions", type=Path, metavar="FILE", help=text)
     add_device(parser)
+    add_body_part(parser)
     parser.add_argument("--cache-dir", type=Path, metavar="FOLDER", help="where decoded images are kept")
     parser.add_argument("--no-cache", action="store_true", help="keep no decoded images")
 
@@ -47,6 +48,7 @@ def run(options: argparse.Namespace) -> None:
         device=options.device,
         cache=not options.no_cache,
         cache_dir=options.cache_dir,
+        body_part=options.body_part,
     )
     for checkpoint in checkpoints:
         evaluation = evaluate(checkpoint, options.root, how)

@@ -24,6 +24,7 @@ from covidnet.commands import (
     send,
     serve,
     shortcuts,
+    table,
     train,
 )
 from covidnet.commands.help import USAGE, help_text
@@ -35,6 +36,7 @@ from covidnet.training.args import COMMANDS
 TOOLS: dict[str, ModuleType] = {
     "download": download,
     "audit": audit,
+    "table": table,
     "shortcuts": shortcuts,
     "evaluate": evaluate,
     "compare": compare,

@@ -25,6 +25,13 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ...; a GPU where there is one, if left out")
 
 
+def add_body_part(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """Add --body-part."""
+    left_out = default or "as in training"
+    text = f"any reads DICOM files too whose header names another part than the chest (default: {left_out})"
+    parser.add_argument("--body-part", choices=("chest", "any"), default=default, help=text)
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add --json, whose file ``write_json`` writes."""
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found there, for programs")

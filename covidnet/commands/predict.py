@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from covidnet.commands.options import add_checkpoint, add_device
-from covidnet.data.walk import find_images
+from covidnet.commands.options import add_body_part, add_checkpoint, add_device
+from covidnet.data.walk import find_images, told_by_reason
 from covidnet.errors import UserError
+from covidnet.imaging.kinds import kind_of
 from covidnet.runs.find import find_best
 
-UNREADABLE = 3  # the exit code where some files could not be read
+UNREADABLE = 3  # the exit code where some files could not be read, or hold pictures of a kind that is not
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "table"}  # by the ending of --out
 FEW = 16  # so many images need no progress bar
 
@@ -27,25 +28,29 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = "if left out: by the ending of --out, else a table on a terminal, and CSV elsewhere"
     parser.add_argument("--format", choices=("csv", "jsonl", "table"), help=text)
     add_device(parser)
+    add_body_part(parser)
     text = "images that the model sees at once; as in training, if left out"
     parser.add_argument("--batch-size", type=int, metavar="N", help=text)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Predict; return the exit code: 3 where a file could not be read."""
+    """Predict; return the exit code."""
     kind = _format(options.format, options.out)
     find_best(options.checkpoint.expanduser())
-    files = find_images(options.paths)
+    files, left = find_images(options.paths)
     from covidnet.inference.predictions import WRITERS, files_in, rows, test_images
     from covidnet.inference.predictor import Predictor
     from covidnet.machine.parallel import progress_bar
 
-    predictor = Predictor(options.checkpoint, options.device)
+    predictor = Predictor(options.checkpoint, options.device, options.body_part)
     work = files_in(predictor, files) if options.paths else test_images(predictor)
     batch_size = predictor.batch_size if options.batch_size is None else options.batch_size
     if batch_size < 1:
         raise UserError(f"--batch-size {batch_size} must be 1 image or more.")
     print(f"covidnet: {predictor.notice}", file=sys.stderr)
+    if left:
+        told = f"{len(left):,} files or folders are left out"
+        print(f"covidnet: {told}:\n  {told_by_reason(left)}", file=sys.stderr)
     unreadable = 0
     with _opened(options.out) as stream:
         write = WRITERS[kind](stream, predictor)
@@ -61,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
             f"covidnet: {unreadable} of {len(work.paths)} files could not be read; the column error tells why.",
             file=sys.stderr,
         )
-    return UNREADABLE if unreadable else 0
+    return UNREADABLE if unreadable or any(kind_of(path).pictures for path, _ in left) else 0
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import argparse
 
-from covidnet.commands.options import add_checkpoint, add_device
+from covidnet.commands.options import add_body_part, add_checkpoint, add_device
 from covidnet.errors import UserError, require
 from covidnet.runs.find import find_best
 
@@ -16,6 +16,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help=text)
     parser.add_argument("--port", type=int, default=8000, metavar="N", help="port; 0 is any free one (default: 8000)")
     add_device(parser)
+    add_body_part(parser)
     text = "images that the model sees at once, at most, when several wait (default: 32; 1 is one at a time)"
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help=text)
     text = "requests at once, at most; more are told to try again (default: 128)"
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> None:
         value = getattr(options, key)
         require(value >= 1, f"--{key.replace('_', '-')}", value, "1 or more")
     with listen(options.host, options.port) as listener:  # before the model is read: a port in use shows at once
-        predictor = Predictor(options.checkpoint, options.device)
+        predictor = Predictor(options.checkpoint, options.device, body_part=options.body_part)
         engine = Engine(predictor, options.batch_size, options.waiting, options.max_pixels)
         connections = max(Limits.connections, 4 * options.waiting)  # pages keep some open that ask for nothing
         limits = Limits(max_bytes=options.max_bytes, under_way=options.waiting, connections=connections)

@@ -31,7 +31,7 @@ from covidnet.errors import MachineError, UserError
 from covidnet.files.folders import default_cache_dir, locked
 from covidnet.files.plain_file import make_plain_folders, open_plain, refuse_link
 from covidnet.imaging.decode import DECODER, RESIZER, Interpolation, read
-from covidnet.imaging.radiograph import UnreadableImageError
+from covidnet.imaging.radiograph import BodyPart, UnreadableImageError
 from covidnet.machine.parallel import refuse_in_unguarded_worker
 
 Thumbnail = NDArray[np.uint8]  # (THUMBNAIL, THUMBNAIL)
@@ -87,11 +87,18 @@ class Decoding:
     decoder: int = DECODER
     resizer: str = RESIZER
     format: int = FORMAT
+    body_part: BodyPart = "chest"
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """The first line of its journal; caches from before there was a body part are of the chest."""
+        told = asdict(self)
+        return told if self.body_part != "chest" else {key: told[key] for key in told if key != "body_part"}
 
     @property
     def name(self) -> str:
         """A folder name that no other root or option has."""
-        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:20]
+        return hashlib.sha256(json.dumps(self.header).encode()).hexdigest()[:20]
 
     @property
     def plane_bytes(self) -> int:
@@ -107,6 +114,7 @@ def open_cache(
     cache_dir: Path | None = None,
     *,
     verify: bool = False,
+    body_part: BodyPart = "chest",
 ) -> tuple[PixelCache, dict[str, str]]:
     """Open the cache of ``paths`` (POSIX, below ``root``) at ``size``; decode what it lacks, on all cores.
 
@@ -121,7 +129,7 @@ def open_cache(
         UserError: Where the disk is too small or not writable.
     """
     refuse_in_unguarded_worker()  # which would wait for its own parent's lock
-    decoding = Decoding(str(root.resolve()), size, interpolation)
+    decoding = Decoding(str(root.resolve()), size, interpolation, body_part=body_part)
     above = cache_dir or default_cache_dir()
     folder = above / decoding.name
     with _explain_disk_errors(folder):
@@ -181,7 +189,7 @@ def _read_journal(folder: Path, decoding: Decoding) -> dict[str, Entry]:
         header = json.loads(lines[0])
     except (IndexError, ValueError, RecursionError):
         header = None
-    if header != asdict(decoding) or length is None:
+    if header != decoding.header or length is None:
         _compact(folder, decoding, np.empty((0, decoding.size, decoding.size), dtype=np.uint8), {})
         return {}
     entries = {}
@@ -213,7 +221,8 @@ def _add(
     unreadable: dict[str, str] = {}
     with open_plain(folder / PLANES, "r+b") as planes, open_plain(folder / JOURNAL, "a", encoding="utf-8") as journal:
         _mend_tails(planes, journal, decoding)
-        for image in decode_all(root, missing, decoding.size, decoding.interpolation, f"in {folder}"):
+        how = (decoding.size, decoding.interpolation, decoding.body_part)
+        for image in decode_all(root, missing, *how, f"in {folder}"):
             if image.pixels is None or image.thumbnail is None:
                 unreadable[image.path] = image.reason
             else:
@@ -255,7 +264,7 @@ def _compact(
     kept: dict[str, Entry] = {}
     new_planes, new_journal = folder / f"{PLANES}.new", folder / f"{JOURNAL}.new"
     with open_plain(new_planes, "xb") as out, open_plain(new_journal, "x", encoding="utf-8") as journal:
-        journal.write(json.dumps(asdict(decoding)) + "\n")
+        journal.write(json.dumps(decoding.header) + "\n")
         for entry in entries.values():
             small = _intact(planes, entry)
             if small is None:

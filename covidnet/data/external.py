@@ -11,7 +11,7 @@ import numpy as np
 from covidnet.data.division.duplicates import find_duplicates
 from covidnet.data.images import Pixels
 from covidnet.data.spelling import plain
-from covidnet.data.walk import IMAGES, holds_no_images, images_below, refuse_no_external_root
+from covidnet.data.walk import IMAGES, holds_no_images, images_below, refuse_no_external_root, told_by_reason
 from covidnet.errors import UserError, did_you_mean, some
 
 SKIP = "skip"  # what --map calls a folder that is to be left out
@@ -77,7 +77,7 @@ def list_external(root: Path, classes: Sequence[str], given: Mapping[str, str]) 
     names = {path.parts[depth]: label for path, label, depth in labelled}
     _refuse_unfit(root, [path for path in others if path.parent not in above], classes, names)
     if not labelled:
-        reasons = "; ".join(f"{path.relative_to(root)} {reason}" for path, reason in ignored[:LISTED])
+        reasons = told_by_reason([(path.relative_to(root), reason) for path, reason in ignored], "; ")
         raise UserError(
             f"{root} holds no images in folders named like a class of the checkpoint, {list(classes)}"
             f"{f' ({reasons})' if reasons else ''}. ROOT must be a folder above class folders."

@@ -7,23 +7,27 @@ from pathlib import Path
 
 from torchvision.datasets import ImageFolder
 
+from covidnet.data.division.metadata import NAME as METADATA
 from covidnet.data.listing import Known
 from covidnet.data.walk import (
-    EXTENSIONS,
     IMAGES,
     MASKS,
+    Ignored,
     holds_no_images,
     images_below,
     is_folder,
     is_junk,
     names_in,
+    pictures_in,
     refuse_no_root,
     side_folders,
     side_of,
+    tables_in,
+    told_by_reason,
 )
 from covidnet.errors import UserError
 
-_Contents = tuple[list[Path], list[tuple[Path, str]]]  # the images of a folder; what else lies there, with the reason
+_Contents = tuple[list[Path], list[Ignored]]  # the images of a folder; what else lies there, with the reason
 
 
 class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no types
@@ -71,7 +75,8 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
     def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
         """Return the class folders that hold images, in the order of their labels."""
         root = Path(directory)
-        folders = sorted(name for name in names_in(root) if not is_junk(name) and is_folder(root / name))
+        names = names_in(root)
+        folders = sorted(name for name in names if not is_junk(name) and is_folder(root / name))
         self._contents = {name: _images_of_class(root / name) for name in folders}
         self._read_divided(root)
         found = [name for name in folders if self._contents[name][0]]
@@ -93,6 +98,8 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
                     f"{f', of which {missing} are not among them' if missing else ''}. "
                     f"Change {change}: two or more names, each one of these folders, once."
                 )
+        beside = pictures_in(root, sorted(set(names) - set(folders)))
+        self._ignore(root, [(path, "lies beside the class folders") for path in beside])
         return classes, {name: label for label, name in enumerate(classes)}
 
     def make_dataset(  # static in torchvision, which calls it on the instance all the same
@@ -130,7 +137,7 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
             self._contents[name] = images, [(path, reason) for path, reason in ignored if path not in read]
         self.known = Known(sides=sides)
 
-    def _ignore(self, root: Path, ignored: Sequence[tuple[Path, str]]) -> None:
+    def _ignore(self, root: Path, ignored: Sequence[Ignored]) -> None:
         self.ignored += [(path.relative_to(root).as_posix(), reason) for path, reason in ignored]
 
     def _refuse_other_layouts(self, root: Path, found: list[str]) -> None:
@@ -159,13 +166,27 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
         if len(found) < 2 and self.whole:
             inner = [found[0]] if found and len(_class_like(root / found[0])) > 1 else []
             hint = f" Its folder {inner[0]!r} looks like the root: {self.key}={root / inner[0]}." if inner else ""
-            if any(path.suffix.lower() in EXTENSIONS for path in root.iterdir()):
-                above = root.absolute().parents[1 if root.name == IMAGES else 0]
-                hint = f" It holds radiographs itself, as one class does: give the folder above, {self.key}={above}."
+            if any(pictures_in(root, names_in(root))):
+                hint = self._hint_at_images(root)
             raise UserError(
                 f"{root} holds {len(found)} class folders with images {found}, but a classifier needs at least two. "
-                f"{self.key} must be a folder that holds one folder of radiographs a class.{hint}"
+                f"{self.key} must be a folder that holds one folder of radiographs a class.{hint}{self._told_ignored()}"
             )
+
+    def _told_ignored(self) -> str:
+        return f" Left out are: {told_by_reason(self.ignored, '; ')}." if self.ignored else ""
+
+    def _hint_at_images(self, root: Path) -> str:
+        """Return what a root that holds images itself may be: with a table the whole set, else one class of it."""
+        above = root.absolute().parents[1 if root.name == IMAGES else 0]
+        near = [*tables_in(root), *tables_in(root.absolute().parent)]
+        tables = [file for file in near if file.name != METADATA]
+        if tables:
+            return (
+                f" It holds radiographs itself. If {tables[0]} tells their classes, add data.table={tables[0]}; if it "
+                f"is one class, give the folder above, {self.key}={above}."
+            )
+        return f" It holds radiographs itself, as one class does: give the folder above, {self.key}={above}."
 
 
 def _class_like(folder: Path) -> list[str]:

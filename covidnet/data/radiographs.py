@@ -24,6 +24,7 @@ from covidnet.data.walk import DEFAULT_ROOT
 from covidnet.errors import require, some
 from covidnet.files.store import check_url, is_url
 from covidnet.imaging.decode import Interpolation
+from covidnet.imaging.radiograph import BodyPart
 from covidnet.machine.telling import tell, warn
 
 LARGEST_SIDE = 8192  # pixels; no radiograph has as many, and a batch of such images would fill any memory
@@ -64,6 +65,7 @@ class Radiographs(Located):
             where left out, metadata.csv in the root or its parent folder if there is one.
         duplicates: Keep images that show one radiograph on one side of the split, as those of a patient.
         interpolation: "bilinear", antialiased; or "nearest", as Keras resized in the tutorial.
+        body_part: DICOM files whose header names another part than the "chest" are refused; "any" reads them too.
         lungs: "whole" images; the lungs "covered", black; "only" the lungs; or the lungs with the surround "swapped"
             for another image's. By mask files where every image has one, else by a central box.
         augment: Change training images at random: "mild" a little, "strong" so much that neither exposure nor position
@@ -109,6 +111,7 @@ class Radiographs(Located):
         metadata: str | None = None,
         duplicates: bool = True,
         interpolation: Interpolation = "bilinear",
+        body_part: BodyPart = "chest",
         lungs: Lungs = "whole",
         augment: Augmentation = "none",
         unchanged: float = 0.0,
@@ -167,6 +170,7 @@ class Radiographs(Located):
         self.given_metadata = metadata
         self.group_duplicates = duplicates
         self.interpolation: Interpolation = interpolation
+        self.body_part: BodyPart = body_part
         self.lungs: Lungs = lungs
         self.augmentation: Augmentation = augment
         self.unchanged = unchanged
@@ -190,6 +194,7 @@ class Radiographs(Located):
                 skip=self.on_error == "skip",
                 cache=self.cache,
                 cache_dir=self.cache_dir,
+                body_part=self.body_part,
             )
             for listings in (self.listings, {TEST_PREFIX: self.test_folder} if self.test_folder else {})
             if listings

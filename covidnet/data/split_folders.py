@@ -7,7 +7,7 @@ from pathlib import Path
 from covidnet.data.folder import RadiographFolder
 from covidnet.data.listing import Listed, gather
 from covidnet.data.spelling import plain
-from covidnet.data.walk import EXTENSIONS, holds_no_images, is_folder, is_junk, names_in, side_folders
+from covidnet.data.walk import holds_no_images, is_folder, is_junk, names_in, pictures_in, side_folders
 
 
 def find_split_folders(root: Path, classes: Sequence[str] | None) -> dict[str, str]:
@@ -69,7 +69,7 @@ def _told(folder: Path, part: RadiographFolder, learned: set[str] | None) -> lis
             for name, count in part.class_counts.items()
             if count and plain(name) not in learned
         ]
-    loose = sum(Path(name).suffix.lower() in EXTENSIONS and not is_junk(name) for name in names_in(folder))
+    loose = sum(1 for _ in pictures_in(folder, names_in(folder)))
     if loose:
         lines.append(f"{folder} holds {loose:,} images in no class folder: they have no label and are left out.")
     return lines

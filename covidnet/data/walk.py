@@ -3,31 +3,35 @@
 import glob
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from covidnet.data.spelling import SIDES, plain
-from covidnet.errors import UserError, short
+from covidnet.errors import UserError, short, some
+from covidnet.imaging.kinds import kind_of
 
 DEFAULT_ROOT = Path("data", "COVID-19 Radiography Database")  # data.root, where it is left out
-# By its ending a file is meant to be an image. Nothing is decoded here, so that a wrong path is told at once.
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".pgm", ".ppm", ".dcm", ".dicom")
 IMAGES = "images"  # the later release keeps a class's radiographs here, beside "masks"
 MASKS = ("masks", "mask", "lung_masks")
 _AFTER_SIDE = re.compile("(dataset|set|data|images|split)$")  # as in test_set
 JUNK_FOLDERS = ("__macosx", "__pycache__", "lost+found")
 JUNK_FILES = ("thumbs.db", "desktop.ini")
+TABLES = (".csv", ".tsv")
+
+Ignored = tuple[Path, str]  # a file or folder that is left out, and the reason
 
 
-def images_below(start: Path, why_no_folder: Callable[[str], str | None]) -> tuple[list[Path], list[tuple[Path, str]]]:
+def images_below(start: Path, why_no_folder: Callable[[str], str | None]) -> tuple[list[Path], list[Ignored]]:
     """Return the images in and below a folder, and what else lies there with the reason why it is left out.
+
+    Nothing is decoded: what is named like an image may still be none.
 
     Args:
         start: The folder.
         why_no_folder: Of a folder's name, why it is not searched ("" where nobody needs to be told); None if it is.
     """
     images: list[Path] = []
-    ignored: list[tuple[Path, str]] = []
+    ignored: list[Ignored] = []
     visited = set()
     for current, folders, files in os.walk(start, followlinks=True, onerror=_refuse_unlisted):
         here = Path(current)
@@ -44,20 +48,33 @@ def images_below(start: Path, why_no_folder: Callable[[str], str | None]) -> tup
                 if reason:
                     ignored.append((here / name, reason))
         for name in files:
-            path = here / name
             if is_junk(name):
                 continue
-            if path.suffix.lower() in EXTENSIONS:
+            path = here / name
+            kind = kind_of(path)
+            if kind.is_read:
                 images.append(path)
             else:
-                ignored.append((path, _why_no_image(path)))
+                ignored.append((path, kind.why_not))
     return images, sorted(ignored)
 
 
-def radiographs_below(folder: Path) -> list[Path]:
-    """Return the images in and below a folder, sorted, without masks and what systems leave behind."""
-    images, _ = images_below(folder, lambda name: "" if holds_no_images(name) else None)
-    return sorted(images)
+def radiographs_below(folder: Path) -> tuple[list[Path], list[Ignored]]:
+    """Return the images in and below a folder, sorted, and what is left out; masks are neither."""
+    images, ignored = images_below(folder, lambda name: "" if holds_no_images(name) else None)
+    return sorted(images), ignored
+
+
+def pictures_in(folder: Path, names: Iterable[str]) -> Iterator[Path]:
+    """Yield what of these names in a folder are images, or files that may hold some although they are not read."""
+    for path in (folder / name for name in names if not is_junk(name)):
+        if path.is_file() and ((kind := kind_of(path)).is_read or kind.pictures):
+            yield path
+
+
+def tables_in(folder: Path) -> list[Path]:
+    """Return the files in a folder that may be tables, sorted."""
+    return sorted(folder / name for name in names_in(folder) if name.lower().endswith(TABLES) and not is_junk(name))
 
 
 def holds_no_images(name: str) -> bool:
@@ -106,22 +123,25 @@ def refuse_no_external_root(root: Path) -> None:
         raise UserError(f"{root} {found}; ROOT must be a folder with folders of radiographs, one a class.")
 
 
-def find_images(given: Sequence[str]) -> list[Path]:
-    """Return the images that paths, folders and patterns mean, each once, in the order given.
+def find_images(given: Sequence[str]) -> tuple[list[Path], list[Ignored]]:
+    """Return the images that paths, folders and patterns mean, each once, in the order given; and what is left out.
 
     Raises:
         UserError: Where one means nothing.
     """
     paths: dict[Path, None] = {}
+    left: list[Ignored] = []
     for text in given:
         path = Path(text).expanduser()
         if path.is_dir():
-            found = radiographs_below(path)
+            found, ignored = radiographs_below(path)
             if not found:
+                others = f" ({told_by_reason(ignored, '; ')})" if ignored else ""
                 raise UserError(
-                    f"{path} holds no images. Give files, folders of images, or patterns such as 'x/*.png'."
+                    f"{path} holds no images{others}. Give files, folders of images, or patterns such as 'x/*.png'."
                 )
             paths |= dict.fromkeys(found)
+            left += ignored
         elif path.exists():
             paths[path] = None
         else:
@@ -129,7 +149,17 @@ def find_images(given: Sequence[str]) -> list[Path]:
             if not matched:
                 raise UserError(f"{text} does not exist, and as a pattern it matches nothing.")
             paths |= dict.fromkeys(Path(match) for match in matched if not Path(match).is_dir())
-    return list(paths)
+    return list(paths), left
+
+
+def told_by_reason(ignored: Sequence[tuple[object, str]], between: str = "\n  ") -> str:
+    """Return a short line for each reason why something is left out, the commonest first: an example and the number."""
+    by_reason: dict[str, list[object]] = {}
+    for path, reason in ignored:
+        by_reason.setdefault(reason, []).append(path)
+    commonest = sorted(by_reason.items(), key=lambda one: -len(one[1]))
+    lines = [f"{paths[0]} {reason}{f' ({len(paths):,} such)' if len(paths) > 1 else ''}" for reason, paths in commonest]
+    return some(lines, between=between)
 
 
 def is_folder(path: Path) -> bool:
@@ -162,10 +192,6 @@ def _unlisted(error: OSError) -> UserError:
         f"The folder {error.filename} cannot be listed: {error.strerror}. Its images would be left out. Mend it, or "
         "move it out of the folder of radiographs."
     )
-
-
-def _why_no_image(path: Path) -> str:
-    return f"is no image ({path.suffix or 'no ending'})"
 
 
 def _why_no_folder(path: Path) -> str:

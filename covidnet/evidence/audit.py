@@ -18,6 +18,7 @@ from covidnet.errors import UserError
 from covidnet.evidence.audit_checks import VERDICTS, Contents, run_checks
 from covidnet.evidence.inspection import Traits, inspect_files
 from covidnet.evidence.known_checks import run_known_checks
+from covidnet.imaging.radiograph import BodyPart
 
 # Images a class as the releases were published: COVID-19, NORMAL, Viral Pneumonia (and Lung Opacity).
 RELEASES = {
@@ -38,7 +39,9 @@ class Audit:
     rows: list[dict[str, str]]  # path, patient, group, source
 
 
-def audit(root: Path, classes: Sequence[str] | None = None, metadata: str | None = None) -> Audit:
+def audit(
+    root: Path, classes: Sequence[str] | None = None, metadata: str | None = None, body_part: BodyPart = "chest"
+) -> Audit:
     """Inspect the folder ``root`` and return what was found; nothing is written.
 
     Args:
@@ -46,17 +49,20 @@ def audit(root: Path, classes: Sequence[str] | None = None, metadata: str | None
         classes: Which class folders, all where left out.
         metadata: Table of patients, groups and sources; "none" for no table; where left out, the one that training
             would use.
+        body_part: What part of the body DICOM headers may name.
 
     Raises:
         UserError: Where the folder or the table is none.
     """
-    return audit_images(Radiographs(str(root), classes=list(classes) if classes else None, metadata=metadata))
+    return audit_images(
+        Radiographs(str(root), classes=list(classes) if classes else None, metadata=metadata, body_part=body_part)
+    )
 
 
 def audit_images(data: Radiographs) -> Audit:
     """Inspect the images that keys name, in any layout and in one folder or several, else as ``audit``."""
     folder, table = data.folder, data.metadata
-    inspected = list(inspect_files([data.image_file(path) for path in folder.paths]))
+    inspected = list(inspect_files([data.image_file(path) for path in folder.paths], data.body_part))
     unreadable = {path: why for path, why in zip(folder.paths, inspected, strict=True) if isinstance(why, str)}
     contents = _contents(data, inspected)
     release = _release(folder)

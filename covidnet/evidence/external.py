@@ -19,9 +19,11 @@ from covidnet.data.division.views import other_views, views_told
 from covidnet.data.external import ExternalFolder, find_seen, list_external
 from covidnet.data.images import Pixels, join_pixels, open_pixels
 from covidnet.data.radiographs import Radiographs
+from covidnet.data.walk import told_by_reason
 from covidnet.errors import UserError, some
 from covidnet.evaluation.comparison import score_drops
 from covidnet.evidence.external_table import sentence
+from covidnet.imaging.radiograph import BodyPart
 from covidnet.machine.device import find_device
 from covidnet.models.outputs import outputs_of
 from covidnet.runs.checkpoint import Checkpoint, radiographs_of
@@ -44,6 +46,7 @@ class Options:
         device: As torch names it; a GPU where there is one, if None.
         cache: Keep decoded images on disk.
         cache_dir: Where; the run's own cache folder where None.
+        body_part: What part of the body DICOM headers may name; as in training where None.
     """
 
     names: Mapping[str, str]
@@ -52,6 +55,7 @@ class Options:
     device: str | None = None
     cache: bool = True
     cache_dir: Path | None = None
+    body_part: BodyPart | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,8 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
     folder = list_external(root, classes, options.names)
     _tell_left_out(f"{len(folder.ignored)} files or folders below {root}", folder.ignored)
     rows = _read_rows(folder, options.metadata)
-    pixels = _open(data, root, _of_views(folder, rows, data.wanted_views), options)
+    wanted = _of_views(folder, rows, data.wanted_views)
+    pixels = _open(data, root, wanted, options, options.body_part or data.body_part)
     _tell_left_out(f"{len(pixels.unreadable)} images below {root} that cannot be read", [*pixels.unreadable.items()])
     if not pixels.paths:
         raise UserError(f"None of the {len(folder.paths)} images below {root} can be read.")
@@ -203,7 +208,10 @@ def _find_seen(pixels: Pixels, data: Radiographs, trained: _Trained, options: Op
         prefix = prefix_of(path, data.roots)
         paths.setdefault(prefix, []).append(path.removeprefix(prefix))
     own = join_pixels(
-        {prefix: _open(data, root, paths.get(prefix, []), options) for prefix, root in data.roots.items()}
+        {
+            prefix: _open(data, root, paths.get(prefix, []), options, data.body_part)
+            for prefix, root in data.roots.items()
+        }
     )
     if not own.paths:
         _warn_unchecked(f"none of its images is in {data.place} any more")
@@ -254,7 +262,7 @@ def _of_views(folder: ExternalFolder, rows: Mapping[str, Mapping[str, str]], wan
     return left
 
 
-def _open(data: Radiographs, root: Path, paths: Sequence[str], options: Options) -> Pixels:
+def _open(data: Radiographs, root: Path, paths: Sequence[str], options: Options, body_part: BodyPart) -> Pixels:
     """Decode images as the model's own were."""
     return open_pixels(
         root,
@@ -263,12 +271,13 @@ def _open(data: Radiographs, root: Path, paths: Sequence[str], options: Options)
         data.interpolation,
         cache=options.cache,
         cache_dir=options.cache_dir or data.cache_dir,
+        body_part=body_part,
     )
 
 
 def _tell_left_out(what: str, reasons: Sequence[tuple[str, str]]) -> None:
     if reasons:
-        _warn(f"{what} are left out: {some([f'{path} {reason}' for path, reason in reasons])}")
+        _warn(f"{what} are left out:\n  {told_by_reason(reasons)}")
 
 
 def _warn_unchecked(reason: str) -> None:

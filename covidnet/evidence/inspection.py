@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covidnet.imaging.decode import open_radiograph, read, thumbnail
-from covidnet.imaging.radiograph import UnreadableImageError
+from covidnet.imaging.radiograph import BodyPart, UnreadableImageError
 from covidnet.machine.parallel import cores, parallel_map, progress_bar
 
 CHUNK = 16  # files a worker reports at once
@@ -27,24 +28,24 @@ class Traits(NamedTuple):
     thumbnail: NDArray[np.uint8]  # (THUMBNAIL, THUMBNAIL)
 
 
-def inspect_files(files: Sequence[Path]) -> Iterator[Traits | str]:
+def inspect_files(files: Sequence[Path], body_part: BodyPart = "chest") -> Iterator[Traits | str]:
     """Decode every file once, on all cores, under a progress bar; yield its traits, or why it cannot be read."""
     chunks = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
     processes = 1 if len(files) < FEW else cores()
     with progress_bar(len(files), "inspecting", hidden=len(files) < FEW) as bar:
-        for chunk in parallel_map(_inspect_chunk, chunks, processes):
+        for chunk in parallel_map(partial(_inspect_chunk, body_part), chunks, processes):
             for traits in chunk:
                 yield traits
                 bar.update()
 
 
-def _inspect_chunk(files: Sequence[Path]) -> list[Traits | str]:
-    return [_inspect(file) for file in files]
+def _inspect_chunk(body_part: BodyPart, files: Sequence[Path]) -> list[Traits | str]:
+    return [_inspect(file, body_part) for file in files]
 
 
-def _inspect(file: Path) -> Traits | str:
+def _inspect(file: Path, body_part: BodyPart) -> Traits | str:
     try:
-        image, mode = open_radiograph(read(file))
+        image, mode = open_radiograph(read(file), body_part)
     except UnreadableImageError as error:
         return str(error)
     content = hashlib.blake2b(f"{image.mode} {image.size}".encode(), digest_size=16)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from platformdirs import user_cache_path
+from platformdirs import user_cache_path, user_data_path
 
 from covidnet.errors import UserError
 from covidnet.files.plain_file import refuse_link
@@ -18,6 +18,11 @@ KEPT_FREE = 2**28  # bytes that stay free on the disk
 def default_cache_dir() -> Path:
     """Return the user's cache folder for this program, as the system has it."""
     return user_cache_path("covidnet", appauthor=False)
+
+
+def default_salt() -> Path:
+    """Return the file of the salt under which this user's patients are hashed; it is no cache, so nobody clears it."""
+    return user_data_path("covidnet", appauthor=False) / "salt"
 
 
 @contextmanager

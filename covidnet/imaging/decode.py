@@ -11,37 +11,41 @@ from imagecodecs import png_decode
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from covidnet.imaging.radiograph import Radiograph, UnreadableImageError
+from covidnet.imaging.arrays import MANY_BITS
+from covidnet.imaging.kinds import AVIF, DICOM, JPEG_LS, JPEG_XL, kind_of_content
+from covidnet.imaging.radiograph import BodyPart, Radiograph, UnreadableImageError
 
 Interpolation = Literal["bilinear", "nearest"]
 # What Pillow decodes by itself: for others it would start programs such as Ghostscript on a stranger's file.
-FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "DIB", "PPM", "GIF", "JPEG2000")
+FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "DIB", "PPM", "GIF", "JPEG2000", "AVIF")
 LARGEST = 2**30  # bytes of a file that is read: no radiograph has as many
 DECODER = 1  # raise when the pixels that this file makes change: caches of another number are not read
 RESIZER = f"Pillow {PIL.__version__.partition('.')[0]}"  # a series of another number may round otherwise: 13 did
 THUMBNAIL = 48  # side of the small grey copy by which images are compared, in pixels
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "nearest": Image.Resampling.NEAREST}
 _PNG = b"\x89PNG\r\n\x1a\n"
-_DICOM = slice(128, 132)  # where a DICOM file has the letters DICM, whatever stands before them
 _GREY, _RGB = b"\x00", b"\x02"  # a PNG's colour types
 _PHOTOMETRIC = 262  # TIFF's tag; 0 means that zero is white
 _WIDE_MODES = ("I", "F")  # and the 16-bit modes, whose names begin with "I;"
+_PREMULTIPLIED = {"RGBa": "RGBA", "La": "LA"}  # what Pillow turns into nothing else
 
 
-def decode(content: bytes, size: int, interpolation: Interpolation = "bilinear") -> NDArray[np.uint8]:
+def decode(
+    content: bytes, size: int, interpolation: Interpolation = "bilinear", body_part: BodyPart = "chest"
+) -> NDArray[np.uint8]:
     """Decode a file's bytes and resize to ``(C, size, size)`` uint8; C is 1 where all channels are equal, else 3.
 
     Raises:
         UnreadableImageError: With the reason.
     """
-    return resize(open_radiograph(content).image, size, interpolation)
+    return resize(open_radiograph(content, body_part).image, size, interpolation)
 
 
-def open_radiograph(content: bytes) -> Radiograph:
-    """Decode a file's bytes to 8 bits.
+def open_radiograph(content: bytes, body_part: BodyPart = "chest") -> Radiograph:
+    """Decode a file's bytes to 8 bits; of a file of several frames the first.
 
-    Images of more than 8 bits are scaled by their own minimum and maximum: Pillow's own conversion would clip a 16-bit
-    radiograph to white. An alpha channel is dropped. What a DICOM file gives is told in `covidnet.imaging.dicom.read`.
+    What a DICOM file gives is told in `covidnet.imaging.dicom.read`; with ``body_part`` "any" its header may name
+    another part of the body than the chest.
 
     Raises:
         UnreadableImageError: With the reason.
@@ -49,19 +53,37 @@ def open_radiograph(content: bytes) -> Radiograph:
     plain = _open_plain_png(content)
     if plain is not None:
         return plain
-    if content[_DICOM] == b"DICM":
+    kind = kind_of_content(content)
+    if kind is DICOM:
         from covidnet.imaging.dicom.read import open_dicom  # where none is met, pydicom is not waited for
 
-        image, mode = open_dicom(content)
-    else:
-        image = _open(content)
-        mode = image.mode
+        image, mode = open_dicom(content, body_part)
+        return Radiograph(as_radiograph(image).image, mode)
+    if kind in (JPEG_LS, JPEG_XL):
+        from covidnet.imaging.codecs import open_coded  # nor the libraries of these
+
+        return as_radiograph(open_coded(content, kind))
+    return as_radiograph(_open(content))
+
+
+def as_radiograph(image: Image.Image) -> Radiograph:
+    """Reduce a picture of any of Pillow's modes to 8 bits.
+
+    Images of more than 8 bits are scaled by their own minimum and maximum: Pillow's own conversion would clip a 16-bit
+    radiograph to white. An alpha channel is dropped.
+
+    Raises:
+        UnreadableImageError: With the reason.
+    """
+    mode = image.mode
+    if not (image.width and image.height):
+        raise UnreadableImageError(f"has no pixels: it is {image.width} x {image.height}")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # Pillow's advice; the alpha channel is dropped below
     if image.mode in _WIDE_MODES or image.mode.startswith("I;"):
         image = _to_eight_bits(image, zero_is_white=getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0)
     elif image.mode != "L":
-        image = image if image.mode == "RGB" else image.convert("RGB")
+        image = _to_rgb(image)
         first, *others = image.split()
         if all(first.tobytes() == other.tobytes() for other in others):
             image = first  # grey: a third of the resizing, the same pixels
@@ -94,8 +116,10 @@ def read(path: Path) -> bytes:
         if status.st_size > LARGEST:
             raise UnreadableImageError(f"is refused as too large: it has {status.st_size:,} bytes")
         return path.read_bytes()
-    except OSError as error:
-        raise UnreadableImageError(f"cannot be opened: {error.strerror or error}") from error
+    except UnreadableImageError:
+        raise
+    except (OSError, ValueError) as error:  # the latter of a name that no system has
+        raise UnreadableImageError(f"cannot be opened: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _open(content: bytes) -> Image.Image:
@@ -104,13 +128,12 @@ def _open(content: bytes) -> Image.Image:
         raise UnreadableImageError("is empty (0 bytes)")
     if content[:8] == _PNG and content[24:25] == b"\x10" and content[25:26] != _GREY:
         # Pillow keeps the upper byte of each channel alone: a 12-bit radiograph would turn black.
-        raise UnreadableImageError("has 16 bits in each of several channels; save it as 16-bit grey or with 8 bits")
+        raise UnreadableImageError(MANY_BITS)
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
         image.load()
     except UnidentifiedImageError:
-        unknown = f"is not an image that Pillow knows: it begins with {content[:8]!r}"
-        raise UnreadableImageError(what_it_is_instead(content) or unknown) from None
+        raise UnreadableImageError(_why_unknown(content)) from None
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(f"is refused as too large: {error}") from None
     # Damaged data makes Pillow's decoders raise many kinds; each is the file's fault here, not ours.
@@ -142,16 +165,24 @@ def _open_plain_png(content: bytes) -> Radiograph | None:
     return Radiograph(Image.fromarray(red if equal else pixels), "RGB")
 
 
-def what_it_is_instead(content: bytes) -> str | None:
-    """Return what a file is that is no image, where that is known and says what to do."""
-    head = content[:256].lstrip()
-    if content[:1] in (b"\x02", b"\x08") and content[1:2] == content[3:4] == b"\0":
-        return "looks like DICOM without the letters DICM that follow the first 128 bytes of a DICOM file"
-    if head[:1] == b"<":
-        return "is a web page or XML, not an image; download it again"
-    if content[:4] == b"\x00\x05\x16\x07":
-        return "is a macOS resource fork (AppleDouble), not an image; delete it"
-    return None
+def _why_unknown(content: bytes) -> str:
+    """Return why Pillow does not know a file."""
+    kind = kind_of_content(content)
+    if kind is AVIF:
+        return "is AVIF, but damaged, or the Pillow installed here reads none: pip install -U pillow, or save it as PNG"
+    unknown = f"is not an image that Pillow knows: it begins with {content[:8]!r}"
+    return (kind.why_not if kind else "") or unknown
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in _PREMULTIPLIED:
+        image = image.convert(_PREMULTIPLIED[image.mode])
+    try:
+        return image if image.mode == "RGB" else image.convert("RGB")
+    except ValueError:  # as LAB, which takes profiles of colours
+        raise UnreadableImageError(
+            f"has colours of the mode {image.mode}, which Pillow turns into no RGB; save it as grey or RGB"
+        ) from None
 
 
 def _to_eight_bits(image: Image.Image, *, zero_is_white: bool) -> Image.Image:

@@ -1,12 +1,14 @@
 """A decoded radiograph, or the reason why a file gives none."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from PIL import Image
 
+BodyPart = Literal["chest", "any"]  # what a DICOM header may name: "any" where such headers are known to be wrong
 
-class UnreadableImageError(Exception):
-    """The reason, in plain words, why a file gives no pixels."""
+
+class UnreadableImageError(ValueError):
+    """The reason, in plain words, why a file or an array gives no radiograph; a name goes before it."""
 
 
 class Radiograph(NamedTuple):

@@ -228,7 +228,7 @@ class Examples:
         for file in self.files:
             try:
                 content = read(file)
-                image = np.atleast_3d(np.asarray(open_radiograph(content).image))
+                image = np.atleast_3d(np.asarray(open_radiograph(content, self.predictor.body_part).image))
                 yield Example(str(file), image, self.predictor.decode(content))
             except UnreadableImageError as error:
                 self.unreadable.append(f"{file} {error}")
@@ -281,7 +281,7 @@ def files_below(folder: Path) -> list[Path]:
     Raises:
         UserError: Where it holds none.
     """
-    found = radiographs_below(folder) if folder.is_dir() else []
+    found = radiographs_below(folder)[0] if folder.is_dir() else []
     if not found:
         what = "holds no images" if folder.is_dir() else "is no folder"
         raise UserError(f"--check {folder} {what}. Give a folder of radiographs, or leave --check out.")

@@ -1,6 +1,5 @@
 """A checkpoint -> what its model says of images: the one way from pixels to a prediction outside training."""
 
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,20 +8,22 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.special import softmax
 
 from covidnet.batch import to_images
 from covidnet.errors import UserError
 from covidnet.evaluation.conformal import prediction_sets
 from covidnet.evaluation.novelty import novelty_scores
-from covidnet.imaging.decode import Interpolation, decode, open_radiograph, read, resize
+from covidnet.imaging.arrays import Scale
+from covidnet.imaging.decode import Interpolation, resize
+from covidnet.imaging.radiograph import BodyPart, UnreadableImageError
+from covidnet.inference.inputs import Readable, listed, named, open_given
 from covidnet.machine.device import find_device
 from covidnet.machine.precision import full_precision
 from covidnet.runs.checkpoint import Checkpoint
 from covidnet.runs.find import find_best
+from covidnet.runs.foreign import Told
 
-Readable: TypeAlias = str | Path | bytes | Image.Image | NDArray[np.uint8]
 Pixels: TypeAlias = NDArray[np.uint8]  # (C, S, S), C 1 or 3, as `decode` makes them
 NOTICE = "Research software, not a medical device."
 BATCH = 128  # images the model sees at once
@@ -60,14 +61,22 @@ class Predictor:
     Args:
         checkpoint: A checkpoint of covidnet, or the directory of a run: its best one.
         device: As torch names it; a GPU where there is one, if None.
+        body_part: "any" reads DICOM files too whose header names another part than the chest; as in training, if None.
+        told: Of a checkpoint that a Trainer of your own wrote, what it does not tell.
 
     Raises:
         UserError: Where the checkpoint or the device cannot be used.
     """
 
-    def __init__(self, checkpoint: str | Path, device: str | None = None) -> None:
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        device: str | None = None,
+        body_part: BodyPart | None = None,
+        told: Told | None = None,
+    ) -> None:
         self.checkpoint = find_best(Path(checkpoint).expanduser())
-        read_once = Checkpoint(self.checkpoint)
+        read_once = Checkpoint(self.checkpoint, told)
         self.recipe: dict[str, Any] = read_once.recipe
         self.device = find_device(device)
         self.model = read_once.model().to(self.device)
@@ -77,6 +86,7 @@ class Predictor:
         self.interpolation: Interpolation = made.interpolation
         self.batch_size = made.batch_size  # of training
         self.lungs = made.lungs
+        self.body_part: BodyPart = body_part or made.body_part
         self.notice = f"{f'Trained on {made.notice}' if made.notice else ''}{NOTICE}"
         self.run = read_once.run  # the directory of the run that wrote it, if it lies there
         self.calibration = read_once.calibration
@@ -87,39 +97,42 @@ class Predictor:
         self.novelty = read_once.novelty
         self._refuse_other_features()
 
-    def predict(self, images: Readable | Iterable[Readable], batch_size: int = BATCH) -> list[Prediction]:
+    def predict(
+        self, images: Readable | Iterable[Readable], batch_size: int = BATCH, scale: Scale | None = None
+    ) -> list[Prediction]:
         """Return what the model says of images, in their order.
 
         Args:
-            images: One or several: a path, the bytes of a file, a Pillow image, or an array (H, W) or (H, W, 3) uint8.
+            images: One or several: a path, the bytes of a file, a Pillow image of any mode, or an array or tensor
+                (H, W), (H, W, C) or (C, H, W) with 1, 3 or 4 channels: uint8, floats in [0, 1], or uint16 of one
+                channel, scaled by its own range as 16-bit files are. One of four axes is several images.
             batch_size: Images that the model sees at once.
+            scale: The numbers of arrays that are black and white, such as (-1024, 1024): then any real numbers are
+                taken, and what lies beyond is black or white.
 
         Raises:
-            UnreadableImageError: Where an image gives no pixels, with the reason.
+            UnreadableImageError: A ValueError: which image gives no pixels, and why, or what to give instead.
         """
-        several = [images] if isinstance(images, str | Path | bytes | Image.Image | np.ndarray) else list(images)
-        pixels = [self.decode(image) for image in several]
+        pixels = []
+        for number, image in enumerate(listed(images)):
+            try:
+                pixels.append(self.decode(image, scale))
+            except UnreadableImageError as error:
+                raise UnreadableImageError(f"{named(image, number)} {error}") from None
         found: list[Prediction] = []
         for start in range(0, len(pixels), batch_size):
             found += self.predict_pixels(pixels[start : start + batch_size])
         return found
 
-    def decode(self, image: Readable) -> Pixels:
-        """Return an image as the model was trained to see it, (C, S, S) uint8.
+    def decode(self, image: Readable, scale: Scale | None = None) -> Pixels:
+        """Return an image as the model was trained to see it, (C, S, S) uint8; ``predict`` tells what is taken.
 
         Raises:
             UnreadableImageError: With the reason.
             UserError: Where the model saw images without lungs, or lungs only: whole ones tell it nothing.
         """
         self.refuse_without_lungs()
-        if isinstance(image, str | Path):
-            image = read(Path(image))
-        if isinstance(image, bytes):
-            return decode(image, self.image_size, self.interpolation)
-        picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
-        plain = io.BytesIO()
-        picture.save(plain, format="png")  # whatever its mode, it is read as a file of these pixels would be
-        return resize(open_radiograph(plain.getvalue()).image, self.image_size, self.interpolation)
+        return resize(open_given(image, scale, self.body_part).image, self.image_size, self.interpolation)
 
     def refuse_without_lungs(self) -> None:
         """Raise a UserError where the model saw images without lungs, or lungs only: whole ones tell it nothing."""

@@ -15,7 +15,7 @@ from scipy.stats import bootstrap
 from covidnet.batch import to_images
 from covidnet.data.changes.lungs import lung_region, masks_of_split
 from covidnet.data.radiographs import Radiographs
-from covidnet.imaging.decode import Interpolation, decode, read
+from covidnet.imaging.decode import decode, read
 from covidnet.models.heatmaps import Heat, grad_cam, heat_share, last_feature_map
 from covidnet.models.outputs import outputs_of
 from covidnet.report.pictures import blend, data_uri
@@ -82,7 +82,7 @@ def make_gallery(run: Run, predictions: Predictions, data: Radiographs) -> Galle
     needed = sorted({*sample, *errors, *(number for numbers in typical for number in numbers)})
     files = {number: data.image_file(predictions.paths[number]) for number in needed}
     model, device = run.load_model(), torch.device("cpu")
-    pixels = np.stack([_pixels(files[number], data.image_size, data.interpolation) for number in needed])
+    pixels = np.stack([_pixels(files[number], data) for number in needed])
     layer = last_feature_map(model, to_images(torch.from_numpy(pixels[:1])))
     logits, _ = outputs_of(model, pixels.__getitem__, np.arange(len(needed)), device, title="asking the model")
     targets = torch.from_numpy(logits.argmax(axis=1))
@@ -169,7 +169,8 @@ def _masks(run: Run, predictions: Predictions, data: Radiographs, needed: Sequen
 
 def draw(file: Path, heat: Heat, mask: Path | None = None) -> tuple[str, str]:
     """Return an image, and the same under its heat with the lungs outlined, as data URIs."""
-    grey = np.broadcast_to(decode(read(file), SIDE), (3, SIDE, SIDE)).transpose(1, 2, 0).astype(np.float64)
+    pixels = decode(read(file), SIDE, body_part="any")  # the model has seen it: it is not refused here
+    grey = np.broadcast_to(pixels, (3, SIDE, SIDE)).transpose(1, 2, 0).astype(np.float64)
     enlarged = zoom(heat, SIDE / len(heat), order=1).clip(0, 1)
     overlay = blend(grey, enlarged, OPACITY)
     region = lung_region(mask, SIDE)
@@ -177,9 +178,10 @@ def draw(file: Path, heat: Heat, mask: Path | None = None) -> tuple[str, str]:
     return _jpeg(grey), _jpeg(overlay)
 
 
-def _pixels(file: Path, size: int, interpolation: Interpolation) -> NDArray[np.uint8]:
+def _pixels(file: Path, data: Radiographs) -> NDArray[np.uint8]:
     """Return an image as the model was trained on them, (3, H, W)."""
-    return np.broadcast_to(decode(read(file), size, interpolation), (3, size, size))
+    size = data.image_size
+    return np.broadcast_to(decode(read(file), size, data.interpolation, data.body_part), (3, size, size))
 
 
 def _summary(shares: NDArray[np.float64], areas: NDArray[np.float64]) -> HeatShare:

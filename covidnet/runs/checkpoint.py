@@ -15,10 +15,12 @@ from covidnet.files.plain import misfit
 from covidnet.files.tensors import check_crc, read_tensors
 from covidnet.files.whole import whole
 from covidnet.imaging.decode import Interpolation
+from covidnet.imaging.radiograph import BodyPart
 from covidnet.models.budget import Budget
 from covidnet.models.network import Network, plain_network
 from covidnet.runs.files import SPLIT
 from covidnet.runs.find import run_directory
+from covidnet.runs.foreign import Told, recipe_of
 from covidnet.runs.recipe import NEEDED, check_recipe
 from covidnet.runs.trust import find_class
 
@@ -38,6 +40,7 @@ class Preprocessing:
         image_size: Side in pixels.
         interpolation: To that side.
         lungs: What is shown of the images: "whole", or of the lungs test.
+        body_part: What part of the body DICOM headers may name.
         batch_size: Images a training step.
         notice: What every output on these images must say about them, or nothing.
     """
@@ -46,6 +49,7 @@ class Preprocessing:
     image_size: int
     interpolation: Interpolation
     lungs: Lungs
+    body_part: BodyPart
     batch_size: int
     notice: str
 
@@ -55,14 +59,15 @@ class Checkpoint:
 
     Args:
         path: The file.
+        told: What the user tells of one that a Trainer of the user's own wrote.
 
     Raises:
         UserError: Where the file is no checkpoint, would run code when loaded, or is not one of ours.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, told: Told | None = None) -> None:
         self.path = path
-        self._content = _read(path)
+        self._content = _read(path, told)
         self.recipe: dict[str, Any] = self._content[KEY]  # what ``RunRecord`` put there, with ``classes``
 
     @property
@@ -88,7 +93,7 @@ class Checkpoint:
             UserError: Where the recipe names another class of data, or keys that the class does not take.
         """
         data = radiographs_of(self.recipe)
-        how = (data.image_size, data.interpolation, data.lungs, data.batch_size, data.notice)
+        how = (data.image_size, data.interpolation, data.lungs, data.body_part, data.batch_size, data.notice)
         return Preprocessing(list(self.recipe["classes"]), *how)
 
     def model(self, *, finite: bool = True) -> Network:
@@ -149,8 +154,8 @@ def _trained(path: str, checkpoint: Path) -> Network:
     return kind.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True).model
 
 
-def _read(checkpoint: Path) -> dict[str, Any]:
-    """Return what a checkpoint of ours holds; its tensors stay on disk until they are used."""
+def _read(checkpoint: Path, told: Told | None) -> dict[str, Any]:
+    """Return what a checkpoint of ours holds, with a recipe; its tensors stay on disk until they are used."""
     try:
         content = read_tensors(checkpoint, mmap=True)
         check_crc(checkpoint)
@@ -159,8 +164,10 @@ def _read(checkpoint: Path) -> dict[str, Any]:
         raise UserError(f"ckpt_path={checkpoint} cannot be read as a checkpoint: {_first_line(error)}") from error
     recipe = content.get(KEY) if isinstance(content, dict) else None
     if not isinstance(recipe, dict) or not set(recipe) >= NEEDED:
-        raise UserError(f"ckpt_path={checkpoint} is a checkpoint of another program: it holds no '{KEY}' recipe.")
-    found: dict[str, Any] = content
+        recipe = recipe_of(checkpoint, content, told)
+    elif told:
+        raise UserError(f"ckpt_path={checkpoint} tells its classes and images itself: leave classes= and others out.")
+    found: dict[str, Any] = {**content, KEY: recipe}
     try:
         check_recipe(recipe, found.get("hyper_parameters", {}))
     except ValueError as error:

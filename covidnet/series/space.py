@@ -38,6 +38,7 @@ FIXED = {  # those of them that may not
         "data.metadata",
         "data.duplicates",
         "data.on_error",
+        "data.body_part",
         "data.shortcut",
     ),
     "what trials are judged by must be the same for all": (

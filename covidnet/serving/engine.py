@@ -116,7 +116,7 @@ class Engine:
             UnreadableImageError: With the reason.
         """
         try:
-            image = open_radiograph(content).image
+            image = open_radiograph(content, self.predictor.body_part).image
             pixels = resize(image, self.predictor.image_size, self.predictor.interpolation)
             return Decoded(pixels, picture(image) if shown else None)
         except UnreadableImageError:

@@ -6,9 +6,9 @@ from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from covidnet.imaging.decode import what_it_is_instead
 from covidnet.imaging.dicom.frame import JPEG
 from covidnet.imaging.dicom.header import Limited, read_header
+from covidnet.imaging.kinds import is_dicom, why_not
 from covidnet.imaging.radiograph import UnreadableImageError
 
 # Pillow knows many more; some of them start other programs or write files.
@@ -43,7 +43,7 @@ def check(content: bytes, max_pixels: int) -> int:
 
 
 def _dicom_size(content: bytes) -> tuple[int, int] | None:
-    if content[128:132] != b"DICM":
+    if not is_dicom(content):
         return None
     if content.startswith(_PNG):  # as what it would be decoded is not ours to guess
         raise UnreadableImageError("is PNG and DICOM at once")
@@ -75,7 +75,7 @@ def _header_size(content: bytes, max_pixels: int) -> tuple[int, int]:
         raise
     except UnidentifiedImageError:
         unknown = f"is not an image in a format that is taken: {NAMES}, DICOM"
-        raise UnreadableImageError(what_it_is_instead(content) or unknown) from None
+        raise UnreadableImageError(why_not(content) or unknown) from None
     except Image.DecompressionBombError:
         raise TooLargeError(f"has far more pixels than the {max_pixels / 1e6:g} million that are taken") from None
     # Damaged headers make Pillow raise many kinds; each is the file's fault here, not ours.

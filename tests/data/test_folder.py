@@ -1,10 +1,12 @@
 """Facts about listing: which files of a folder are samples, of which class, and what a wrong folder is told."""
 
 import os
+import re
 
 import pytest
 
 from covidnet.data.folder import RadiographFolder
+from covidnet.data.walk import told_by_reason
 from covidnet.errors import UserError
 
 
@@ -100,6 +102,60 @@ def test_text_is_ignored_with_a_reason(tmp_path):
     assert list(reasons) == ["A/LICENSE", "A/notes.txt"]
     assert "no image (.txt)" in reasons["A/notes.txt"]
     assert "no ending" in reasons["A/LICENSE"]
+
+
+def test_images_beside_the_class_folders_are_not_lost_without_a_word(first_release):
+    lay(first_release, "stray.png", "stray.heic")
+    (first_release / "1.2.840.5").write_bytes(bytes(128) + b"DICM")
+    folder = RadiographFolder(first_release)
+    assert folder.ignored == [(n, "lies beside the class folders") for n in ("1.2.840.5", "stray.heic", "stray.png")]
+
+
+def test_each_kind_that_is_left_out_is_one_line_with_an_example_and_a_count(tmp_path):
+    names = [*(f"A/{n}.nii" for n in range(12)), *(f"B/{n}.txt" for n in range(3)), "B/x.heic"]
+    folder = RadiographFolder(lay(tmp_path, "A/1.png", "B/1.png", *names))
+    lines = told_by_reason(folder.ignored).split("\n  ")
+    assert len(lines) == 3
+    assert re.fullmatch(r"A/\d+\.nii is a volume .* \(12 such\)", lines[0])
+    assert re.fullmatch(r"B/\d\.txt is no image \(\.txt\) \(3 such\)", lines[1])
+    assert re.fullmatch("B/x.heic is HEIC, .* save it as PNG", lines[2])
+
+
+def test_many_kinds_do_not_fill_the_screen(tmp_path):
+    left = [(f"A/1.{ending}", f"is no image (.{ending})") for ending in range(40)]
+    assert told_by_reason(left).endswith("\n  A/1.9 is no image (.9) and 30 more")
+
+
+@pytest.mark.parametrize("name", ["1.gif", "1.jp2", "1.j2k", "1.jls", "1.jxl", "1.avif"])
+def test_later_formats_are_listed(tmp_path, name):
+    assert len(RadiographFolder(lay(tmp_path, "A/1.png", f"B/{name}")).paths) == 2
+
+
+def test_a_root_of_other_files_alone_is_told_what_they_are(tmp_path):
+    message = told(lay(tmp_path, "A/1.heic", "A/2.heic", "B/1.heic", "B/1.png"))
+    assert "holds 1 class folders" in message
+    assert re.search(r"Left out are: A/\d\.heic is HEIC, .* save it as PNG \(2 such\)", message)
+
+
+@pytest.mark.parametrize("table", ["Data_Entry_2017.csv", "labels.TSV"])
+@pytest.mark.parametrize("image", ["1.png", "1.2.840.5"])
+def test_a_root_of_images_and_a_table_is_told_the_key_for_tables(tmp_path, table, image):
+    root = lay(tmp_path / "nih", table)
+    (root / image).write_bytes(bytes(128) + b"DICM")
+    message = told(root)
+    assert f"add data.table={root / table};" in message
+    assert f"data.root={tmp_path}." in message
+
+
+def test_a_table_beside_the_folder_of_images_is_seen_too(tmp_path):
+    root = lay(tmp_path, "Data_Entry_2017.csv", "images/1.png") / "images"
+    assert f"add data.table={tmp_path / 'Data_Entry_2017.csv'};" in told(root)
+
+
+def test_our_own_table_is_no_table_of_labels(tmp_path):
+    root = lay(tmp_path, "metadata.csv", "NORMAL/1.png") / "NORMAL"
+    assert "data.table" not in told(root)
+    assert f"give the folder above, data.root={tmp_path}." in told(root)
 
 
 def test_radiographs_beside_the_images_folder_are_not_lost_without_a_word(tmp_path):

@@ -5,11 +5,13 @@ import io
 import struct
 import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
 
-from covidnet.imaging.decode import decode
+from covidnet.imaging.coded import jpeg_xl_size
+from covidnet.imaging.decode import decode, open_radiograph
 from covidnet.imaging.radiograph import UnreadableImageError
 
 SIZE = 10
@@ -210,3 +212,133 @@ def test_a_png_whose_checksum_alone_is_wrong_is_read_as_pillow_reads_it():
     content = bytearray(encode(COLOUR, "PNG"))
     content[-14] ^= 1  # in the checksum before the end chunk
     np.testing.assert_array_equal(decode(bytes(content), SIZE), resized(COLOUR))
+
+
+# --- formats that came later
+
+DEEP = np.add.outer(np.arange(30), np.arange(40)).astype(np.uint16) * 900
+LATER = {
+    "GIF": (encode(GREY, "GIF"), GREY),
+    "GIF of two frames": (encode(GREY, "GIF", save_all=True, append_images=[COLOUR.convert("L")]), GREY),
+    "JP2": (encode(GREY, "JPEG2000"), GREY),
+    "JP2 of colours": (encode(COLOUR, "JPEG2000"), COLOUR),
+    "J2K": (imagecodecs.jpeg2k_encode(LEVELS, codecformat="J2K", level=0), GREY),
+    "JPEG-LS": (imagecodecs.jpegls_encode(LEVELS), GREY),
+    "JPEG-LS of colours": (imagecodecs.jpegls_encode(np.asarray(COLOUR)), COLOUR),
+    "JPEG XL": (imagecodecs.jpegxl_encode(LEVELS, lossless=True), GREY),
+    "JPEG XL in boxes": (imagecodecs.jpegxl_encode(LEVELS, lossless=True, usecontainer=True), GREY),
+    "JPEG XL of colours": (imagecodecs.jpegxl_encode(np.asarray(COLOUR), lossless=True), COLOUR),
+    "JPEG XL with alpha": (imagecodecs.jpegxl_encode(np.asarray(with_alpha(COLOUR)), lossless=True), COLOUR),
+}
+
+
+@pytest.mark.parametrize(("content", "image"), LATER.values(), ids=LATER)
+def test_a_lossless_file_gives_the_pixels_that_were_saved(content, image):
+    np.testing.assert_array_equal(decode(content, SIZE), resized(image), strict=True)
+
+
+def test_avif_gives_the_pixels_that_were_saved_but_for_its_losses():
+    smooth = Image.fromarray((np.add.outer(np.arange(30), np.arange(40)) * 3).astype(np.uint8))
+    pixels = decode(encode(smooth, "AVIF", quality=95), SIZE)
+    assert len(pixels) == 1
+    assert abs(pixels.astype(int) - resized(smooth)).max() <= 3
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        imagecodecs.jpegls_encode(DEEP),
+        imagecodecs.jpegls_encode(DEEP // 16),
+        imagecodecs.jpegxl_encode(DEEP, lossless=True),
+    ],
+    ids=["JPEG-LS of 16 bits", "JPEG-LS of 12 bits", "JPEG XL of 16 bits"],
+)
+def test_deep_files_are_scaled_by_their_own_range_as_png_is(content):
+    assert open_radiograph(content).mode == "I;16"
+    expected = decode(encode(Image.fromarray(DEEP), "PNG"), SIZE)
+    assert abs(decode(content, SIZE).astype(int) - expected).max() <= 1  # 12 bits are rounded
+
+
+@pytest.mark.parametrize(
+    "content",
+    [imagecodecs.jpegxl_encode(np.dstack([DEEP] * 3), lossless=True), imagecodecs.jpegls_encode(np.dstack([DEEP] * 3))],
+    ids=["JPEG XL", "JPEG-LS"],
+)
+def test_deep_colours_are_refused_as_in_png(content):
+    with pytest.raises(UnreadableImageError, match="16 bits in each of several channels"):
+        decode(content, SIZE)
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (8, 8), (8, 256), (30, 40), (40, 30), (33, 500), (513, 3), (9, 16), (100, 150)]
+)
+@pytest.mark.parametrize("boxes", [False, True])
+def test_the_size_of_a_jpeg_xl_is_known_before_it_is_decoded(shape, boxes):
+    content = imagecodecs.jpegxl_encode(np.zeros(shape, np.uint8), usecontainer=boxes)
+    assert jpeg_xl_size(content) == (shape[1], shape[0])
+
+
+@pytest.mark.parametrize("kind", ["JPEG-LS", "JPEG XL", "JPEG XL in boxes", "GIF", "JP2"])
+def test_a_gigantic_file_of_a_later_format_is_refused_before_it_is_decoded(kind, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    for name in ("jpegls_decode", "jpegxl_decode"):
+        monkeypatch.setattr(imagecodecs, name, lambda *_, **__: pytest.fail("it was decoded"))
+    with pytest.raises(UnreadableImageError, match="too large"):
+        decode(LATER[kind][0], SIZE)
+
+
+@pytest.mark.parametrize("kind", [name for name in LATER if name.startswith("JPEG")])
+def test_damage_in_a_later_format_gives_pixels_or_a_reason(kind):
+    content = LATER[kind][0]
+    cut = [content[:length] for length in range(0, len(content), max(len(content) // 40, 1))]
+    at = RNG.integers(0, len(content), 60)
+    flipped = [content[:i] + bytes([content[i] ^ 0xFF]) + content[i + 1 :] for i in at]
+    for damaged in cut + flipped:
+        with contextlib.suppress(UnreadableImageError):
+            assert decode(damaged, SIZE).shape[1:] == (SIZE, SIZE)
+
+
+@pytest.mark.parametrize("kind", ["JPEG-LS", "JPEG XL", "JPEG XL in boxes"])
+def test_half_a_file_of_a_later_format_is_damaged(kind):
+    content = LATER[kind][0]
+    with pytest.raises(UnreadableImageError, match="damaged"):
+        decode(content[: len(content) // 2], SIZE)
+
+
+def test_a_decoder_that_is_not_there_is_named_with_the_remedy(monkeypatch):
+    def missing(*_, **__):
+        raise ImportError("no _jpegxl")
+
+    monkeypatch.setattr(imagecodecs, "jpegxl_decode", missing)
+    with pytest.raises(UnreadableImageError, match="is JPEG XL, which the imagecodecs installed here does not decode"):
+        decode(LATER["JPEG XL"][0], SIZE)
+
+
+def test_avif_that_pillow_does_not_read_is_named_with_the_remedy():
+    with pytest.raises(UnreadableImageError, match="is AVIF, but damaged, or the Pillow installed here reads none"):
+        decode(b"\0\0\0\x1cftypavif" + bytes(40), SIZE)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"%PDF-1.7\n", "is a PDF"),
+        (b"PK\x03\x04" + bytes(50), "is an archive"),
+        (b"\x93NUMPY\x01\0", "is an array of numbers"),
+        (b"\0\0\0\x1cftypheic" + bytes(40), "is HEIC"),
+    ],
+)
+def test_what_is_no_image_under_an_images_name_is_told_with_its_kind(content, reason):
+    with pytest.raises(UnreadableImageError, match=reason):
+        decode(content, SIZE)
+
+
+def test_a_tiff_of_colours_that_pillow_does_not_turn_into_rgb_is_refused(monkeypatch):
+    content = encode(Image.merge("LAB", COLOUR.split()), "TIFF")
+
+    def convert(image, mode):
+        raise ValueError(f"conversion from {image.mode} to {mode} not supported")  # as an older Pillow says
+
+    monkeypatch.setattr(Image.Image, "convert", convert)
+    with pytest.raises(UnreadableImageError, match="colours of the mode LAB"):
+        decode(content, SIZE)

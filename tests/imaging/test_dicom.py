@@ -8,6 +8,7 @@ import sys
 import time
 import warnings
 import zlib
+from dataclasses import replace
 
 import imagecodecs
 import numpy as np
@@ -41,11 +42,12 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from covidnet.data.cache import open_cache
+from covidnet.data.cache import Decoding, open_cache
 from covidnet.data.folder import RadiographFolder
 from covidnet.evidence.inspection import inspect_files
 from covidnet.imaging.decode import open_radiograph
 from covidnet.imaging.dicom import header as dicom_header
+from covidnet.imaging.kinds import kind_of_content
 from covidnet.imaging.radiograph import UnreadableImageError
 
 RNG = np.random.default_rng(0)
@@ -577,6 +579,86 @@ def test_what_inflates_without_end_is_refused(monkeypatch):
         open_radiograph(meta[:start] + bomb)
 
 
+# --- without a preamble
+
+
+def bare(content, *, meta=False):
+    """Return a DICOM file without its preamble and its letters, and without the file meta information too."""
+    start = 132 if meta else 132 + 12 + int.from_bytes(content[140:144], "little")
+    return content[start:]
+
+
+BARE_SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian]
+
+
+@pytest.mark.parametrize("meta", [False, True], ids=["without meta", "with meta"])
+@pytest.mark.parametrize("syntax", BARE_SYNTAXES, ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize("bits", [8, 12])
+@pytest.mark.parametrize("charset", [None, "ISO_IR 100"])
+def test_a_file_without_preamble_gives_the_pixels_of_the_whole_one(syntax, meta, bits, charset):
+    content = dicom(levels(bits), bits, syntax=syntax, SpecificCharacterSet=charset)
+    stripped = bare(content, meta=meta)
+    assert b"DICM" not in stripped[:200]
+    np.testing.assert_array_equal(decoded(stripped), decoded(content))
+    assert kind_of_content(stripped[:132]).name == "DICOM"
+
+
+@pytest.mark.parametrize("syntax", CODERS, ids=lambda syntax: syntax.name)
+def test_compressed_pixels_of_a_syntax_that_nothing_tells_are_refused_with_the_remedy(syntax):
+    content = dicom(levels(8), syntax=syntax, coded=CODERS[syntax][1](levels(8), 8))
+    np.testing.assert_array_equal(decoded(bare(content, meta=True)), decoded(content))
+    with pytest.raises(UnreadableImageError, match=r"does not tell how .* write it anew with dcmconv of DCMTK"):
+        open_radiograph(bare(content))
+
+
+@pytest.mark.parametrize("syntax", BARE_SYNTAXES, ids=lambda syntax: syntax.name)
+def test_damage_in_a_file_without_preamble_gives_pixels_or_a_reason_without_the_patient(syntax):
+    content = bare(dicom(levels(8)[:6, :8], syntax=syntax))
+    cut = [content[:length] for length in range(0, len(content), max(len(content) // 60, 1))]
+    at = RNG.integers(0, len(content), 100)
+    changed = [content[:i] + bytes([content[i] ^ int(RNG.integers(1, 256))]) + content[i + 1 :] for i in at]
+    for damaged in cut + changed:
+        assert "Secret" not in reason(damaged)
+
+
+def test_what_looks_like_dicom_and_cannot_be_understood_names_the_remedy():
+    with pytest.raises(UnreadableImageError, match=r"letters DICM .* dcmconv of DCMTK, or export it as PNG"):
+        open_radiograph(b"\x08\0\x05\0CS\x0a\0ISO_IR 100" + bytes(200))
+
+
+# --- another part of the body
+
+
+@pytest.mark.parametrize("part", ["HAND", "L-spine", "ABDOMEN"])
+def test_a_header_that_names_another_part_is_overruled_by_the_key_that_the_refusal_names(part):
+    content = dicom(levels(12), 12, BodyPartExamined=part)
+    with pytest.raises(UnreadableImageError, match=r"insist: data\.body_part=any, or --body-part any"):
+        open_radiograph(content)
+    image = open_radiograph(content, "any").image
+    np.testing.assert_array_equal(np.asarray(image), decoded(dicom(levels(12), 12)))
+
+
+def test_whoever_insists_on_the_chest_is_still_given_no_ct():
+    with pytest.raises(UnreadableImageError, match="modality CT"):
+        open_radiograph(dicom(levels(12), 12, Modality="CT", BodyPartExamined="HEAD"), "any")
+
+
+def test_a_cache_of_any_part_gives_nothing_to_a_run_on_chests(tmp_path):
+    (tmp_path / "hand.dcm").write_bytes(dicom(levels(12), 12, BodyPartExamined="HAND"))
+    how = (tmp_path, ["hand.dcm"], 24, "bilinear", tmp_path / "cache")
+    assert not open_cache(*how, body_part="any")[1]
+    assert list(open_cache(*how)[1]) == ["hand.dcm"]
+    assert not open_cache(*how, body_part="any")[1]
+
+
+def test_a_cache_from_before_there_was_a_body_part_holds():
+    """Its folder is named by a hash, and its journal begins with this line."""
+    decoding = Decoding("/x", 50, "bilinear", decoder=1, resizer="Pillow 13", format=2)
+    assert "body_part" not in decoding.header
+    assert decoding.name == "d75577ee4028821ab3ca"
+    assert replace(decoding, body_part="any").name != decoding.name
+
+
 # --- beside the decoding
 
 
@@ -613,6 +695,24 @@ def test_a_folder_lists_dicom_files_and_the_cache_decodes_them(hospital, tmp_pat
     image = open_radiograph((hospital / "A" / "0.dcm").read_bytes()).image
     expected = np.asarray(image.resize((24, 24), Image.Resampling.BILINEAR))
     np.testing.assert_array_equal(cache.gather(np.array([0]))[0, 0], expected)
+
+
+def test_a_folder_of_dicom_with_and_without_ending_loses_none(tmp_path):
+    """As a disc, a PACS and a viewer leave them: by UID, by number, in folders of their own, without preamble."""
+    content = dicom(levels(12), 12)
+    names = ["1.2.840.113619.2.55.3", "IM0001", "1.2.840.9/1.2.840.9.1", "a.dcm", "scan.img", "0001.0002"]
+    for label in "AB":
+        for name in [*names, "bare"]:
+            (tmp_path / label / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / label / name).write_bytes(bare(content) if name == "bare" else content)
+        (tmp_path / label / "DICOMDIR").write_bytes(content)
+        (tmp_path / label / "VERSION").write_text("1.0")
+    folder = RadiographFolder(tmp_path)
+    assert folder.class_counts == {"A": 7, "B": 7}
+    assert dict(folder.ignored)["A/DICOMDIR"].startswith("is the index of a DICOM disc")
+    assert dict(folder.ignored)["B/VERSION"] == "is no image (no ending)"
+    cache, unreadable = open_cache(tmp_path, folder.paths, 24, "bilinear", tmp_path / "cache")
+    assert (len(cache.index), unreadable) == (14, {})
 
 
 def test_an_audit_looks_into_dicom_files(hospital):

@@ -7,10 +7,12 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from helpers import CLASSES, QUICK, paint
 from PIL import Image
 
 import covidnet
+from bench.hostile import dicom
 from covidnet.commands.main import main as tools
 from covidnet.commands.train import main
 from covidnet.imaging.radiograph import UnreadableImageError
@@ -96,6 +98,62 @@ def test_folders_and_patterns_name_each_image_once(trained, tmp_path, capsys):
     assert len(paths) == len(set(paths)) == 2 + 12
 
 
+@pytest.fixture
+def mixed(tmp_path):
+    """A folder of a PNG, DICOM files of which one has no ending, and files that are no images."""
+    root = tmp_path / "mixed"
+    (root / "1.2.840.1").mkdir(parents=True)
+    grey = (np.add.outer(np.arange(30), np.arange(40)) * 3).astype(np.uint8)
+    Image.fromarray(grey).save(root / "a.png")
+    Image.fromarray(grey).save(root / "b.gif")
+    (root / "c.dcm").write_bytes(dicom(grey))
+    (root / "1.2.840.1" / "1.2.840.1.7").write_bytes(dicom(grey))
+    (root / "notes.txt").write_text("not an image")
+    return root
+
+
+def test_a_mixed_folder_is_predicted_as_a_whole_and_what_is_left_out_is_told(trained, mixed, capsys):
+    assert tools(["predict", str(trained), str(mixed)]) == 0
+    printed = capsys.readouterr()
+    rows = read_csv(printed.out)
+    assert [row["path"].removeprefix(f"{mixed}/") for row in rows] == [
+        "1.2.840.1/1.2.840.1.7",
+        "a.png",
+        "b.gif",
+        "c.dcm",
+    ]
+    assert len({row["prob_NORMAL"] for row in rows}) == 1
+    assert f"1 files or folders are left out:\n  {mixed}/notes.txt is no image (.txt)\n" in printed.err
+
+
+def test_pictures_of_a_kind_that_is_not_read_are_told_and_end_in_code_3(trained, mixed, capsys):
+    for number in range(3):
+        (mixed / f"{number}.heic").touch()
+    assert tools(["predict", str(trained), str(mixed)]) == 3
+    printed = capsys.readouterr()
+    assert len(read_csv(printed.out)) == 4
+    assert re.search(
+        r"4 files or folders are left out:\n  \S+\.heic is HEIC, .* save it as PNG \(3 such\)\n", printed.err
+    )
+
+
+def test_a_folder_of_other_files_alone_is_told_what_they_are(trained, tmp_path, capsys):
+    (tmp_path / "1.nii").touch()
+    with pytest.raises(SystemExit):
+        tools(["predict", str(trained), str(tmp_path)])
+    assert re.search(r"holds no images \(\S+/1\.nii is a volume", capsys.readouterr().err)
+
+
+def test_predict_reads_another_part_of_the_body_where_that_is_insisted_on(trained, tmp_path, capsys):
+    (tmp_path / "chest").write_bytes(dicom(np.arange(900, dtype=np.uint8).reshape(30, 30), BodyPartExamined="SKULL"))
+    assert tools(["predict", str(trained), str(tmp_path)]) == 3
+    refused = read_csv(capsys.readouterr().out)[0]["error"]
+    assert "SKULL, not the chest; where its header is wrong, insist: data.body_part=any, or --body-part any" in refused
+    assert tools(["predict", str(trained), str(tmp_path), "--body-part", "any"]) == 0
+    assert read_csv(capsys.readouterr().out)[0]["error"] == ""
+    assert len(covidnet.load(trained, body_part="any").predict(tmp_path / "chest")) == 1
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
@@ -171,6 +229,28 @@ def test_a_wide_array_is_scaled_by_its_own_range_as_a_file_is(trained):
     wide = np.arange(400, dtype=np.uint16).reshape(20, 20) * 100
     narrow = np.rint(wide * (255 / wide.max())).astype(np.uint8)
     assert np.array_equal(model.decode(wide), model.decode(narrow))
+
+
+def test_an_image_that_gives_no_pixels_is_named_among_several(trained, images, tmp_path):
+    model = covidnet.load(trained)
+    (tmp_path / "empty.png").touch()
+    with pytest.raises(ValueError, match=rf"^{tmp_path}/empty\.png is empty"):
+        model.predict([images[0], tmp_path / "empty.png"])
+    with pytest.raises(ValueError, match=r"^images\[1\] is an array of float64 .* scale=\(0, 255\)"):
+        model.predict([images[0], np.full((8, 8), 200.0)])
+    with pytest.raises(ValueError, match=r"^What was given is of type int; give a path"):
+        model.predict(5)
+
+
+def test_arrays_and_tensors_are_predicted_as_their_file_is(trained, images):
+    model = covidnet.load(trained)
+    grey = np.asarray(Image.open(images[0]))
+    expected = model.predict(images[0])[0].probabilities
+    tensor = torch.from_numpy(grey.copy())[None] / 255
+    for given in (tensor, tensor.numpy(), np.stack([grey] * 3, -1), torch.stack([tensor] * 2), [tensor, grey]):
+        assert all(one.probabilities == pytest.approx(expected, abs=1e-6) for one in model.predict(given))
+    assert model.predict(grey.astype(int), scale=(0, 255))[0].probabilities == expected
+    assert len(model.predict(torch.stack([tensor] * 2))) == 2
 
 
 def test_a_model_without_lungs_refuses_whole_images(trained, images):

@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 
 from covidnet.data.spelling import folded
-from covidnet.data.walk import EXTENSIONS
 from covidnet.errors import UserError, some
+from covidnet.imaging.kinds import ENDINGS
 
 EXACT = 10_000  # parts of a path that fit, where all do: more than any other match has
 _DRIVE = re.compile(r"^(?:file://)?[A-Za-z]:(?=/)|^file://")
@@ -190,4 +190,4 @@ def _key(path: str, *, ending: bool) -> str:
     """Return a path by which its spellings are one, with or without the ending of an image."""
     text = folded(path)
     stem, dot, end = text.rpartition(".")
-    return stem if not ending and f"{dot}{end}" in EXTENSIONS else text
+    return stem if not ending and f"{dot}{end}" in ENDINGS else text

@@ -1,7 +1,6 @@
 """The pixel data of one DICOM frame -> its stored samples, in every transfer syntax that hospitals use.
 
-A compressed picture tells its own size. It is read before anything is decoded, and must be the size that the object's
-header tells: what is allocated was agreed to.
+A compressed picture must have the size that the object's header tells: what is allocated was agreed to.
 """
 
 from dataclasses import dataclass
@@ -12,22 +11,20 @@ from imagecodecs import jpeg2k_decode, jpeg8_decode, jpegls_decode, packbits_dec
 from numpy.typing import NDArray
 from PIL import Image
 
+from covidnet.imaging.coded import END, jpeg_2000_size, jpeg_size
 from covidnet.imaging.radiograph import UnreadableImageError
 
 Samples = NDArray[np.unsignedinteger[Any]]  # uint8 or uint16
 
 NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
-IMPLICIT, _, DEFLATED, BIG_ENDIAN = NATIVE
+IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN = NATIVE
 RLE = "1.2.840.10008.1.2.5"
 JPEG = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70))  # baseline, 12 bits, lossless
 JPEG_LS = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (80, 81))
 JPEG_2000 = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (90, 91, 201, 202, 203))  # the last three: HTJ2K
 READABLE = (*NATIVE, RLE, *JPEG, *JPEG_LS, *JPEG_2000)
 
-_SEGMENTS = 1000  # of a JPEG before its picture; real ones have about ten
-_END = b"\xff\xd9"  # of a JPEG, JPEG-LS or JPEG 2000 picture; their compressed data never hold these two bytes
 _RLE_HEADER = 64
-_BOXES = 1 << 16  # bytes in front of a JPEG 2000 picture
 
 
 @dataclass(frozen=True)
@@ -57,16 +54,6 @@ class Frame(NamedTuple):
 
     samples: Samples
     precision: int  # bits in which a compressed picture was written; 0 where it was not compressed
-
-
-class _Coded(NamedTuple):
-    """What a compressed picture tells of itself."""
-
-    rows: int
-    columns: int
-    samples: int
-    precision: int
-    adobe: int | None = None  # Adobe's colour transform: 1 where the samples are YCbCr
 
 
 def native_frame(data: bytes, layout: Layout, *, little_endian: bool, words: bool) -> Frame:
@@ -101,7 +88,7 @@ def coded_frame(data: bytes, layout: Layout, syntax: str) -> Frame:
     """
     if syntax == RLE:
         return Frame(_rgb(_decode_rle(data, layout), layout), 0)
-    coded = _jpeg_2000_size(data) if syntax in JPEG_2000 else _jpeg_size(data)
+    coded = jpeg_2000_size(data) if syntax in JPEG_2000 else jpeg_size(data)
     if coded is None:
         raise UnreadableImageError("is a damaged DICOM file: its compressed pixels do not begin as they should")
     if (coded.rows, coded.columns, coded.samples) != (layout.rows, layout.columns, layout.samples):
@@ -111,7 +98,7 @@ def coded_frame(data: bytes, layout: Layout, syntax: str) -> Frame:
         )
     if coded.precision > 16 or (layout.samples == 3 and coded.precision != 8):
         raise UnreadableImageError(f"has {coded.precision} bits a channel; export it as PNG")
-    if data.rfind(_END) == -1:
+    if data.rfind(END) == -1:
         raise UnreadableImageError("is a truncated DICOM file: its compressed picture has no end")
     samples: NDArray[Any]
     try:
@@ -165,33 +152,3 @@ def _decode_rle(data: bytes, layout: Layout) -> Samples:
     if width == 2:
         samples = samples.astype(np.uint16) << np.uint16(8) | planes[:, 1]
     return samples.T.reshape(layout.shape)
-
-
-def _jpeg_size(data: bytes) -> _Coded | None:
-    """Read the frame header of a JPEG or JPEG-LS picture; None where there is none."""
-    at, adobe = 2, None
-    if data[:2] != b"\xff\xd8":
-        return None
-    for _ in range(_SEGMENTS):
-        if at + 10 > len(data) or data[at] != 0xFF:
-            return None
-        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4])
-        if marker == 0xFF:  # filling
-            at += 1
-            continue
-        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
-            rows, columns = int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
-            return _Coded(rows, columns, data[at + 9], data[at + 4], adobe)
-        if marker == 0xEE and data[at + 4 : at + 9] == b"Adobe" and length >= 14:
-            adobe = data[at + 15] if at + 15 < len(data) else None
-        at += 2 + length
-    return None
-
-
-def _jpeg_2000_size(data: bytes) -> _Coded | None:
-    """Read the size marker of a JPEG 2000 picture, with or without boxes around it; None where there is none."""
-    at = data[:_BOXES].find(b"\xff\x4f\xff\x51")
-    if at == -1 or len(data) < at + 44:
-        return None
-    right, bottom, left, top = (int.from_bytes(data[at + 8 + 4 * i : at + 12 + 4 * i]) for i in range(4))
-    return _Coded(bottom - top, right - left, int.from_bytes(data[at + 40 : at + 42]), (data[at + 42] & 0x7F) + 1)

@@ -1,13 +1,15 @@
-"""A DICOM file's header: the few elements that a picture needs, within limits that hostile bytes do not pass.
+"""A DICOM file's header: the few elements that are asked for, within limits that hostile bytes do not pass.
 
-Elements that say who somebody is are never looked at.
+A picture needs none that says who somebody is, so reading one never looks at them.
 """
 
 import logging
 import math
 import warnings
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 
 import numpy as np
@@ -18,27 +20,26 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset, read_sequence_item
 from pydicom.uid import UID
 
-from covidnet.imaging.dicom.frame import BIG_ENDIAN, DEFLATED, IMPLICIT, READABLE
+from covidnet.imaging.dicom.frame import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, READABLE
+from covidnet.imaging.kinds import HEAD, LETTERS, PREAMBLE, bare_encoding
 from covidnet.imaging.radiograph import UnreadableImageError
 
-START = 132  # bytes before the first element: a preamble of 128, and the letters DICM
 READS = 30_000  # of a header, and of an item in it: the real ones take some hundreds
 INTEGERS = 1 << 16  # as many as the longest table has
 TEXT = 1024  # bytes of a text that are looked at
 EXTRA = 1 << 24  # bytes that a header may add to the pixels where both are deflated
 
 _GROUP = 0x7FE00008  # the first of the tags that hold pixels
+_META = b"\x02\0"  # the group of the file meta information, whose elements tell the transfer syntax
+_BARE = {"explicit": EXPLICIT, "implicit": IMPLICIT, "big": BIG_ENDIAN}  # of a file without preamble and without meta
 # fmt: off
-_TAGS = {
-    keyword: tag_for_keyword(keyword) or 0
-    for keyword in (
-        "TransferSyntaxUID", "SOPClassUID", "Modality", "BodyPartExamined", "PresentationIntentType",
-        "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "Rows", "Columns",
-        "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue",
-        "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
-        "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence", "LUTDescriptor", "LUTData",
-    )
-}
+_OF_A_PICTURE = (
+    "TransferSyntaxUID", "SOPClassUID", "Modality", "BodyPartExamined", "PresentationIntentType",
+    "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "Rows", "Columns",
+    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue",
+    "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
+    "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence", "LUTDescriptor", "LUTData",
+)
 # fmt: on
 
 
@@ -52,7 +53,7 @@ class Header:
 
     def raw(self, keyword: str) -> bytes:
         """Return an element's bytes, none where it is missing."""
-        element = self.elements.get_item(_TAGS[keyword])
+        element = self.elements.get_item(_tag(keyword))
         return (element.value or b"") if isinstance(element, RawDataElement) else b""
 
     def texts(self, keyword: str) -> list[str]:
@@ -85,7 +86,7 @@ class Header:
 
     def item(self, keyword: str) -> "Header | None":
         """Return the first item of a sequence."""
-        element = self.elements.get_item(_TAGS[keyword])
+        element = self.elements.get_item(_tag(keyword))
         if element is None or not element.value:
             return None
         if isinstance(element, RawDataElement):
@@ -107,8 +108,11 @@ class Limited(BytesIO):
         return super().read(size)
 
 
-def read_header(content: bytes) -> tuple[Header, str, Limited]:
+def read_header(content: bytes, keywords: Sequence[str] = _OF_A_PICTURE) -> tuple[Header, str, Limited]:
     """Return a file's header, its transfer syntax, and a stream that stands before the pixels.
+
+    A file without the preamble and the letters begins with its elements, those of the file meta information or others.
+    Of the elements those with ``keywords``, as DICOM's dictionary has them, are kept.
 
     Raises:
         UnreadableImageError: Where the transfer syntax is none that we read, or the file inflates without end.
@@ -116,9 +120,13 @@ def read_header(content: bytes) -> tuple[Header, str, Limited]:
     """
     _hush()
     stream = Limited(content)
-    stream.seek(START)
-    meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
-    syntax = UID(Header(meta, implicit=False, little_endian=True).text("TransferSyntaxUID") or IMPLICIT)
+    whole = content.startswith(LETTERS, PREAMBLE)
+    if whole or content.startswith(_META):
+        stream.seek(HEAD if whole else 0)
+        meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
+        syntax = UID(Header(meta, implicit=False, little_endian=True).text("TransferSyntaxUID") or IMPLICIT)
+    else:
+        syntax = UID(_BARE[bare_encoding(content) or "implicit"])
     if syntax not in READABLE:
         named = f"transfer syntax {syntax.name}" if syntax.type == "Transfer Syntax" else "private transfer syntax"
         raise UnreadableImageError(f"is a DICOM file in the {named}, which is not read; export it as PNG")
@@ -129,10 +137,15 @@ def read_header(content: bytes) -> tuple[Header, str, Limited]:
         is_implicit_VR=syntax == IMPLICIT,
         is_little_endian=syntax != BIG_ENDIAN,
         stop_when=lambda tag, vr, length: tag >= _GROUP,
-        specific_tags=list(_TAGS.values()),
+        specific_tags=[_tag(keyword) for keyword in keywords],
     )
     implicit, little_endian = elements.original_encoding  # some files tell another one than they have
     return Header(elements, bool(implicit), bool(little_endian)), syntax, stream
+
+
+@cache
+def _tag(keyword: str) -> int:
+    return tag_for_keyword(keyword) or 0
 
 
 def _hush() -> None:

@@ -15,7 +15,8 @@ from pydicom.uid import UID
 from covidnet.imaging.dicom.frame import JPEG, JPEG_2000, NATIVE, Frame, Layout, coded_frame, native_frame
 from covidnet.imaging.dicom.grey import stored_bits, to_grey
 from covidnet.imaging.dicom.header import Header, Limited, read_header
-from covidnet.imaging.radiograph import Radiograph, UnreadableImageError
+from covidnet.imaging.kinds import LETTERS, ODD_DICOM, PREAMBLE
+from covidnet.imaging.radiograph import BodyPart, Radiograph, UnreadableImageError
 
 MODALITIES = ("CR", "DX", "DR", "RG", "OT", "SC", "HC", "")  # radiographs, captures, and where none is told
 # fmt: off
@@ -49,10 +50,10 @@ _PIXELS, _UNKNOWN_LENGTH = 0x7FE00010, 0xFFFFFFFF
 _FLOATING_POINT = (0x7FE00008, 0x7FE00009)
 
 
-def open_dicom(content: bytes) -> Radiograph:
+def open_dicom(content: bytes, body_part: BodyPart = "chest") -> Radiograph:
     """Decode a DICOM file's bytes to "L", or to "RGB" where it is coloured; `to_grey` tells which greys.
 
-    The mode is "I;16" where more than 8 bits were stored.
+    The mode is "I;16" where more than 8 bits were stored. ``body_part`` "any" believes no BodyPartExamined.
 
     Raises:
         UnreadableImageError: With the reason.
@@ -60,6 +61,8 @@ def open_dicom(content: bytes) -> Radiograph:
     try:
         header, syntax, stream = read_header(content)
         _refuse_other_objects(header)
+        if body_part != "any":
+            _refuse_other_parts(header)
         layout = _layout(header, syntax)
         frame = _read_frame(stream, header, layout, syntax)
         if layout.samples == 3:
@@ -70,7 +73,8 @@ def open_dicom(content: bytes) -> Radiograph:
         raise
     # pydicom raises many kinds on damaged or hostile bytes, and quotes them.
     except Exception:
-        raise UnreadableImageError("is a damaged DICOM file: it cannot be understood") from None
+        damaged = "is a damaged DICOM file: it cannot be understood"
+        raise UnreadableImageError(damaged if content.startswith(LETTERS, PREAMBLE) else ODD_DICOM.why_not) from None
 
 
 def _refuse_other_objects(header: Header) -> None:
@@ -89,9 +93,15 @@ def _refuse_other_objects(header: Header) -> None:
     frames = header.text("NumberOfFrames")
     if frames.isdecimal() and int(frames) > 1:
         raise _several(int(frames))
+
+
+def _refuse_other_parts(header: Header) -> None:
     part = "".join(letter for letter in header.text("BodyPartExamined").upper() if letter.isalpha())
     if part in ELSEWHERE:
-        raise UnreadableImageError(f"is a DICOM object that shows another part of the body, {part}, not the chest")
+        raise UnreadableImageError(
+            f"is a DICOM object that shows another part of the body, {part}, not the chest; where its header is wrong, "
+            "insist: data.body_part=any, or --body-part any"
+        )
 
 
 def _layout(header: Header, syntax: str) -> Layout:
@@ -141,6 +151,11 @@ def _read_frame(stream: Limited, header: Header, layout: Layout, syntax: str) ->
     if not isinstance(element, RawDataElement) or element.tag != _PIXELS or not element.value:
         raise UnreadableImageError("is a DICOM object without pixels, or cut before them")
     data = element.value
+    if syntax in NATIVE and element.length == _UNKNOWN_LENGTH:  # not compressed, as it says
+        raise UnreadableImageError(
+            "is a DICOM object of compressed pixels whose header does not tell how (its transfer syntax is missing or "
+            "wrong); write it anew with dcmconv of DCMTK, or export it as PNG"
+        )
     if syntax in NATIVE:
         return native_frame(data, layout, little_endian=header.little_endian, words=element.VR == "OW")
     if element.length not in (_UNKNOWN_LENGTH, len(data)):

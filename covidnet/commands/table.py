@@ -1,0 +1,44 @@
+"""A table of patients, views and ages out of DICOM headers, with no name in it."""
+
+import argparse
+from pathlib import Path
+
+from covidnet.errors import UserError
+
+NAME = "metadata.csv"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder with DICOM files at any depth")
+    text = "where to write the table; FOLDER/metadata.csv, where training finds it, if left out"
+    parser.add_argument("--out", type=Path, metavar="FILE", help=text)
+    parser.add_argument("--force", action="store_true", help="overwrite a table that is there")
+    text = "secret that patients and studies are hashed with, made where it does not exist; keep it to yourself"
+    parser.add_argument("--salt", type=Path, metavar="FILE", help=text)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Read the headers, write the table, say what is in it."""
+    folder = options.folder.expanduser()
+    if not folder.is_dir():
+        found = "is a file" if folder.exists() else "does not exist"
+        raise UserError(f"{folder} {found}; FOLDER must be a folder that holds DICOM files.")
+    out = options.out or folder / NAME
+    if out.exists() and not options.force:
+        raise UserError(f"{out} is there already. Give --force to overwrite it, or another --out FILE.")
+    from covidnet.data.dicom_table import read_salt, read_tree, told_of, write_rows
+    from covidnet.files.folders import default_salt
+
+    file = options.salt or default_salt()
+    salt, new = read_salt(file)
+    table = read_tree(folder, salt)
+    try:
+        write_rows(out, table.rows)
+    except OSError as error:
+        raise UserError(f"{out} cannot be written: {error.strerror or error}. Give --out FILE.") from error
+    for line in told_of(table):
+        print(line)
+    kept = "Keep it: the same file gives the same patients the same names" if new else "It was there already"
+    print(f"Patients and studies are hashed with the salt in {file}. {kept}; whoever has it can try IDs.")
+    print(f"Names of files and folders stand in the table as they are: if they tell who somebody is, so does it. {out}")

@@ -1,0 +1,87 @@
+"""What a Python caller gives -> decoded radiographs: paths, bytes, Pillow images, arrays and tensors."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from covidnet.imaging.arrays import Scale, picture_of_array
+from covidnet.imaging.decode import as_radiograph, open_radiograph, read
+from covidnet.imaging.radiograph import BodyPart, Radiograph, UnreadableImageError
+
+Content: TypeAlias = bytes | bytearray | memoryview  # of a file
+Readable: TypeAlias = str | os.PathLike[str] | Content | Image.Image | NDArray[Any] | torch.Tensor
+TAKEN = "a path, the bytes of a file, a Pillow image, an array or a tensor"
+SEVERAL = 4  # axes of an array that holds several images
+
+
+def listed(given: Readable | Iterable[Readable]) -> list[Any]:
+    """Return one image or several as a list; an array or tensor of four axes is several.
+
+    Raises:
+        UnreadableImageError: Where it is neither.
+    """
+    if isinstance(given, np.ndarray | torch.Tensor):
+        return list(given) if given.ndim == SEVERAL else [given]
+    if isinstance(given, str | os.PathLike | Content | Image.Image):
+        return [given]
+    if isinstance(given, Iterable):
+        return list(given)
+    raise UnreadableImageError(f"What was given {_is_none(given)}, or several of these.")
+
+
+def named(image: object, number: int) -> str:
+    """Return what an error calls one of several images."""
+    return str(image) if isinstance(image, str | os.PathLike) else f"images[{number}]"
+
+
+def open_given(image: Readable, scale: Scale | None, body_part: BodyPart) -> Radiograph:
+    """Decode what was given for one image: whatever its form, it is read as a file of these pixels would be.
+
+    Args:
+        image: As ``TAKEN`` says it.
+        scale: The numbers of an array that are black and white.
+        body_part: What part of the body a DICOM header may name.
+
+    Raises:
+        UnreadableImageError: With the reason, or with what to give instead.
+    """
+    if isinstance(image, str | os.PathLike):
+        return open_radiograph(read(Path(image)), body_part)
+    if isinstance(image, Content):
+        return open_radiograph(bytes(image), body_part)
+    if isinstance(image, Image.Image):
+        return _from_pillow(image)
+    if isinstance(image, torch.Tensor):
+        return as_radiograph(picture_of_array(_from_tensor(image), scale, channels_first=True))
+    if isinstance(image, np.ndarray):
+        return as_radiograph(picture_of_array(image, scale))
+    raise UnreadableImageError(_is_none(image))
+
+
+def _from_pillow(image: Image.Image) -> Radiograph:
+    try:
+        image.load()  # which may read a file only now
+    # A file that is damaged, cut or closed makes Pillow raise many kinds.
+    except Exception as error:
+        raise UnreadableImageError(f"is a Pillow image that cannot be loaded: {error}") from None
+    return as_radiograph(image)
+
+
+def _from_tensor(tensor: torch.Tensor) -> NDArray[Any]:
+    try:
+        tensor = tensor.detach().cpu()
+        array: NDArray[Any] = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()  # which has none
+    except (TypeError, RuntimeError) as error:  # sparse, quantised, or without numbers
+        raise UnreadableImageError(f"is a tensor that gives no array ({error}); give a dense one") from None
+    return array
+
+
+def _is_none(given: object) -> str:
+    remedy = f": make it an array first, or give {TAKEN}" if isinstance(given, list | tuple) else f"; give {TAKEN}"
+    return f"is of type {type(given).__name__}{remedy}"
