@@ -119,7 +119,8 @@ def _checked(scale: Scale) -> Scale:
 def _scaled(pixels: NDArray[Any], scale: Scale) -> NDArray[np.uint8]:
     _bounds(pixels)
     shares = (pixels.astype(np.float64) - scale[0]) / (scale[1] - scale[0])
-    return np.rint(shares.clip(0, 1) * 255).astype(np.uint8)
+    grey: NDArray[np.uint8] = np.rint(shares.clip(0, 1) * 255).astype(np.uint8)
+    return grey
 
 
 def _say_scale(bounds: _Bounds) -> str:

@@ -163,11 +163,10 @@ def _read(checkpoint: Path, told: Told | None) -> dict[str, Any]:
     except Exception as error:
         raise UserError(f"ckpt_path={checkpoint} cannot be read as a checkpoint: {_first_line(error)}") from error
     recipe = content.get(KEY) if isinstance(content, dict) else None
-    own = isinstance(recipe, dict) and set(recipe) >= NEEDED
-    if own and told:
-        raise UserError(f"ckpt_path={checkpoint} tells its classes and images itself: leave classes= and others out.")
-    if not own:
+    if not isinstance(recipe, dict) or not set(recipe) >= NEEDED:
         recipe = recipe_of(checkpoint, content, told)
+    elif told:
+        raise UserError(f"ckpt_path={checkpoint} tells its classes and images itself: leave classes= and others out.")
     found: dict[str, Any] = {**content, KEY: recipe}
     try:
         check_recipe(recipe, found.get("hyper_parameters", {}))
