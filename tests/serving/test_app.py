@@ -132,6 +132,11 @@ def test_heat_and_the_image_come_where_they_are_asked_for(served):
     assert list(found["heat"]) == [found["predicted"]]
 
 
+def test_dicom_without_its_preamble_is_read_as_the_whole_file_is(served):
+    whole = dicom(RNG.integers(0, 256, (30, 40), dtype=np.uint8))
+    assert served.predict(whole[132:]).json == served.predict(whole).json
+
+
 def test_dicom_is_read_and_nobody_is_named(served, capfd):
     grey = np.random.default_rng(1).integers(0, 256, (30, 40), dtype=np.uint8)
     who = {
