@@ -173,7 +173,7 @@ TIFF16 = np.zeros((8, 8), dtype=np.uint16)
         (b"", 422, "is empty (0 bytes)"),
         (b"hello", 422, "is not an image in a format that is taken"),
         (b"<html><script>alert(1)</script>", 422, "is a web page or XML, not an image; download it again"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", 422, "is not an image in a format"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", 422, "is a drawing, which is not read"),
         (encoded(GREY, "GIF"), 422, "is not an image in a format"),
         (encoded(GREY)[:-30], 422, "is damaged"),
         (encoded(RNG.integers(0, 255, (64, 64), dtype=np.uint8), "JPEG")[:900], 422, "is damaged"),
