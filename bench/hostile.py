@@ -108,7 +108,8 @@ def noise_behind_a_signature(rng: np.random.Generator) -> bytes:
     """Random bytes that begin as an image does."""
     signatures = (PNG, b"\xff\xd8\xff\xe0", b"II*\x00\x08\x00\x00\x00", b"MM\x00*", b"RIFF\xff\xff\xff\x7fWEBPVP8X")
     others = (b"BM", b"RIFF\x20\x00\x00\x00WEBPVP8L", b"\x00" * 128 + b"DICM", b"II+\x00\x08\x00\x00\x00")
-    both = signatures + others
+    later = (b"\xff\x0a", b"\xff\xd8\xff\xf7\x00\x0b\x08", b"\x08\0\x05\0CS\x02\0IR\x08\0\x16\0UI\x02\0")
+    both = signatures + others + later
     return both[rng.integers(len(both))] + rng.bytes(rng.integers(0, 5_000))
 
 

@@ -68,8 +68,7 @@ class Radiographs(Located):
         body_part: DICOM files whose header names another part than the "chest" are refused; "any" reads them too.
         lungs: "whole" images; the lungs "covered", black; "only" the lungs; or the lungs with the surround "swapped"
             for another image's. By mask files where every image has one, else by a central box.
-        augment: Change training images at random: "mild" a little, "strong" so much that neither exposure nor position
-            tells where they come from.
+        augment: Change training images at random: "mild" a little, "strong" until exposure and position tell no source.
         unchanged: Share of the training images that augmentation leaves as they are, in [0, 1).
         surround: Share of the training images, in [0, 1], that show another image's surround around their own lungs, by
             the central box; before augmentation.
@@ -125,9 +124,7 @@ class Radiographs(Located):
     ) -> None:
         super().__init__()  # the data modules are Radiographs that Lightning serves
         require(0 < val_fraction < 1, "data.val_fraction", val_fraction, "a share between 0 and 1")
-        require(
-            0 < image_size <= LARGEST_SIDE, "data.image_size", image_size, f"1 pixel or more, up to {LARGEST_SIDE:,}"
-        )
+        require(0 < image_size <= LARGEST_SIDE, "data.image_size", image_size, f"1 to {LARGEST_SIDE:,} pixels")
         require(0 < batch_size <= MOST_AT_ONCE, "data.batch_size", batch_size, "1 image or more, up to a million")
         require(test_per_class >= 0, "data.test_per_class", test_per_class, "0 or more images")
         require(num_workers is None or num_workers >= 0, "data.num_workers", num_workers, "0 or more processes")

@@ -210,7 +210,7 @@ def bare_encoding(content: bytes) -> str | None:
     Its first two elements must be of low groups, and in order: "explicit", "implicit" (both little-endian) or "big"
     (explicit too). A file that begins with the file meta information is "explicit", whatever it says that follows.
     """
-    order = "little" if content[1:2] == b"\0" else "big"
+    order: Literal["little", "big"] = "little" if content[1:2] == b"\0" else "big"
     first = _tag(content, order)
     if first[0] not in _FIRST_GROUPS:
         return None

@@ -126,7 +126,7 @@ def test_another_option_has_another_folder_and_keeps_the_first(built, option):
 @pytest.mark.parametrize("another", [{"decoder": 99}, {"resizer": "Pillow 99"}, {"format": 99}], ids=str)
 def test_another_version_of_the_code_reads_no_old_pixels(built, monkeypatch, another):
     original = module.Decoding
-    monkeypatch.setattr(module, "Decoding", lambda *options: original(*options, **another))
+    monkeypatch.setattr(module, "Decoding", lambda *options, **more: original(*options, **more, **another))
     assert built.open()[2] == built.paths
 
 

@@ -2,14 +2,17 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from helpers import QUICK, call, paint
 from PIL import Image
 
+from bench.hostile import dicom
 from covidnet.commands import evaluate
 from covidnet.commands.train import main
 from covidnet.errors import UserError
@@ -47,6 +50,18 @@ def evaluation_of(trained, tmp_path):
 def outside(tmp_path):
     """Twelve painted images a class, of another size, under other names."""
     return paint(tmp_path / "outside", NAMES, size=30)
+
+
+def test_another_part_of_the_body_is_left_out_and_told_unless_that_is_overruled(evaluation_of, outside, capsys):
+    pixels = np.add.outer(np.arange(30), np.arange(40)).astype(np.uint8)
+    for number in range(3):
+        (outside / "covid" / f"1.2.840.{number}").write_bytes(dicom(pixels + number, BodyPartExamined="SKULL"))
+    (outside / "covid" / "a.heic").touch()
+    assert len(evaluation_of(outside)["unreadable"]) == 3
+    told = capsys.readouterr().err
+    assert "covid/a.heic is HEIC" in told
+    assert re.search(r"covid/1\.2\.840\.0 is a DICOM object .* insist: .* --body-part any \(3 such\)", told)
+    assert evaluation_of(outside, "--body-part=any")["unreadable"] == {}
 
 
 def split_paths(run_folder, split):

@@ -44,6 +44,9 @@ from pydicom.uid import (
 
 from covidnet.data.cache import Decoding, open_cache
 from covidnet.data.folder import RadiographFolder
+from covidnet.data.radiographs import Radiographs
+from covidnet.errors import UserError
+from covidnet.evidence.audit import audit
 from covidnet.evidence.inspection import inspect_files
 from covidnet.imaging.decode import open_radiograph
 from covidnet.imaging.dicom import header as dicom_header
@@ -641,6 +644,22 @@ def test_a_header_that_names_another_part_is_overruled_by_the_key_that_the_refus
 def test_whoever_insists_on_the_chest_is_still_given_no_ct():
     with pytest.raises(UnreadableImageError, match="modality CT"):
         open_radiograph(dicom(levels(12), 12, Modality="CT", BodyPartExamined="HEAD"), "any")
+
+
+def test_training_and_audit_read_another_part_where_that_is_insisted_on(tmp_path):
+    for label, name in enumerate("AB"):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            pixels = np.roll(levels(12), 5 * number + 20 * label, axis=1)
+            (tmp_path / name / f"1.2.{number}").write_bytes(dicom(pixels, 12, BodyPartExamined="SKULL"))
+    options = {"root": str(tmp_path), "image_size": 24, "test_per_class": 1, "duplicates": False}
+    with pytest.raises(UserError, match=r"8 images .* cannot be read:\n.*insist: data\.body_part=any"):
+        _ = Radiographs(**options).images
+    for cache in (True, False):
+        assert len(Radiographs(**options, body_part="any", cache=cache).images.paths) == 8
+    with pytest.raises(UserError, match="None of the 8 images"):
+        audit(tmp_path)
+    assert "All 8 images can be read" in audit(tmp_path, body_part="any").report["checks"][0]["sentence"]
 
 
 def test_a_cache_of_any_part_gives_nothing_to_a_run_on_chests(tmp_path):

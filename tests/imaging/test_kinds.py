@@ -7,6 +7,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
+from helpers import ROOT
 from PIL import Image
 
 from covidnet.imaging import kinds
@@ -160,6 +161,12 @@ def test_a_file_that_is_gone_is_told(tmp_path, monkeypatch):
 def test_a_dicom_file_without_its_preamble_is_told_by_its_first_two_elements(content, encoding):
     assert kinds.bare_encoding(content) == encoding
     assert kinds.is_dicom(content) == (encoding is not None)
+
+
+def test_the_page_on_files_names_each_ending():
+    page = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")
+    missing = [ending for kind in (*READ, *OTHERS) for ending in kind.endings if f"`{ending}`" not in page]
+    assert missing == []
 
 
 def test_no_ending_means_two_kinds():

@@ -132,6 +132,11 @@ def test_heat_and_the_image_come_where_they_are_asked_for(served):
     assert list(found["heat"]) == [found["predicted"]]
 
 
+def test_dicom_without_its_preamble_is_read_as_the_whole_file_is(served):
+    whole = dicom(RNG.integers(0, 256, (30, 40), dtype=np.uint8))
+    assert served.predict(whole[132:]).json == served.predict(whole).json
+
+
 def test_dicom_is_read_and_nobody_is_named(served, capfd):
     grey = np.random.default_rng(1).integers(0, 256, (30, 40), dtype=np.uint8)
     who = {
@@ -168,7 +173,7 @@ TIFF16 = np.zeros((8, 8), dtype=np.uint16)
         (b"", 422, "is empty (0 bytes)"),
         (b"hello", 422, "is not an image in a format that is taken"),
         (b"<html><script>alert(1)</script>", 422, "is a web page or XML, not an image; download it again"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", 422, "is not an image in a format"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", 422, "is a drawing, which is not read"),
         (encoded(GREY, "GIF"), 422, "is not an image in a format"),
         (encoded(GREY)[:-30], 422, "is damaged"),
         (encoded(RNG.integers(0, 255, (64, 64), dtype=np.uint8), "JPEG")[:900], 422, "is damaged"),

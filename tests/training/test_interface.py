@@ -304,6 +304,7 @@ def test_a_checkpoint_of_another_recipe_is_refused_and_of_the_same_accepted(args
         (["trainer.max_epochs=five"], "trainer.max_epochs=five is not accepted: expected int"),
         (["model.dropout=much"], "model.dropout=much is not accepted: expected float"),
         (["data.interpolation=cubic"], "data.interpolation=cubic is not accepted: expected one of"),
+        (["data.body_part=foot"], "data.body_part=foot is not accepted: expected one of"),
         (["data.val_fraction=2"], "data.val_fraction=2.0 must be"),
         (["model.dropout=1"], "model.dropout=1.0 must be"),
         (["data.test_per_class=40"], "data.test_per_class (now 40)"),
