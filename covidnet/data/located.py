@@ -95,8 +95,8 @@ class Located:
             file = find_metadata(self.root)
         if not (file or self.layout.table) and self.layout.keys.columns:
             raise UserError(
-                f"data.columns={dict(self.layout.keys.columns)} is for a table, but there is none. Give data.table=FILE "
-                "or data.metadata=FILE, or leave data.columns out."
+                f"data.columns={dict(self.layout.keys.columns)} is for a table, but there is none. Give "
+                "data.table=FILE or data.metadata=FILE, or leave data.columns out."
             )
         table = self._read_table(file) if file else None
         return merge_rows(told, table)
