@@ -180,6 +180,8 @@ def test_several_folders_train_test_and_are_shown_with_their_names(sites, caplog
     assert "VIRAL comes from oslo alone." in page
     assert '<th scope="row">lima</th>' in page
     assert "| lima |" in card
+    assert "name: lima, oslo" in card
+    assert "Patients and duplicates of the images are not known." in card
     assert str(sites["lima"]) not in card
     test = f"ckpt_path={RUN / 'checkpoints' / 'best.ckpt'}"
     main(["test", test, *QUICK])
