@@ -85,7 +85,6 @@ class Gpu:
             self._forget(pool)
             raise (cause or error) from None
         finally:
-            cause = None  # its traceback leads here, and would keep alive all that was computed
             if collects:
                 gc.enable()
         return Recording(graph.replay, torch.cuda.memory_reserved(self._device) - before)
