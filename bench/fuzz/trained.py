@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import copy
+import io
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
