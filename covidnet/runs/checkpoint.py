@@ -11,7 +11,7 @@ import torch
 from covidnet.data.changes.kinds import Lungs
 from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
-from covidnet.files.plain import misfit
+from covidnet.files.plain import is_mapping, misfit
 from covidnet.files.tensors import check_crc, read_tensors
 from covidnet.files.whole import whole
 from covidnet.imaging.decode import Interpolation
@@ -80,6 +80,12 @@ class Checkpoint:
         """What ``novelty_scores`` needs; None where nothing was fitted."""
         return self.recipe.get("novelty")
 
+    @property
+    def weights(self) -> int:
+        """How many the file holds, which bounds what a network for them may ask for."""
+        state = self._content.get("state_dict")
+        return sum(one.numel() for one in state.values() if isinstance(one, torch.Tensor)) if is_mapping(state) else 0
+
     @cached_property
     def preprocessing(self) -> Preprocessing:
         """How its images were made.
@@ -107,7 +113,7 @@ class Checkpoint:
             arguments = {**self._content.get("hyper_parameters", {}), "pretrained": False, "weights": None}
             self._check_arguments(arguments)
             tensors = _tensors(state, finite=finite)
-            with Budget(sum(tensor.numel() for tensor in tensors.values())):
+            with Budget(self.weights):
                 network = plain_network(path, arguments)
                 if network is None:
                     return _trained(path, self.path).eval()

@@ -221,4 +221,5 @@ SECTIONS = {  # of a configuration -> the class that takes its keys
     "early_stopping": "pytorch_lightning.callbacks.EarlyStopping",
     "checkpoint": "pytorch_lightning.callbacks.ModelCheckpoint",
 }
+FEW = 8  # processes that a file may start for a training; on a machine of more cores, so many
 OWN = ("covidnet.models", "covidnet.data")  # rooms whose models and data modules a file may name

@@ -18,7 +18,8 @@ import yaml
 
 from covidnet.errors import UserError
 from covidnet.files.reading import LONGEST_YAML, count_yaml, read_text
-from covidnet.runs.listed import FORMS, LISTED, OWN, REFUSED_ARGUMENTS, SECTIONS
+from covidnet.machine.parallel import cores
+from covidnet.runs.listed import FEW, FORMS, LISTED, OWN, REFUSED_ARGUMENTS, SECTIONS
 
 KNOWN = ("pytorch_lightning", "lightning_fabric", "torch", "torchmetrics")  # of these a file may name what is listed
 ONLY = (
@@ -166,6 +167,21 @@ def _refuse_values(given: Mapping[str, Any], where: str) -> None:
         below = key != "save_dir" or Path(value).resolve().is_relative_to(Path.cwd())  # a link may lead elsewhere
         if not (form.fullmatch(str(value)) and below):
             raise UserError(f"{where}{key}={value}, but a file may only give {told}. {TYPE_IT}")
+    most = max(FEW, cores())
+    if _processes(given.get("devices")) > most:
+        raise UserError(
+            f"{where}devices={given['devices']}, but a file may start {most} processes of a training. {TYPE_IT}"
+        )
+
+
+def _processes(devices: Any) -> int:
+    """Return how many processes a trainer's ``devices`` ask for; 0 where that hangs on the machine."""
+    if isinstance(devices, list | tuple):
+        return len(devices)
+    try:
+        return int(devices)
+    except (TypeError, ValueError):  # "auto", nothing, or what Lightning refuses
+        return 0
 
 
 @cache

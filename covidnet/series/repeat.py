@@ -13,7 +13,8 @@ from rich.table import Table
 
 from covidnet.errors import UserError
 from covidnet.files.reading import LONGEST_TABLE, read_bytes
-from covidnet.runs.files import RESULTS, SPLIT, read_json
+from covidnet.runs.documents import read_json
+from covidnet.runs.files import RESULTS, SPLIT
 from covidnet.series.base import Kind, Series, SeriesRun
 from covidnet.training.args import CommandLine
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from covidnet.files.store import is_url
 from covidnet.files.whole import remove_unfinished
 from covidnet.machine.faults import explain
 from covidnet.machine.telling import is_first
+from covidnet.models.budget import Budget
 from covidnet.models.classifier import Classifier
 from covidnet.runs.checkpoint import Checkpoint
 from covidnet.runs.claim import hold, next_folder
@@ -69,6 +71,7 @@ class CommandLineInterface(OneCommandLine):
         read = zip(line.configs, self.command_line.configs, strict=True)
         self.files = {name: config for name, config in read if not is_inline(name)}
         self.afterwards = afterwards
+        self.weights: int | None = None  # in the checkpoint that is begun with
         self.resumed: Path | None = None  # the run directory that training goes on in
         self.claimed: Path | None = None  # the run directory that was made for this run
         self.lock: FileLock | None = None  # of the run directory
@@ -141,7 +144,8 @@ class CommandLineInterface(OneCommandLine):
         self.runs = run_store(config.trainer.get("default_root_dir"))
         checkpoint = self._checkpoint(config)
         if checkpoint:
-            recipe = Checkpoint(checkpoint).recipe
+            opened = Checkpoint(checkpoint)
+            self.weights, recipe = opened.weights, opened.recipe
             layer = recipe_layer(recipe, checkpoint, self.command_line)
             refuse_unlisted(layer, f"ckpt_path={checkpoint}")
             self.config = parser.parse_args([command, f"--config={json.dumps(layer)}", *typed])
@@ -162,7 +166,9 @@ class CommandLineInterface(OneCommandLine):
     def instantiate_classes(self) -> None:
         """Build data, model and trainer; what their constructors refuse is the user's to mend."""
         try:
-            super().instantiate_classes()
+            # A stranger's checkpoint of few weights must not have a network built of many.
+            with Budget(self.weights) if self.weights is not None else nullcontext():
+                super().instantiate_classes()
         except WRONG_VALUES as error:
             reason = str(user_error(error) or error)
             raise UserError(reason if user_error(error) else f"A key has a value that cannot be: {reason}") from error

@@ -103,7 +103,7 @@ def read_once(config: str) -> str:
         raise
     except (OSError, ValueError, yaml.YAMLError):  # told by the parser
         return config
-    return json.dumps(content) if isinstance(content, dict) else config
+    return json.dumps(content, default=str) if isinstance(content, dict) else config  # a date as its text
 
 
 def _fetched(url: str) -> str:
@@ -112,6 +112,8 @@ def _fetched(url: str) -> str:
     found = store.file(name)
     if found is None:
         raise UserError(f"--config={url} is not there.")
+    if found.size > LONGEST_YAML:
+        raise UserError(f"--config={url} is no configuration: it has more than {LONGEST_YAML:,} bytes.")
     with TemporaryDirectory() as place:
         store.get(found, Path(place, name))
         return read_text(Path(place, name), LONGEST_YAML)
