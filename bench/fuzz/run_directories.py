@@ -19,10 +19,11 @@ from bench.fuzz.commands import tool, train, train_by
 from bench.fuzz.pieces import scratch
 from bench.fuzz.running import expect
 from bench.fuzz.tables import tables
-from bench.fuzz.trained import Change, changes, trained
+from bench.fuzz.trained import SPECIAL, Change, changes, trained
 
 JSONS = ("results.json", "shortcuts.json", "external.json", "comparison.json", "audit.json")
 TABLES = ("split.csv", "predictions.csv", "metrics.csv", "external_predictions.csv", "test_evaluations.csv")
+WRITTEN = [name for name in SPECIAL if name != "shared lists"]  # which JSON writes out
 CONFIG = "config.yaml"
 CHECKPOINTS = ("checkpoints/best.ckpt", "checkpoints/last.ckpt")
 # What stands in the place of a file, by a name: a link, or something that is no file.
@@ -35,7 +36,7 @@ PLACES = {
     "a pipe": os.mkfifo,
     "no bytes": lambda file: file.touch(),
     "other bytes": lambda file: file.write_bytes(bytes(range(256)) * 9),
-    "without end": lambda file: os.truncate(file.open("wb").fileno(), 2**40),
+    "without end": lambda file: (file.touch(), os.truncate(file, 2**40)),
 }
 COMMANDS = {  # that read a run directory -> how often one is drawn: some take long
     "report": 2,
@@ -47,6 +48,7 @@ COMMANDS = {  # that read a run directory -> how often one is drawn: some take l
     "evaluate": 1,
     "test": 1,
     "feed back": 3,
+    "go on": 1,
     "shortcuts": 1,
 }
 
@@ -90,7 +92,7 @@ def plain_in(file: Path) -> Any:
 
 @cache
 def _changes_of(name: str) -> st.SearchStrategy[list[Change]]:
-    return changes(plain_in(trained() / "run" / name))
+    return changes(plain_in(trained() / "run" / name), WRITTEN if name.endswith(".json") else SPECIAL)
 
 
 @cache
@@ -137,5 +139,7 @@ def _read(command: str, run: Path, place: Path) -> None:
         tool(*words[command], codes=(0, 2, 3))
     elif command == "test":
         train_by("test", f"ckpt_path={run / 'checkpoints' / 'best.ckpt'}")
+    elif command == "go on":
+        train_by("fit", f"ckpt_path={run / 'checkpoints' / 'last.ckpt'}", "trainer.max_epochs=2", "data.num_workers=0")
     else:
         train(place / "root", f"--config={run / CONFIG}", f"data.split_file={run / 'split.csv'}", "ckpt_path=null")

@@ -6,7 +6,7 @@ import copy
 import io
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -133,13 +133,13 @@ def ways_in(value: Any, above: Way = ()) -> Iterator[Way]:
             yield from ways_in(one, (*above, number))
 
 
-def changes(content: Any, most: int = 3) -> st.SearchStrategy[list[Change]]:
+def changes(content: Any, special: Iterable[str] = SPECIAL) -> st.SearchStrategy[list[Change]]:
     """Return the strategy of some changes to plain values."""
     texts = sorted({one for one in _leaves(content) if isinstance(one, str)})  # in another place they are odd, too
-    new = values | odd_text | st.sampled_from(list(SPECIAL)).map(Special) | st.sampled_from(texts or [""])
+    new = values | odd_text | st.sampled_from(list(special)).map(Special) | st.sampled_from(texts or [""])
     kinds = st.sampled_from(["set", "set", "set", "drop", "wrap", "copy", "add"])
     change = st.builds(Change, st.sampled_from(list(ways_in(content))), kinds, words | odd_text, new)
-    return st.lists(change, min_size=1, max_size=most)
+    return st.lists(change, min_size=1, max_size=3)
 
 
 def _leaves(value: Any) -> Iterator[Any]:

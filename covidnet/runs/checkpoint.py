@@ -11,7 +11,7 @@ import torch
 from covidnet.data.changes.kinds import Lungs
 from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
-from covidnet.files.plain import is_mapping, misfit
+from covidnet.files.plain import misfit
 from covidnet.files.tensors import check_crc, read_tensors
 from covidnet.files.whole import whole
 from covidnet.imaging.decode import Interpolation
@@ -81,10 +81,17 @@ class Checkpoint:
         return self.recipe.get("novelty")
 
     @property
-    def weights(self) -> int:
-        """How many the file holds, which bounds what a network for them may ask for."""
-        state = self._content.get("state_dict")
-        return sum(one.numel() for one in state.values() if isinstance(one, torch.Tensor)) if is_mapping(state) else 0
+    def budget(self) -> Budget:
+        """In which a network for its weights is built: it may ask for no more than they are.
+
+        Raises:
+            UserError: Where they are none.
+        """
+        try:
+            weights = self._weights(finite=False)
+        except (ValueError, RuntimeError) as error:  # torch's, of types that know no numbers
+            raise self._refused(error) from error
+        return Budget(sum(one.numel() for one in weights.values()), self.path)
 
     @cached_property
     def preprocessing(self) -> Preprocessing:
@@ -107,24 +114,42 @@ class Checkpoint:
             UserError: Where the recipe names no model of a trusted package, or the weights do not fit it.
         """
         path = self.recipe["model"]["class_path"]
-        state = self._content.get("state_dict")
         try:
             # The weights are in the file: a stranger's must not have any fetched, or another file read.
             arguments = {**self._content.get("hyper_parameters", {}), "pretrained": False, "weights": None}
             self._check_arguments(arguments)
-            tensors = _tensors(state, finite=finite)
-            with Budget(self.weights):
+            with self.budget:
                 network = plain_network(path, arguments)
                 if network is None:
                     return _trained(path, self.path).eval()
-            network.load_state_dict(tensors)
+            network.load_state_dict(self._weights(finite=finite))
             return network.eval()
         except UserError:
             raise
         # A recipe and weights that do not go together fail in many ways: as arguments, as shapes, for want of memory.
         except Exception as error:
-            name = path.rpartition(".")[2]
-            raise UserError(f"{self.path} holds no model that {name} can be: {_first_line(error)}") from error
+            raise self._refused(error) from error
+
+    def _weights(self, *, finite: bool) -> dict[str, torch.Tensor]:
+        """Return the weights, if that is what they are.
+
+        Raises:
+            ValueError: Where they are none; with ``finite``, also where one is no finite number.
+        """
+        state = self._content.get("state_dict")
+        weights: dict[Any, Any] = state if isinstance(state, dict) else {None: None}
+        if not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in weights.items()):
+            raise ValueError("its state_dict is no weights by their names")
+        for name, value in weights.items():
+            if value.is_complex() or (finite and not _is_finite(value)):
+                raise ValueError(f"its weights hold what is no finite number, {name} first")
+            if name.endswith("class_weights") and not (_is_finite(value) and (value >= 0).all() and value.any()):
+                raise ValueError(f"its {name} are not numbers of 0 or more")
+        return weights
+
+    def _refused(self, error: Exception) -> UserError:
+        name = self.recipe["model"]["class_path"].rpartition(".")[2]
+        return UserError(f"{self.path} holds no model that {name} can be: {_first_line(error)}")
 
     def _check_arguments(self, arguments: Mapping[str, Any]) -> None:
         """Refuse arguments of the model that do not go with the rest of the recipe."""
@@ -136,15 +161,10 @@ class Checkpoint:
             raise ValueError(f"its image_size={arguments['image_size']}, but that of its images is {size}")
 
 
-def _tensors(state: object, *, finite: bool) -> dict[str, torch.Tensor]:
-    """Return the weights of a file, if that is what they are."""
-    weights: dict[Any, Any] = state if isinstance(state, dict) else {None: None}
-    if not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in weights.items()):
-        raise ValueError("its state_dict is no weights by their names")
-    odd = [name for name, value in weights.items() if value.is_complex() or not bool(torch.isfinite(value).all())]
-    if odd and finite:
-        raise ValueError(f"its weights hold what is no finite number, {odd[0]} first")
-    return weights
+def _is_finite(value: torch.Tensor) -> bool:
+    return not value.is_floating_point() or bool(
+        torch.isfinite(value.to(torch.promote_types(value.dtype, torch.half))).all()
+    )
 
 
 def _trained(path: str, checkpoint: Path) -> Network:

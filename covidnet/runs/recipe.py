@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from covidnet.errors import printable
+from covidnet.files.names import harm_of
 from covidnet.files.plain import is_mapping, is_number, is_whole, measure
 from covidnet.models.parts.appearance import SIDE
 
@@ -17,7 +19,6 @@ LONGEST_NAME = 255  # characters of a class, which is a folder's name
 NEVER = 2  # above 1 a least probability keeps its class out of every set
 COLDEST, HOTTEST = 0.01, 100.0  # a temperature that was fitted lies well between them
 _NAME = re.compile(r"\w[\w.-]{0,199}")  # of a run's folder: no way out of the one that it is laid in
-_NO_NAME = re.compile(r"[/\x00-\x1f\x7f-\x9f]")  # what no class folder has, and no screen should get
 
 
 def check_recipe(recipe: Mapping[str, Any], arguments: object) -> None:
@@ -30,6 +31,7 @@ def check_recipe(recipe: Mapping[str, Any], arguments: object) -> None:
     Raises:
         ValueError: Saying which key is not what it has to be.
     """
+    _require(is_mapping(recipe), "its keys are no texts")
     _measured(recipe)
     _measured(arguments)
     sections = [recipe["model"], recipe["data"]]
@@ -61,7 +63,7 @@ def _is_section(section: object) -> bool:
 
 
 def _is_name(name: object) -> bool:
-    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None and harm_of(name) is None
 
 
 def _are_classes(classes: object) -> bool:
@@ -73,7 +75,7 @@ def _are_classes(classes: object) -> bool:
 def _is_class(name: object) -> bool:
     if not isinstance(name, str) or name in ("", ".", "..") or len(name) > LONGEST_NAME:
         return False
-    return not _NO_NAME.search(name)
+    return "/" not in name and len(name.splitlines()) == 1 and printable(name) == name
 
 
 def _check_calibration(calibration: Mapping[str, Any], classes: Sequence[str]) -> None:

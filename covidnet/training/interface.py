@@ -71,7 +71,7 @@ class CommandLineInterface(OneCommandLine):
         read = zip(line.configs, self.command_line.configs, strict=True)
         self.files = {name: config for name, config in read if not is_inline(name)}
         self.afterwards = afterwards
-        self.weights: int | None = None  # in the checkpoint that is begun with
+        self.budget: Budget | None = None  # of the network, by the checkpoint that is begun with
         self.resumed: Path | None = None  # the run directory that training goes on in
         self.claimed: Path | None = None  # the run directory that was made for this run
         self.lock: FileLock | None = None  # of the run directory
@@ -145,7 +145,7 @@ class CommandLineInterface(OneCommandLine):
         checkpoint = self._checkpoint(config)
         if checkpoint:
             opened = Checkpoint(checkpoint)
-            self.weights, recipe = opened.weights, opened.recipe
+            self.budget, recipe = opened.budget, opened.recipe
             layer = recipe_layer(recipe, checkpoint, self.command_line)
             refuse_unlisted(layer, f"ckpt_path={checkpoint}")
             self.config = parser.parse_args([command, f"--config={json.dumps(layer)}", *typed])
@@ -167,7 +167,7 @@ class CommandLineInterface(OneCommandLine):
         """Build data, model and trainer; what their constructors refuse is the user's to mend."""
         try:
             # A stranger's checkpoint of few weights must not have a network built of many.
-            with Budget(self.weights) if self.weights is not None else nullcontext():
+            with self.budget or nullcontext():
                 super().instantiate_classes()
         except WRONG_VALUES as error:
             reason = str(user_error(error) or error)
