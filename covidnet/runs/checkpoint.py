@@ -1,5 +1,6 @@
 """Checkpoint: the file of a trained model -> its network and all that it takes to use it."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +24,8 @@ from covidnet.runs.recipe import NEEDED, check_recipe
 from covidnet.runs.trust import find_class
 
 KEY = "covidnet"  # the one key under which a checkpoint holds what is ours, plain types only
+# The weights are in the file: a stranger's must not have any fetched, or another file read.
+OWN_WEIGHTS = {"pretrained": False, "weights": None}
 PLAIN = {  # what a recipe names -> the same radiographs without Lightning; any other class is its own
     "covidnet.data.module.RadiographyDataModule": "covidnet.data.radiographs.Radiographs",
     "covidnet.data.phantom_module.PhantomDataModule": "covidnet.data.phantoms.Phantoms",
@@ -115,8 +118,7 @@ class Checkpoint:
         """
         path = self.recipe["model"]["class_path"]
         try:
-            # The weights are in the file: a stranger's must not have any fetched, or another file read.
-            arguments = {**self._content.get("hyper_parameters", {}), "pretrained": False, "weights": None}
+            arguments = {**self._content.get("hyper_parameters", {}), **OWN_WEIGHTS}
             self._check_arguments(arguments)
             with self.budget:
                 network = plain_network(path, arguments)
@@ -172,7 +174,9 @@ def _trained(path: str, checkpoint: Path) -> Network:
     from covidnet.models.classifier import Classifier  # Lightning takes seconds to import
 
     kind = find_class(path, Classifier, checkpoint)
-    return kind.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True).model
+    taken = inspect.signature(kind).parameters
+    own = {key: value for key, value in OWN_WEIGHTS.items() if key in taken}
+    return kind.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True, **own).model
 
 
 def _read(checkpoint: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ MOST_CLASSES = 10_000
 LONGEST_NAME = 255  # characters of a class, which is a folder's name
 NEVER = 2  # above 1 a least probability keeps its class out of every set
 COLDEST, HOTTEST = 0.01, 100.0  # a temperature that was fitted lies well between them
+_PATH = re.compile(r"\w+(\.\w+)+")  # a class has one name, by which its plain network is found
 _NAME = re.compile(r"\w[\w.-]{0,199}")  # of a run's folder: no way out of the one that it is laid in
 
 
@@ -42,6 +43,9 @@ def check_recipe(recipe: Mapping[str, Any], arguments: object) -> None:
     training = recipe.get("training", {})
     _require(is_mapping(training) and all(map(is_mapping, training.values())), "what ends its training is no keys")
     _require(is_mapping(arguments), "the model's arguments are no keys")
+    assert isinstance(arguments, dict)
+    # Lightning takes one of these for a function to import and to call.
+    _require(not any(key.startswith("_") for key in arguments), "one of the model's arguments is a private name")
     calibration = recipe.get("calibration") or {}
     _require(is_mapping(calibration), "its calibration is no keys")
     if calibration:
@@ -59,7 +63,10 @@ def _measured(value: object) -> None:
 
 
 def _is_section(section: object) -> bool:
-    return is_mapping(section) and isinstance(section.get("class_path"), str) and is_mapping(section.get("init_args"))  # type: ignore[attr-defined]  # a dict
+    if not isinstance(section, dict) or not is_mapping(section):
+        return False
+    path = section.get("class_path")
+    return isinstance(path, str) and _PATH.fullmatch(path) is not None and is_mapping(section.get("init_args"))
 
 
 def _is_name(name: object) -> bool:
