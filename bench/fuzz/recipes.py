@@ -103,9 +103,8 @@ def _changes_of(command: str, part: str) -> st.SearchStrategy[list[Change]]:
 
 
 @st.composite
-def recipes(draw: st.DrawFn) -> Doctored:
-    """Draw changes to a checkpoint: mostly to what is ours in it."""
-    command = draw(st.sampled_from(COMMANDS))
+def doctored(draw: st.DrawFn, command: str) -> Doctored:
+    """Draw changes to the checkpoint that a command takes: mostly to what is ours in it."""
     part = draw(st.sampled_from(["covidnet", "covidnet", "covidnet", "covidnet", "hyper_parameters", "tensors", ""]))
     changed: list[Change] = []
     tensors: list[tuple[int, str]] = []
@@ -119,6 +118,9 @@ def recipes(draw: st.DrawFn) -> Doctored:
         changed = draw(_changes_of(command, part))
     cut = draw(st.lists(st.tuples(st.integers(0, 2**24), st.binary(min_size=1, max_size=8)), max_size=2))
     return Doctored(changed, tensors, cut if draw(st.integers(0, 9)) == 0 else [], command)
+
+
+recipes = st.sampled_from(COMMANDS).flatmap(doctored)
 
 
 def use_checkpoint(case: Doctored) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from bench.fuzz.commands import tool, train, train_by
 from bench.fuzz.pieces import scratch
+from bench.fuzz.recipes import Doctored, doctored
 from bench.fuzz.running import expect
 from bench.fuzz.tables import tables
 from bench.fuzz.trained import SPECIAL, Change, changes, trained
@@ -58,7 +59,7 @@ class RunDirectory:
     """A file of a run, and what it holds or what stands in its place; and the command that reads the directory."""
 
     file: str
-    holds: list[Change] | bytes | str
+    holds: list[Change] | bytes | str | Doctored
     command: str
 
     def write(self, here: Path) -> Path:
@@ -70,6 +71,8 @@ class RunDirectory:
             file.write_bytes(_changed(file, self.holds))
         elif isinstance(self.holds, bytes):
             file.write_bytes(self.holds)
+        elif isinstance(self.holds, Doctored):
+            self.holds.write(file)
         else:
             file.unlink(missing_ok=True)
             PLACES[self.holds](file)
@@ -107,9 +110,10 @@ def run_directories(draw: st.DrawFn) -> RunDirectory:
     """Draw a file of a run and what becomes of it."""
     command = draw(st.sampled_from([name for name, count in COMMANDS.items() for _ in range(count)]))
     name = draw(st.sampled_from([*JSONS, "results.json", "results.json", *TABLES, CONFIG, CONFIG, *CHECKPOINTS]))
-    odd = draw(st.sampled_from(["place", *["content"] * 6]))
-    if odd == "place" or name in CHECKPOINTS:
+    if draw(st.integers(0, 6)) == 0:
         return RunDirectory(name, draw(st.sampled_from(sorted(PLACES))), command)
+    if name in CHECKPOINTS:
+        return RunDirectory(name, draw(doctored("fit" if "last" in name else "predict")), command)
     return RunDirectory(name, draw(_table_of(name) if name in TABLES else _changes_of(name)), command)
 
 

@@ -24,7 +24,7 @@ TARGETS: Mapping[str, Target] = {
     "folders and tables, whole command": Target(
         st.tuples(folders, split_files, metadata_tables), train_on_folder, 0.02
     ),
-    "recipes": Target(recipes(), use_checkpoint, 0.10, SOON, trained),
+    "recipes": Target(recipes, use_checkpoint, 0.10, SOON, trained),
     "run directories": Target(run_directories(), read_run, 0.06, prepare=trained),
     "requests": Target(requests(), ask, 0.10, prepare=served),
 }

@@ -90,17 +90,16 @@ def read_predictions(file: Path) -> Predictions:
         classes = [name.removeprefix(PROBABILITY) for name in columns if name.startswith(PROBABILITY)]
         number = {name: label for label, name in enumerate(classes)}
         probabilities = np.array([[float(row[f"{PROBABILITY}{name}"]) for name in classes] for row in rows])
-        sources = [row["source"] for row in rows] if "source" in columns else None
         if not rows or len(number) != len(classes) or not np.all((probabilities >= 0) & (probabilities <= 1)):
             raise ValueError("it holds no image, a class twice, or what is no probability")
-        if any(None in row.values() for row in rows):
-            raise ValueError("a row lacks some of its values")
+        if any(None in row.values() or None in row for row in rows):
+            raise ValueError("a row has fewer or more values than there are columns")
         return Predictions(
             [row["path"] for row in rows],
             np.array([number[row["label"]] for row in rows], dtype=np.int64),
             probabilities,
             classes,
-            sources,
+            [row["source"] for row in rows] if "source" in columns else None,
             np.array([int(row["patient"]) for row in rows], dtype=np.int64) if "patient" in columns else None,
         )
     except (OSError, csv.Error, KeyError, TypeError, ValueError, OverflowError) as error:
