@@ -182,12 +182,14 @@ VALUES = {  # an argument, wherever it stands -> what a file may give, and how t
     "default_root_dir": _LOCAL,
     "ckpt_path": _LOCAL,
     "accelerator": ("auto|cpu|gpu|cuda|mps", "auto, cpu, gpu, cuda or mps"),
+    "process_group_backend": ("gloo|nccl|mpi", "gloo, nccl or mpi"),
     "strategy": (
         "auto|single_device|ddp(?:_(?:spawn|fork))?(?:_find_unused_parameters_(?:true|false))?",
         "auto or ddp",
     ),
     "profiler": ("simple|advanced|pytorch", "simple, advanced or pytorch"),
 }
+NAMES = {"save_dir", "name", "sub_dir"}  # of folders: none that does harm on any system
 FORMS = {name: (re.compile(form, re.DOTALL), told) for name, (form, told) in VALUES.items()}
 # Arguments of listed classes that no file may set, and why.
 REFUSED_ARGUMENTS = {

@@ -14,7 +14,7 @@ from covidnet.models.parts.appearance import SIDE
 
 NEEDED = frozenset({"name", "model", "data", "classes"})
 MOST_VALUES = 100_000  # of a recipe and of a model's arguments, each
-MOST_CLASSES = 10_000
+MOST_CLASSES = 1_000  # the parser takes some milliseconds for each
 LONGEST_NAME = 255  # characters of a class, which is a folder's name
 NEVER = 2  # above 1 a least probability keeps its class out of every set
 COLDEST, HOTTEST = 0.01, 100.0  # a temperature that was fitted lies well between them

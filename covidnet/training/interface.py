@@ -1,6 +1,7 @@
 """Data, model and trainer, built from a sorted command line and run: the one place where they meet."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -30,7 +31,7 @@ from covidnet.runs.claim import hold, next_folder
 from covidnet.runs.files import LAST, LOCK, counted_tests
 from covidnet.runs.find import find_checkpoint, run_directory
 from covidnet.runs.remote import RunStore, bring_checkpoint, local_runs, run_store, store_to_go_on
-from covidnet.runs.trust import limit_names, refuse_unlisted
+from covidnet.runs.trust import limit_names, refuse_bomb_in, refuse_unlisted
 from covidnet.training.args import TRAINING, CommandLine, program
 from covidnet.training.checks import (
     check_files,
@@ -38,6 +39,7 @@ from covidnet.training.checks import (
     check_monitors,
     check_processes,
     check_sections,
+    check_sides,
     odd_checkpoint,
 )
 from covidnet.training.joining import Joining
@@ -148,7 +150,9 @@ class CommandLineInterface(OneCommandLine):
             self.budget, recipe = opened.budget, opened.recipe
             layer = recipe_layer(recipe, checkpoint, self.command_line)
             refuse_unlisted(layer, f"ckpt_path={checkpoint}")
-            self.config = parser.parse_args([command, f"--config={json.dumps(layer)}", *typed])
+            told = json.dumps(layer)
+            refuse_bomb_in(told, f"The recipe in ckpt_path={checkpoint}")
+            self.config = parser.parse_args([command, f"--config={told}", *typed])
             self.config[command].ckpt_path = str(checkpoint)
             refuse_changes(self.config[command].as_dict(), recipe, self.command_line)
             self.name = recipe["name"]
@@ -170,8 +174,8 @@ class CommandLineInterface(OneCommandLine):
             with self.budget or nullcontext():
                 super().instantiate_classes()
         except WRONG_VALUES as error:
-            reason = str(user_error(error) or error)
-            raise UserError(reason if user_error(error) else f"A key has a value that cannot be: {reason}") from error
+            raise user_error(error) or UserError(f"A key has a value that cannot be: {_reason(error)}") from error
+        check_sides(self.model, self.datamodule.image_size)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build the trainer with our run directory, whatever loggers the user adds to it."""
@@ -294,6 +298,12 @@ class CommandLineInterface(OneCommandLine):
             shutil.rmtree(self.claimed)
             if self.runs:
                 self.runs.release(self.claimed)
+
+
+def _reason(error: Exception) -> str:
+    """Return why a constructor refused its arguments; the parser tells of each type that a value could have had."""
+    told = re.findall(r"^\s+- (?!Expected )(.+)", str(error), re.MULTILINE)
+    return " ".join("; ".join(told or [str(error)]).split())
 
 
 def default_precision(accelerator: str) -> str:

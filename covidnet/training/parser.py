@@ -13,7 +13,7 @@ import yaml
 from jsonargparse import ArgumentParser
 from pytorch_lightning.cli import LightningArgumentParser
 
-from covidnet.errors import UserError, did_you_mean, exit_with
+from covidnet.errors import UserError, did_you_mean, exit_with, short
 from covidnet.files.reading import LONGEST_YAML, parse_yaml, read_bytes, read_text, read_yaml
 from covidnet.files.store import Store, is_url
 from covidnet.runs.trust import how_to_trust, refuse_bomb, refuse_bomb_in
@@ -156,6 +156,8 @@ def _check_inner(content: Mapping[str, Any], folder: Path, seen: set[Path]) -> N
 
     What they say is checked with the rest.
     """
+    if not isinstance(content.get("config"), str | None):
+        raise UserError(f"config={short(content['config'])} is no file: within a configuration it names one more.")
     # Of model and data a file may stand for the whole alone: their keys name files of other kinds.
     whole = ("config", *SUBCLASS_SECTIONS)
     sections = [key for key in content if str(key).partition(".")[0] in (*ANYWHERE, *whole)]
