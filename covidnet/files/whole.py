@@ -45,7 +45,8 @@ def write_whole(file: Path, content: bytes) -> None:
 def remove_unfinished(folder: Path) -> None:
     """Remove what a killed process has left half-written anywhere below ``folder``, where no other process writes."""
     for file in folder.rglob(f"*{UNFINISHED}"):
-        file.unlink(missing_ok=True)
+        if file.is_file() or file.is_symlink():
+            file.unlink(missing_ok=True)
 
 
 def _sync(folder: Path) -> None:
