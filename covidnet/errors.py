@@ -8,6 +8,7 @@ from typing import NoReturn
 
 LONGEST = 300  # characters of a path that a message shows
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # the last turn what follows
+WIDEST = 3_000  # characters of a line of a message
 LISTED = 10  # so many names stand in a message, the rest counted
 
 
@@ -66,8 +67,11 @@ def exit_with(error: object) -> NoReturn:
 
 
 def printable(text: str) -> str:
-    """Return a text with its control characters as escapes: a terminal would obey those in a name of a stranger."""
-    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+    """Return a text for the screen, which a name of a stranger may neither control nor fill."""
+    lines = _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text).split("\n")
+    return "\n".join(
+        line if len(line) <= WIDEST else f"{line[:WIDEST]}... ({len(line):,} characters)" for line in lines
+    )
 
 
 def user_error(error: BaseException | None) -> UserError | None:
