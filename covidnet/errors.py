@@ -69,9 +69,8 @@ def exit_with(error: object) -> NoReturn:
 def printable(text: str) -> str:
     """Return a text for the screen, which a name of a stranger may neither control nor fill."""
     lines = _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text).split("\n")
-    return "\n".join(
-        line if len(line) <= WIDEST else f"{line[:WIDEST]}... ({len(line):,} characters)" for line in lines
-    )
+    cut = (f"{line[:WIDEST]}... ({len(line):,} characters)" if len(line) > WIDEST else line for line in lines)
+    return "\n".join(cut)
 
 
 def user_error(error: BaseException | None) -> UserError | None:

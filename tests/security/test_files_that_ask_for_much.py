@@ -23,7 +23,7 @@ VIT = {
 HOSTILE = {
     "processes by number": ({"trainer": {"devices": 100_000}}, "processes of a training"),
     "processes by text": ({"trainer": {"devices": "100000", "strategy": "ddp"}}, "processes of a training"),
-    "processes by letters of others": ({"trainer": {"devices": "١٠٠٠٠٠"}}, "processes of a training"),
+    "processes by letters of others": ({"trainer": {"devices": "\u0661" + "\u0660" * 5}}, "processes of a training"),
     "processes by list": ({"trainer": {"devices": [*range(500)]}}, "processes of a training"),
     "processes that load": ({"data": {"num_workers": 100_000}}, "data.num_workers"),
     "more values than the parser takes in time": ({"data": {"classes": [*map(str, range(5_000))]}}, "2,000 values"),
@@ -65,7 +65,7 @@ def test_a_file_that_asks_for_much_is_one_sentence(tmp_path, capsys, xray_root, 
     assert time.perf_counter() - before < SOON
     [line] = [line for line in message.splitlines() if "error: " in line]
     assert told in line
-    assert not Path("runs").exists()
+    assert not [*Path("runs").glob("*/*")]
 
 
 def test_what_a_run_has_is_no_more_than_a_file_may_say(xray_root, capsys):
@@ -79,7 +79,7 @@ def test_what_a_run_has_is_no_more_than_a_file_may_say(xray_root, capsys):
 
 def test_a_message_neither_fills_nor_controls_the_screen(tmp_path, capsys):
     file = tmp_path / "stranger.yaml"
-    file.write_text(yaml.safe_dump({"early_stopping": {"monitor": "\x1b]0;pwned\x07" + "b" * 100_000}}))
+    file.write_text(yaml.safe_dump({"early_stopping": {"monitor": "\x1b]0;pwned\x07" + "b" * 50_000}}))
     message = mistake([*FIT, f"--config={file}"], capsys)
     assert "\\x1b]0;pwned\\x07bbb" in message
     assert "\x1b" not in message
