@@ -26,6 +26,7 @@ from covidnet.machine.telling import tell, warn
 
 LARGEST_SIDE = 8192  # pixels; no radiograph has as many, and a batch of such images would fill any memory
 MOST_AT_ONCE = 1_000_000  # images of a batch
+MOST_WORKERS = 256  # processes that load; a file that asks for more would fill any memory
 
 
 class Radiographs:
@@ -98,7 +99,8 @@ class Radiographs:
         )
         require(0 < batch_size <= MOST_AT_ONCE, "data.batch_size", batch_size, "1 image or more, up to a million")
         require(test_per_class >= 0, "data.test_per_class", test_per_class, "0 or more images")
-        require(num_workers is None or num_workers >= 0, "data.num_workers", num_workers, "0 or more processes")
+        few = num_workers is None or 0 <= num_workers <= MOST_WORKERS
+        require(few, "data.num_workers", num_workers, f"0 processes or more, up to {MOST_WORKERS}")
         places = {"root": root, "test_root": test_root, "split_file": split_file, "metadata": metadata}
         for name, given in places.items():
             if given and is_url(given):
