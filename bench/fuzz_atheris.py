@@ -27,7 +27,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.fuzz import CLASSES, GOOD, METADATA, SPLIT
+from bench.fuzz.pieces import CLASSES, GOOD
+from bench.fuzz.tables import METADATA, SPLIT
 from bench.hostile import good
 from covidnet.errors import UserError
 from covidnet.imaging.radiograph import UnreadableImageError

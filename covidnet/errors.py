@@ -1,11 +1,14 @@
 """What means that the user can mend it, and how to word it."""
 
 import difflib
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 LONGEST = 300  # characters of a path that a message shows
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # the last turn what follows
+WIDEST = 3_000  # characters of a line of a message
 LISTED = 10  # so many names stand in a message, the rest counted
 
 
@@ -59,8 +62,15 @@ def require(holds: bool, key: str, value: object, expected: str) -> None:
 
 def exit_with(error: object) -> NoReturn:
     """Print ``error`` on stderr and exit with its code; 2, a user's mistake, where it has none."""
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {printable(str(error))}", file=sys.stderr)
     sys.exit(getattr(error, "exit_code", 2))
+
+
+def printable(text: str) -> str:
+    """Return a text for the screen, which a name of a stranger may neither control nor fill."""
+    lines = _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text).split("\n")
+    cut = (f"{line[:WIDEST]}... ({len(line):,} characters)" if len(line) > WIDEST else line for line in lines)
+    return "\n".join(cut)
 
 
 def user_error(error: BaseException | None) -> UserError | None:

@@ -6,6 +6,8 @@ import random
 import numpy as np
 import torch
 
+LARGEST_SEED = 2**32 - 1  # that NumPy takes
+
 
 def run_seed() -> int | None:
     """Return ``seed_everything`` of this run, which Lightning keeps in the environment; None where it is off."""

@@ -2,15 +2,18 @@
 
 import pytest
 
-from bench.fuzz import TARGETS, Configuration, Folder, fuzz, holds, look_at_folder, run_command_line
+from bench.fuzz.configurations import Configuration, run_command_line
+from bench.fuzz.folders import Folder, look_at_folder
+from bench.fuzz.running import fuzz, holds
+from bench.fuzz.targets import TARGETS
 
 CASES = 200
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_no_traceback_reaches_the_user(name):
-    cases = round(CASES * TARGETS[name][2])
-    found = fuzz(name, cases, 0)
+    cases = round(CASES * TARGETS[name].share)
+    found = fuzz(TARGETS[name], cases, 0)
     assert found.cases == cases
     assert not found.failures, "\n".join(found.examples.values())
 

@@ -25,11 +25,11 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from covidnet.data.cache_journal import LONGEST_LINE, SPARE_LINES, Entry, lines_of, parse, thumbnail_of
+from covidnet.data.cache_journal import LONGEST_LINE, SPARE_LINES, Entry, bytes_on_disk, lines_of, parse, thumbnail_of
 from covidnet.data.decoding import Decoded, decode_all, digest_of, file_identity, stack_thumbnails
 from covidnet.errors import MachineError, UserError
 from covidnet.files.folders import default_cache_dir, locked
-from covidnet.files.plain_file import make_plain_folders, open_plain, refuse_link
+from covidnet.files.plain_file import make_plain_folders, open_plain, refuse_no_file
 from covidnet.imaging.decode import DECODER, RESIZER, Interpolation, read
 from covidnet.imaging.radiograph import BodyPart, UnreadableImageError
 from covidnet.machine.parallel import refuse_in_unguarded_worker
@@ -182,18 +182,20 @@ def _unchanged(root: Path, entry: Entry, *, verify: bool) -> bool:
 
 def _read_journal(folder: Path, decoding: Decoding) -> dict[str, Entry]:
     """Return the last entry of each path; start anew where the journal is missing, foreign or has lost its planes."""
-    refuse_link(folder / PLANES)
+    refuse_no_file(folder / PLANES)
     length = (folder / PLANES).stat().st_size if (folder / PLANES).is_file() else None
-    lines = lines_of(folder / JOURNAL, LONGEST_LINE * ((length or 0) // decoding.plane_bytes + SPARE_LINES))
+    planes = (bytes_on_disk(folder / PLANES) or 0) // decoding.plane_bytes
+    lines = lines_of(folder / JOURNAL, LONGEST_LINE * (planes + SPARE_LINES))
+    first = next(lines, "")
     try:
-        header = json.loads(lines[0])
-    except (IndexError, ValueError, RecursionError):
+        header = json.loads(first)
+    except (ValueError, RecursionError):
         header = None
     if header != decoding.header or length is None:
         _compact(folder, decoding, np.empty((0, decoding.size, decoding.size), dtype=np.uint8), {})
         return {}
     entries = {}
-    for line in lines[1:]:
+    for line in lines:
         entry = parse(line)
         if entry is not None and entry.plane >= 0 and (entry.plane + entry.channels) * decoding.plane_bytes <= length:
             entries[entry.path] = entry

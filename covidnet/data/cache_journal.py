@@ -2,7 +2,10 @@
 
 import base64
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from covidnet.imaging.decode import THUMBNAIL
 
 CODED = len(base64.b64encode(bytes(THUMBNAIL * THUMBNAIL)))  # characters of a thumbnail
 LONGEST_LINE = 2**15  # bytes: a thumbnail, and a path of 4,096 bytes as JSON writes them
+BLOCK = 512  # bytes, in which systems count what a file takes of a disk
 SPARE_LINES = 2**10  # that name no plane: a header, and an empty line where a build began
 
 
@@ -29,14 +33,22 @@ class Entry:
     checksum: int  # CRC-32 of the planes and the thumbnail
 
 
-def lines_of(journal: Path, most: int) -> list[str]:
-    """Return the lines of a journal; none of one that is longer than its planes can account for."""
+def lines_of(journal: Path, most: int) -> Iterator[str]:
+    """Yield the lines of a journal; none of one that has more than ``most`` bytes, and of a long line its parts."""
     try:
         with open_plain(journal, "rb") as lines:
-            content = lines.read(most + 1)
+            if os.fstat(lines.fileno()).st_size <= most:
+                yield from (line.decode(errors="replace") for line in iter(partial(lines.readline, LONGEST_LINE), b""))
     except OSError:
-        return []
-    return content.decode(errors="replace").splitlines() if len(content) <= most else []
+        return
+
+
+def bytes_on_disk(file: Path) -> int | None:
+    """Return how many bytes a file has, without those that it only claims, as holes; None where it is none."""
+    if not file.is_file():
+        return None
+    status = file.stat()
+    return min(status.st_size, getattr(status, "st_blocks", status.st_size) * BLOCK)
 
 
 def parse(line: str) -> Entry | None:

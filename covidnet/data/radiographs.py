@@ -29,6 +29,7 @@ from covidnet.machine.telling import tell, warn
 
 LARGEST_SIDE = 8192  # pixels; no radiograph has as many, and a batch of such images would fill any memory
 MOST_AT_ONCE = 1_000_000  # images of a batch
+MOST_WORKERS = 256  # processes that load; a file that asks for more would fill any memory
 
 
 class Radiographs(Located):
@@ -127,7 +128,8 @@ class Radiographs(Located):
         require(0 < image_size <= LARGEST_SIDE, "data.image_size", image_size, f"1 to {LARGEST_SIDE:,} pixels")
         require(0 < batch_size <= MOST_AT_ONCE, "data.batch_size", batch_size, "1 image or more, up to a million")
         require(test_per_class >= 0, "data.test_per_class", test_per_class, "0 or more images")
-        require(num_workers is None or num_workers >= 0, "data.num_workers", num_workers, "0 or more processes")
+        few = num_workers is None or 0 <= num_workers <= MOST_WORKERS
+        require(few, "data.num_workers", num_workers, f"0 processes or more, up to {MOST_WORKERS}")
         require(not (root and roots), "data.root", root, "left out where data.roots names folders, or data.roots=null")
         alone = "left out where data.roots names folders, which tell the classes"
         require(not (table and roots), "data.table", table, alone)

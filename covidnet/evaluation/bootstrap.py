@@ -70,8 +70,9 @@ def resample(
 
 
 def percentile_interval(values: Floats, estimate: float) -> Interval:
-    """Return the limits of an estimate from its resampled values (B,)."""
-    low, high = np.quantile(values, TAILS)
+    """Return the limits of an estimate from its resampled values (B,), some of which may be infinite."""
+    with np.errstate(invalid="ignore"):  # between two infinite values there is nothing
+        low, high = np.quantile(values, TAILS)
     return min(float(low), estimate), max(float(high), estimate)
 
 

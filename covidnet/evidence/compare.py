@@ -20,6 +20,7 @@ from covidnet.evaluation.survival import compare_survival
 from covidnet.evidence.compare_table import sentence
 from covidnet.files.reading import read_yaml
 from covidnet.runs.checkpoint import find_radiographs
+from covidnet.runs.documents import read_json
 from covidnet.runs.files import (
     CONFIG,
     EXTERNAL,
@@ -28,7 +29,6 @@ from covidnet.runs.files import (
     LUNGS_RUNS,
     PARTS,
     PREDICTIONS,
-    read_json,
 )
 from covidnet.runs.find import newest_run, runs_of_side
 from covidnet.runs.predictions import Predictions, read_predictions

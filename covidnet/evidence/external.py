@@ -27,7 +27,8 @@ from covidnet.imaging.radiograph import BodyPart
 from covidnet.machine.device import find_device
 from covidnet.models.outputs import outputs_of
 from covidnet.runs.checkpoint import Checkpoint, radiographs_of
-from covidnet.runs.files import RESULTS, SPLIT, read_json, read_rows_of
+from covidnet.runs.documents import read_json
+from covidnet.runs.files import RESULTS, SPLIT, read_rows_of
 from covidnet.runs.find import run_directory
 from covidnet.runs.scoring import score_model
 

@@ -4,6 +4,7 @@ import errno
 import lzma
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -23,6 +24,13 @@ FREE_GROWTH = 2**20  # bytes that any archive may hold: a few small texts shrink
 MOST_FILES = 500_000  # some ten times as many as the largest release has
 LONGEST_HEAD = 2**20  # bytes of a name or a list of attributes in a TAR, which are read at once
 _HEADS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+
+
+# What the libraries raise of bytes that no archiver writes.
+DAMAGE = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RuntimeError),
+)
 
 
 class Member(NamedTuple):
@@ -59,13 +67,17 @@ def unpack(archive: Path, target: Path) -> None:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(f"The disk of {target.parent} is full: {archive} could not be unpacked.") from error
         raise UserError(f"{archive} could not be unpacked to {target}: {error.strerror}.") from error
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
+    except UserError:
+        raise
+    except DAMAGE as error:
         raise _damaged(archive, error) from error
 
 
 @contextmanager
 def _opened(archive: Path) -> Iterator[Callable[[], Iterator[Member]]]:
     """Open an archive; give what lists its members."""
+    if archive.exists() and not archive.is_file():
+        raise UserError(f"{archive} is no file: give a ZIP or TAR file.")
     try:
         tar = tarfile.open(archive, tarinfo=_Head)  # noqa: SIM115  # what fails here is no TAR; closed below
     except tarfile.ReadError:
@@ -100,6 +112,7 @@ def _zip_members(archive: Path, packed: zipfile.ZipFile) -> Iterator[Member]:
             raise _refused(archive, info.filename, "is encrypted")
         path = _inner(archive, info.filename)
         if not info.is_dir():
+            _refuse_nameless(archive, path)
             yield Member(path, info.file_size, partial(packed.open, info))
 
 
@@ -109,6 +122,7 @@ def _tar_members(archive: Path, tar: tarfile.TarFile) -> Iterator[Member]:
             raise _refused(archive, info.name, "is a link or a device")
         path = _inner(archive, info.name)
         if info.isfile():
+            _refuse_nameless(archive, path)
             yield Member(path, info.size, partial(tar.extractfile, info))  # type: ignore[arg-type]  # None for folders
 
 
@@ -117,6 +131,11 @@ def _inner(archive: Path, name: str) -> PurePosixPath:
     if harm := harm_of(name):
         raise _refused(archive, name, harm)
     return PurePosixPath(name)
+
+
+def _refuse_nameless(archive: Path, path: PurePosixPath) -> None:
+    if not path.name:
+        raise _refused(archive, str(path), "names no file")
 
 
 def _checked(archive: Path, members: Iterator[Member]) -> list[Member]:

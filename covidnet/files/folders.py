@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path, user_data_path
 
 from covidnet.errors import UserError
-from covidnet.files.plain_file import refuse_link
+from covidnet.files.plain_file import refuse_no_file
 
 KEPT_FREE = 2**28  # bytes that stay free on the disk
 
@@ -28,7 +28,7 @@ def default_salt() -> Path:
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
     """Hold a lock file; say so while another run holds it."""
-    refuse_link(file)  # the lock's library cuts what it opens
+    refuse_no_file(file)  # the lock's library cuts what it opens
     lock = FileLock(file)
     try:
         lock.acquire(timeout=0.5)

@@ -8,6 +8,8 @@ DEEPEST = 32  # folders within folders; no data set has ten
 LONGEST_PART, LONGEST_PATH = 255, 1000  # bytes: what most disks, and macOS in one call, can name
 DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"}
 DEVICES |= {f"{port}{number}" for port in ("com", "lpt") for number in "0123456789¹²³"}
+_BREAKS = ("Cc", "Zl", "Zp")  # categories of what controls a screen or ends a line
+_GIT = (".git", "git~1")  # the second is what Windows calls the first besides
 _TURNED = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # have a name look like another
 
 
@@ -37,16 +39,18 @@ def _harm_of_part(part: str) -> str | None:
         return "Windows takes for a device"
     if part[-1] in ". ":
         return "ends in a dot or a space, which Windows takes away"
-    if any(unicodedata.category(letter) == "Cc" or letter in _TURNED for letter in part):
+    if any(unicodedata.category(letter) in _BREAKS or letter in _TURNED for letter in part):
         return "holds a control character"
+    if _folded(part) in _GIT:
+        return "git takes for a repository, whose settings can start a program"
     return None
 
 
 def clash_of(paths: Iterable[str]) -> tuple[str, str] | None:
     """Return two of the files' paths, or of their folders', that a disk may take for one; None if there are none.
 
-    Disks differ in whether they tell letters by their case and by how an accent is written; none has a file and a
-    folder of one name.
+    Disks differ in whether they tell letters by their case and by how an accent is written, and see what has no width;
+    none has a file and a folder of one name.
     """
     seen: dict[str, tuple[str, bool]] = {}  # what a disk may see -> the path, and whether it is a file
     for path in paths:
@@ -64,4 +68,5 @@ def clash_of(paths: Iterable[str]) -> tuple[str, str] | None:
 
 
 def _folded(text: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
+    seen = "".join(letter for letter in text.upper() if unicodedata.category(letter) != "Cf")
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", seen).casefold())

@@ -23,10 +23,9 @@ def open_plain(file: Path, mode: str, **options: Any) -> IO[Any]:
         OSError: As ``open``.
     """
     assert mode in _MODES
-    if mode.startswith("x"):
+    if mode.startswith("x") and not _is_folder(file):
         file.unlink(missing_ok=True)  # a link goes, what it leads to stays
-    else:
-        refuse_link(file)  # where the system has no O_NOFOLLOW
+    refuse_no_file(file)  # where the system has no O_NOFOLLOW
     opened: IO[Any] = open(file, mode, opener=_open, **options)  # noqa: SIM115  # a path takes no opener
     status = os.fstat(opened.fileno())
     if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
@@ -41,12 +40,17 @@ def refuse_link(file: Path) -> None:
     Raises:
         UserError: Where it is a link, a pipe, a device, or a file that has another name too.
     """
+    if not _is_folder(file):
+        refuse_no_file(file)
+
+
+def refuse_no_file(file: Path) -> None:
+    """Refuse what is neither missing nor a plain file of one name; else as ``refuse_link``."""
     try:
         status = file.lstat()
     except FileNotFoundError:
         return
-    plain = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
-    if not (plain or stat.S_ISDIR(status.st_mode)):
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         raise _refused(file)
 
 
@@ -64,6 +68,10 @@ def make_plain_folders(top: Path, *names: str) -> Path:
         refuse_link(folder)
         folder.mkdir(exist_ok=True)
     return folder
+
+
+def _is_folder(place: Path) -> bool:
+    return place.is_dir() and not place.is_symlink()
 
 
 def _open(path: str, flags: int) -> int:

@@ -99,7 +99,8 @@ def link_whole(file: Path, name: Path) -> None:
 def remove_unfinished(folder: Path) -> None:
     """Remove what a killed process has left half-written anywhere below ``folder``, where no other process writes."""
     for file in folder.rglob(f"*{UNFINISHED}"):
-        file.unlink(missing_ok=True)
+        if file.is_file() or file.is_symlink():
+            file.unlink(missing_ok=True)
 
 
 def _unfinished(file: Path) -> Path:

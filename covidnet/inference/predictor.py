@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from covidnet.batch import to_images
-from covidnet.errors import UserError
+from covidnet.errors import DivergedError, UserError
 from covidnet.evaluation.conformal import prediction_sets
 from covidnet.evaluation.novelty import novelty_scores
 from covidnet.imaging.arrays import Scale
@@ -166,6 +166,11 @@ class Predictor:
         """Return the logits (B, C) and features (B, F) of decoded images, computed in float32."""
         with full_precision(self.device.type):
             logits, features = self.model.logits_and_features(self.images(pixels))
+        if not (torch.isfinite(logits).all() and torch.isfinite(features).all()):
+            raise DivergedError(
+                f"What {self.checkpoint.name} says of an image is no number: its training has diverged, or its weights "
+                "are damaged. Give another checkpoint."
+            )
         return logits.float().cpu().numpy(), features.float().cpu().numpy()
 
     def describe(self, logits: NDArray[np.float32], features: NDArray[np.float32]) -> list[Prediction]:

@@ -80,8 +80,8 @@ class Classifier(CapturedModule):
         # A checkpoint holds the network's own keys, whatever trains it. (torch leaves both functions bare.)
         self.register_state_dict_post_hook(_without_prefix)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_with_prefix)  # type: ignore[no-untyped-call]
-        require(learning_rate > 0, "model.learning_rate", learning_rate, "above 0")
-        require(weight_decay >= 0, "model.weight_decay", weight_decay, "0 or more")
+        require(0 < learning_rate < math.inf, "model.learning_rate", learning_rate, "a number above 0")
+        require(0 <= weight_decay < math.inf, "model.weight_decay", weight_decay, "a number, 0 or more")
         require(warmup_epochs >= 0, "model.warmup_epochs", warmup_epochs, "0 or more")
         require(0 <= label_smoothing < 1, "model.label_smoothing", label_smoothing, "in [0, 1)")
         self.learning_rate = learning_rate

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from covidnet.runs.files import COMPARISON, PARTS, SEED, read_json
+from covidnet.runs.documents import read_json
+from covidnet.runs.files import COMPARISON, PARTS, SEED
 from covidnet.runs.run import Run
 
 MEANINGS = {

@@ -45,8 +45,8 @@ def worst(verdicts: list[Verdict]) -> Level:
 
 def chance_verdict(scores: Mapping[str, Any], num_classes: int) -> Verdict | None:
     """Tell whether the model is better than guessing, where the balanced accuracy has an interval."""
-    interval = scores.get("intervals", {}).get("balanced_accuracy")
-    if not interval:
+    interval = (scores.get("intervals") or {}).get("balanced_accuracy")
+    if not interval or scores.get("balanced_accuracy") is None:
         return None
     low, high = interval
     question = "Is it better than guessing?"
@@ -122,7 +122,7 @@ def external_verdict(external: Mapping[str, Any] | None, command: str) -> Verdic
     question = "Does it hold on other hospitals' images?"
     if external is None:
         return Verdict("NOT RUN", question, "Not known: it has been tested on its own collection only.", command)
-    drop = external.get("drop", {}).get("balanced_accuracy")
+    drop = (external.get("drop") or {}).get("balanced_accuracy")
     if not drop or drop.get("value") is None or not drop.get("interval"):
         return Verdict("WARN", question, "Images from elsewhere were tested, but the drop cannot be stated.")
     low, high = drop["interval"]

@@ -1,5 +1,6 @@
 """Checkpoint: the file of a trained model -> its network and all that it takes to use it."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,8 @@ from covidnet.runs.recipe import NEEDED, check_recipe
 from covidnet.runs.trust import find_class
 
 KEY = "covidnet"  # the one key under which a checkpoint holds what is ours, plain types only
+# The weights are in the file: a stranger's must not have any fetched, or another file read.
+OWN_WEIGHTS = {"pretrained": False, "weights": None}
 PLAIN = {  # what a recipe names -> the same radiographs without Lightning; any other class is its own
     "covidnet.data.module.RadiographyDataModule": "covidnet.data.radiographs.Radiographs",
     "covidnet.data.phantom_module.PhantomDataModule": "covidnet.data.phantoms.Phantoms",
@@ -85,6 +88,19 @@ class Checkpoint:
         """What ``novelty_scores`` needs; None where nothing was fitted."""
         return self.recipe.get("novelty")
 
+    @property
+    def budget(self) -> Budget:
+        """In which a network for its weights is built: it may ask for no more than they are.
+
+        Raises:
+            UserError: Where they are none.
+        """
+        try:
+            weights = self._weights(finite=False)
+        except (ValueError, RuntimeError) as error:  # torch's, of types that know no numbers
+            raise self._refused(error) from error
+        return Budget(sum(one.numel() for one in weights.values()), self.path)
+
     @cached_property
     def preprocessing(self) -> Preprocessing:
         """How its images were made.
@@ -106,24 +122,41 @@ class Checkpoint:
             UserError: Where the recipe names no model of a trusted package, or the weights do not fit it.
         """
         path = self.recipe["model"]["class_path"]
-        state = self._content.get("state_dict")
         try:
-            # The weights are in the file: a stranger's must not have any fetched, or another file read.
-            arguments = {**self._content.get("hyper_parameters", {}), "pretrained": False, "weights": None}
+            arguments = {**self._content.get("hyper_parameters", {}), **OWN_WEIGHTS}
             self._check_arguments(arguments)
-            tensors = _tensors(state, finite=finite)
-            with Budget(sum(tensor.numel() for tensor in tensors.values())):
+            with self.budget:
                 network = plain_network(path, arguments)
                 if network is None:
                     return _trained(path, self.path).eval()
-            network.load_state_dict(tensors)
+            network.load_state_dict(self._weights(finite=finite))
             return network.eval()
         except UserError:
             raise
         # A recipe and weights that do not go together fail in many ways: as arguments, as shapes, for want of memory.
         except Exception as error:
-            name = path.rpartition(".")[2]
-            raise UserError(f"{self.path} holds no model that {name} can be: {_first_line(error)}") from error
+            raise self._refused(error) from error
+
+    def _weights(self, *, finite: bool) -> dict[str, torch.Tensor]:
+        """Return the weights, if that is what they are.
+
+        Raises:
+            ValueError: Where they are none; with ``finite``, also where one is no finite number.
+        """
+        state = self._content.get("state_dict")
+        weights: dict[Any, Any] = state if isinstance(state, dict) else {None: None}
+        if not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in weights.items()):
+            raise ValueError("its state_dict is no weights by their names")
+        for name, value in weights.items():
+            if value.is_complex() or (finite and not _is_finite(value)):
+                raise ValueError(f"its weights hold what is no finite number, {name} first")
+            if name.endswith("class_weights") and not (_is_finite(value) and (value >= 0).all() and value.any()):
+                raise ValueError(f"its {name} are not numbers of 0 or more")
+        return weights
+
+    def _refused(self, error: Exception) -> UserError:
+        name = self.recipe["model"]["class_path"].rpartition(".")[2]
+        return UserError(f"{self.path} holds no model that {name} can be: {_first_line(error)}")
 
     def _check_arguments(self, arguments: Mapping[str, Any]) -> None:
         """Refuse arguments of the model that do not go with the rest of the recipe."""
@@ -135,15 +168,10 @@ class Checkpoint:
             raise ValueError(f"its image_size={arguments['image_size']}, but that of its images is {size}")
 
 
-def _tensors(state: object, *, finite: bool) -> dict[str, torch.Tensor]:
-    """Return the weights of a file, if that is what they are."""
-    weights: dict[Any, Any] = state if isinstance(state, dict) else {None: None}
-    if not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in weights.items()):
-        raise ValueError("its state_dict is no weights by their names")
-    odd = [name for name, value in weights.items() if value.is_complex() or not bool(torch.isfinite(value).all())]
-    if odd and finite:
-        raise ValueError(f"its weights hold what is no finite number, {odd[0]} first")
-    return weights
+def _is_finite(value: torch.Tensor) -> bool:
+    return not value.is_floating_point() or bool(
+        torch.isfinite(value.to(torch.promote_types(value.dtype, torch.half))).all()
+    )
 
 
 def _trained(path: str, checkpoint: Path) -> Network:
@@ -151,7 +179,9 @@ def _trained(path: str, checkpoint: Path) -> Network:
     from covidnet.models.classifier import Classifier  # Lightning takes seconds to import
 
     kind = find_class(path, Classifier, checkpoint)
-    return kind.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True).model
+    taken = inspect.signature(kind).parameters
+    own = {key: value for key, value in OWN_WEIGHTS.items() if key in taken}
+    return kind.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True, **own).model
 
 
 def _read(checkpoint: Path, told: Told | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from covidnet.files.plain_file import refuse_link
+from covidnet.files.plain_file import refuse_no_file
 from covidnet.files.reading import read_json
 
 
@@ -46,7 +46,7 @@ def recorded_recipe(file: Path) -> Any:
 
 def hold(folder: Path, name: str) -> FileLock | None:
     """Lock the file ``name`` in a directory until it is released or this process ends; None while another holds it."""
-    refuse_link(folder / name)
+    refuse_no_file(folder / name)
     lock = FileLock(folder / name)
     try:
         lock.acquire(timeout=0)

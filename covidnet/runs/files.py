@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from covidnet.errors import UserError
-from covidnet.files import reading
 from covidnet.files.reading import UNREADABLE, read_rows, read_table
 from covidnet.files.whole import whole, write_whole
 
@@ -34,6 +33,7 @@ MODELS = ("best", "final", "test")  # keys of results.json that hold scores; the
 
 RESULTS, PREDICTIONS, SPLIT, TESTS = "results.json", "predictions.csv", "split.csv", "test_evaluations.csv"
 CONFIG = "config.yaml"
+SPLIT_COLUMNS = ("path", "label", "split")
 
 
 def write_results(file: Path, results: Mapping[str, Any]) -> None:
@@ -72,20 +72,6 @@ def counted_tests(folder: Path) -> list[list[str]]:
         ) from error
 
 
-def read_json(file: Path) -> Any:
-    """Return what a JSON file holds, or None where it is not there.
-
-    Raises:
-        UserError: Where it cannot be read.
-    """
-    if not file.is_file():
-        return None
-    try:
-        return reading.read_json(file)
-    except UNREADABLE as error:
-        raise UserError(f"{file} cannot be read as JSON: {error}. Remove it, or write it anew.") from error
-
-
 def unreadable(file: Path, error: Exception) -> UserError:
     """Return the refusal of a file of a run that is damaged."""
     return UserError(f"{file} is damaged and cannot be read: {reason_of(error)}. Remove it, or bring back a copy.")
@@ -97,15 +83,15 @@ def reason_of(error: Exception) -> str:
 
 
 def read_rows_of(file: Path) -> list[dict[str, str]]:
-    """Return the rows of a run's table, such as split.csv.
+    """Return the rows of a run's split.csv.
 
     Raises:
-        UserError: Where it cannot be read, or has no columns ``path`` and ``split``.
+        UserError: Where it cannot be read, or lacks a column or a value.
     """
     try:
         columns, rows = read_table(file)
-        if not {"path", "split"} <= set(columns) or any(row["path"] is None for row in rows):
-            raise ValueError("it has no columns path and split")
+        if not set(SPLIT_COLUMNS) <= set(columns) or any(row[name] is None for row in rows for name in SPLIT_COLUMNS):
+            raise ValueError(f"it has no columns {', '.join(SPLIT_COLUMNS)} with a value in each row")
     except UNREADABLE as error:
         raise unreadable(file, error) from error
     return rows

@@ -182,12 +182,14 @@ VALUES = {  # an argument, wherever it stands -> what a file may give, and how t
     "default_root_dir": _LOCAL,
     "ckpt_path": _LOCAL,
     "accelerator": ("auto|cpu|gpu|cuda|mps", "auto, cpu, gpu, cuda or mps"),
+    "process_group_backend": ("gloo|nccl|mpi", "gloo, nccl or mpi"),
     "strategy": (
         "auto|single_device|ddp(?:_(?:spawn|fork))?(?:_find_unused_parameters_(?:true|false))?",
         "auto or ddp",
     ),
     "profiler": ("simple|advanced|pytorch", "simple, advanced or pytorch"),
 }
+NAMES = {"save_dir", "name", "sub_dir"}  # of folders: none that does harm on any system
 FORMS = {name: (re.compile(form, re.DOTALL), told) for name, (form, told) in VALUES.items()}
 # Arguments of listed classes that no file may set, and why.
 REFUSED_ARGUMENTS = {
@@ -221,4 +223,5 @@ SECTIONS = {  # of a configuration -> the class that takes its keys
     "early_stopping": "pytorch_lightning.callbacks.EarlyStopping",
     "checkpoint": "pytorch_lightning.callbacks.ModelCheckpoint",
 }
+FEW = 8  # processes that a file may start for a training; on a machine of more cores, so many
 OWN = ("covidnet.models", "covidnet.data")  # rooms whose models and data modules a file may name

@@ -86,18 +86,23 @@ def read_predictions(file: Path) -> Predictions:
         UserError: Where the file cannot be read as such.
     """
     try:
-        _, rows = read_table(file, strict=True)
-        classes = [name.removeprefix(PROBABILITY) for name in rows[0] if name.startswith(PROBABILITY)]
+        columns, rows = read_table(file, strict=True)
+        classes = [name.removeprefix(PROBABILITY) for name in columns if name.startswith(PROBABILITY)]
         number = {name: label for label, name in enumerate(classes)}
+        probabilities = np.array([[float(row[f"{PROBABILITY}{name}"]) for name in classes] for row in rows])
+        if not rows or len(number) != len(classes) or not np.all((probabilities >= 0) & (probabilities <= 1)):
+            raise ValueError("it holds no image, a class twice, or what is no probability")
+        if any(None in row.values() or None in row for row in rows):
+            raise ValueError("a row has fewer or more values than there are columns")
         return Predictions(
             [row["path"] for row in rows],
             np.array([number[row["label"]] for row in rows], dtype=np.int64),
-            np.array([[float(row[f"{PROBABILITY}{name}"]) for name in classes] for row in rows]),
+            probabilities,
             classes,
-            [row["source"] for row in rows] if "source" in rows[0] else None,
-            np.array([int(row["patient"]) for row in rows], dtype=np.int64) if "patient" in rows[0] else None,
+            [row["source"] for row in rows] if "source" in columns else None,
+            np.array([int(row["patient"]) for row in rows], dtype=np.int64) if "patient" in columns else None,
         )
-    except (OSError, csv.Error, IndexError, KeyError, TypeError, ValueError) as error:
+    except (OSError, csv.Error, KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
             f"{file} cannot be read as predictions: {reason_of(error)}. Remove it and write it anew."
         ) from error

@@ -7,17 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from covidnet.errors import printable
+from covidnet.files.names import harm_of
 from covidnet.files.plain import is_mapping, is_number, is_whole, measure
 from covidnet.models.parts.appearance import SIDE
 
 NEEDED = frozenset({"name", "model", "data", "classes"})
 MOST_VALUES = 100_000  # of a recipe and of a model's arguments, each
-MOST_CLASSES = 10_000
+MOST_CLASSES = 1_000  # the parser takes some milliseconds for each
 LONGEST_NAME = 255  # characters of a class, which is a folder's name
 NEVER = 2  # above 1 a least probability keeps its class out of every set
 COLDEST, HOTTEST = 0.01, 100.0  # a temperature that was fitted lies well between them
+_PATH = re.compile(r"\w+(\.\w+)+")  # a class has one name, by which its plain network is found
 _NAME = re.compile(r"\w[\w.-]{0,199}")  # of a run's folder: no way out of the one that it is laid in
-_NO_NAME = re.compile(r"[/\x00-\x1f\x7f-\x9f]")  # what no class folder has, and no screen should get
 
 
 def check_recipe(recipe: Mapping[str, Any], arguments: object) -> None:
@@ -30,6 +32,7 @@ def check_recipe(recipe: Mapping[str, Any], arguments: object) -> None:
     Raises:
         ValueError: Saying which key is not what it has to be.
     """
+    _require(is_mapping(recipe), "its keys are no texts")
     _measured(recipe)
     _measured(arguments)
     sections = [recipe["model"], recipe["data"]]
@@ -40,6 +43,9 @@ def check_recipe(recipe: Mapping[str, Any], arguments: object) -> None:
     training = recipe.get("training", {})
     _require(is_mapping(training) and all(map(is_mapping, training.values())), "what ends its training is no keys")
     _require(is_mapping(arguments), "the model's arguments are no keys")
+    assert isinstance(arguments, dict)
+    # Lightning takes one of these for a function to import and to call.
+    _require(not any(key.startswith("_") for key in arguments), "one of the model's arguments is a private name")
     calibration = recipe.get("calibration") or {}
     _require(is_mapping(calibration), "its calibration is no keys")
     if calibration:
@@ -57,11 +63,14 @@ def _measured(value: object) -> None:
 
 
 def _is_section(section: object) -> bool:
-    return is_mapping(section) and isinstance(section.get("class_path"), str) and is_mapping(section.get("init_args"))  # type: ignore[attr-defined]  # a dict
+    if not isinstance(section, dict) or not is_mapping(section):
+        return False
+    path = section.get("class_path")
+    return isinstance(path, str) and _PATH.fullmatch(path) is not None and is_mapping(section.get("init_args"))
 
 
 def _is_name(name: object) -> bool:
-    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None and harm_of(name) is None
 
 
 def _are_classes(classes: object) -> bool:
@@ -73,7 +82,7 @@ def _are_classes(classes: object) -> bool:
 def _is_class(name: object) -> bool:
     if not isinstance(name, str) or name in ("", ".", "..") or len(name) > LONGEST_NAME:
         return False
-    return not _NO_NAME.search(name)
+    return "/" not in name and len(name.splitlines()) == 1 and printable(name) == name
 
 
 def _check_calibration(calibration: Mapping[str, Any], classes: Sequence[str]) -> None:

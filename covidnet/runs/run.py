@@ -8,10 +8,11 @@ from typing import Any
 import yaml
 
 from covidnet.data.radiographs import Radiographs
-from covidnet.errors import UserError
+from covidnet.errors import UserError, some
 from covidnet.files.reading import LONGEST_YAML, UNREADABLE, parse_yaml, read_table, read_text
 from covidnet.models.network import Network
 from covidnet.runs.checkpoint import Checkpoint, radiographs_of
+from covidnet.runs.documents import read_json
 from covidnet.runs.files import (
     CHECKPOINT,
     CONFIG,
@@ -20,7 +21,7 @@ from covidnet.runs.files import (
     PREDICTIONS,
     RESULTS,
     SPLIT,
-    read_json,
+    read_rows_of,
     unreadable,
 )
 from covidnet.runs.find import refuse_unfinished
@@ -40,13 +41,9 @@ class Run:
         refuse_unfinished(folder)
         self.folder = folder
         results = self.read_json(RESULTS)
-        found = results if isinstance(results, dict) else {}
-        self.models: dict[str, dict[str, Any]] = {name: found[name] for name in MODELS if name in found}
+        self.models: dict[str, dict[str, Any]] = {name: results[name] for name in MODELS if name in results}
         if not self.models:
             raise UserError(f"{folder / RESULTS} holds no scores: none of the keys {', '.join(MODELS)}.")
-        told = self.models.values()
-        if not all(isinstance(scores, dict) and isinstance(scores.get("per_class"), dict) for scores in told):
-            raise UserError(f"{folder / RESULTS} is damaged: its scores have no classes. Test the model again.")
         self.results: dict[str, Any] = results
         self.scores = next(iter(self.models.values()))
         self.classes: list[str] = list(results.get("classes", self.scores["per_class"]))
@@ -73,12 +70,16 @@ class Run:
         if not file.is_file():
             return None
         found = read_predictions(file)
+        if set(found.classes) != set(self.classes):
+            reason = f"its classes are {some(found.classes)}, those of {RESULTS} {some(self.classes)}"
+            raise unreadable(file, ValueError(reason))
         return found.of(found.paths, self.classes)
 
     @cached_property
     def split(self) -> list[dict[str, str]]:
         """The rows ``path, label, split``; none where the run did not train."""
-        return self.read_table(SPLIT)
+        file = self.folder / SPLIT
+        return read_rows_of(file) if file.is_file() else []
 
     @cached_property
     def history(self) -> History:

@@ -17,8 +17,10 @@ from typing import Any, TypeVar
 import yaml
 
 from covidnet.errors import UserError
+from covidnet.files.names import harm_of
 from covidnet.files.reading import LONGEST_YAML, count_yaml, read_text
-from covidnet.runs.listed import FORMS, LISTED, OWN, REFUSED_ARGUMENTS, SECTIONS
+from covidnet.machine.parallel import cores
+from covidnet.runs.listed import FEW, FORMS, LISTED, NAMES, OWN, REFUSED_ARGUMENTS, SECTIONS
 
 KNOWN = ("pytorch_lightning", "lightning_fabric", "torch", "torchmetrics")  # of these a file may name what is listed
 ONLY = (
@@ -28,7 +30,7 @@ ONLY = (
 
 TYPE_IT = "If you know what it does, type it on the command line."
 VARIABLE = "COVIDNET_TRUST"  # in the environment: more packages, with commas between them
-MOST_VALUES = 100_000  # of a configuration, counted as often as an alias repeats them
+MOST_VALUES = 2_000  # of a configuration, counted as often as an alias repeats them; the parser takes 10 ms a value
 NEVER = sys.stdlib_module_names | {"jsonargparse"}  # not even then: they start programs and remove files
 _NAME = re.compile(r"(?<![\w./\\-])([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)")  # a dotted name
 
@@ -164,8 +166,23 @@ def _refuse_values(given: Mapping[str, Any], where: str) -> None:
         if not isinstance(value, os.PathLike | str):
             continue
         below = key != "save_dir" or Path(value).resolve().is_relative_to(Path.cwd())  # a link may lead elsewhere
-        if not (form.fullmatch(str(value)) and below):
+        if not (form.fullmatch(str(value)) and below) or (key in NAMES and harm_of(str(value))):
             raise UserError(f"{where}{key}={value}, but a file may only give {told}. {TYPE_IT}")
+    most = max(FEW, cores())
+    if _processes(given.get("devices")) > most:
+        raise UserError(
+            f"{where}devices={given['devices']}, but a file may start {most} processes of a training. {TYPE_IT}"
+        )
+
+
+def _processes(devices: Any) -> int:
+    """Return how many processes a trainer's ``devices`` ask for; 0 where that hangs on the machine."""
+    if isinstance(devices, list | tuple):
+        return len(devices)
+    try:
+        return int(devices)
+    except (TypeError, ValueError):  # "auto", nothing, or what Lightning refuses
+        return 0
 
 
 @cache

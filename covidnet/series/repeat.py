@@ -13,7 +13,9 @@ from rich.table import Table
 
 from covidnet.errors import UserError
 from covidnet.files.reading import LONGEST_TABLE, read_bytes
-from covidnet.runs.files import RESULTS, SPLIT, read_json
+from covidnet.runs.documents import read_json
+from covidnet.runs.files import RESULTS, SPLIT
+from covidnet.seeds import LARGEST_SEED
 from covidnet.series.base import Kind, Series, SeriesRun
 from covidnet.training.args import CommandLine
 
@@ -22,7 +24,7 @@ MODELS = ("final", "best")
 OVERALL = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "loss", "brier", "ece")  # in the table; all are written
 PER_CLASS = ("sensitivity", "specificity", "auroc")
 NOT_MEASURED = ("confusion_matrix", "intervals", "support")
-LARGEST_SEED = 2**32 - 1
+MOST_SEEDS = 10_000
 
 
 class Repetition(Series):
@@ -135,6 +137,8 @@ def _told(spread: Mapping[str, Any] | None) -> str:
 
 
 def _seeds(given: int | list[int]) -> list[int]:
+    if isinstance(given, int) and given > MOST_SEEDS:
+        raise UserError(f"seeds={given} must be {MOST_SEEDS:,} or fewer: each of them is a training.")
     seeds = list(range(given)) if isinstance(given, int) else given
     if len(seeds) < 2 or len(set(seeds)) != len(seeds) or not all(0 <= seed <= LARGEST_SEED for seed in seeds):
         raise UserError(

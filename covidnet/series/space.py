@@ -53,6 +53,7 @@ FIXED = {  # those of them that may not
         "trainer.logger",
         "trainer.callbacks",
         "trainer.plugins",
+        "trainer.model_registry",
         "trainer.profiler",
         "trainer.accelerator",
         "trainer.devices",
@@ -66,6 +67,7 @@ FIXED = {  # those of them that may not
 }
 FORMS = "[low, high], [low, high, log], [low, high, int] or {choices: [a, b]}"
 WORDS = ("log", "int")
+LARGEST = 2**53  # of the ends of a range: up to it a float tells whole numbers apart
 
 
 def read_space(given: Mapping[str, Any] | str, hints: Mapping[str, Any]) -> Space:
@@ -183,6 +185,8 @@ def _range(key: str, written: list[Any], hint: Any) -> BaseDistribution:
     if not taken & {int, float}:
         raise UserError(f"{found}: {key} takes no numbers. Give {{choices: [a, b]}}.")
     whole = "int" in words or float not in taken
+    if max(abs(low), abs(high)) > LARGEST:
+        raise UserError(f"{found}: its ends must lie between -{LARGEST:,} and {LARGEST:,}.")
     if not low < high:
         raise UserError(f"{found}: the first number must be below the second.")
     if whole and not (low.is_integer() and high.is_integer()):

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from covidnet.__version__ import __version__
+from covidnet.errors import DivergedError
 from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.inference.predictor import Predictor
 from covidnet.serving.batching import FullError
@@ -155,6 +156,8 @@ def build_app(engine: Engine, limits: Limits, hosts: list[str], room: Room) -> F
             except UnreadableImageError as error:
                 status = 413 if isinstance(error, TooLargeError) else 422
                 raise HTTPException(status, f"This file {str(error).rstrip('.')}.") from None
+            except DivergedError as error:
+                raise HTTPException(422, str(error)) from None
             except FullError:
                 raise busy() from None
         return Answer(

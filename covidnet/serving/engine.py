@@ -20,7 +20,8 @@ from covidnet.machine.parallel import cores
 from covidnet.models.heatmaps import Heat, grad_cam, last_feature_map
 from covidnet.report.pictures import data_uri, overlay
 from covidnet.report.verdicts import external_verdict
-from covidnet.runs.files import EXTERNAL, SHORTCUTS, read_json
+from covidnet.runs.documents import read_json
+from covidnet.runs.files import EXTERNAL, SHORTCUTS
 from covidnet.serving.batching import Batcher
 from covidnet.serving.limits import check
 

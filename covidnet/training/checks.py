@@ -6,7 +6,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from covidnet.errors import UserError, did_you_mean
-from covidnet.models.classifier import METRICS
+from covidnet.models.classifier import METRICS, Classifier
 from covidnet.runs.trust import limit_names, refuse_unlisted
 from covidnet.training.processes import started
 
@@ -94,6 +94,18 @@ def check_lungs_test(asked: bool, processes: int) -> None:
             f"shortcuts=true trains in one process, but this run takes {processes}. Leave it out, and do the lungs "
             "test when the run is done: covidnet shortcuts RUN."
         )
+
+
+def check_sides(model: Classifier, image_size: int) -> None:
+    """Refuse images of another size than a backbone takes, where it takes but one.
+
+    Raises:
+        UserError: Naming both.
+    """
+    config: Mapping[str, Any] = getattr(getattr(model, "backbone", None), "pretrained_cfg", None) or {}
+    side = config["input_size"][-1] if config.get("fixed_input_size") else image_size
+    if side != image_size:
+        raise UserError(f"model.backbone takes images of {side} pixels a side alone: give data.image_size={side}.")
 
 
 def odd_checkpoint(given: str | None, error: Exception) -> UserError | None:

@@ -1,8 +1,10 @@
 """Data, model and trainer, built from a sorted command line and run: the one place where they meet."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,13 +25,14 @@ from covidnet.files.whole import remove_unfinished
 from covidnet.machine.device import best_device
 from covidnet.machine.faults import explain
 from covidnet.machine.telling import is_first
+from covidnet.models.budget import Budget
 from covidnet.models.classifier import Classifier
 from covidnet.runs.checkpoint import Checkpoint
 from covidnet.runs.claim import hold, next_folder
 from covidnet.runs.files import LAST, LOCK, counted_tests
 from covidnet.runs.find import find_checkpoint, run_directory
 from covidnet.runs.remote import RunStore, bring_checkpoint, local_runs, run_store, store_to_go_on
-from covidnet.runs.trust import limit_names, refuse_unlisted
+from covidnet.runs.trust import limit_names, refuse_bomb_in, refuse_unlisted
 from covidnet.training.args import TRAINING, CommandLine, program
 from covidnet.training.checks import (
     check_files,
@@ -37,6 +40,7 @@ from covidnet.training.checks import (
     check_monitors,
     check_processes,
     check_sections,
+    check_sides,
     odd_checkpoint,
 )
 from covidnet.training.joining import Joining
@@ -70,6 +74,7 @@ class CommandLineInterface(OneCommandLine):
         read = zip(line.configs, self.command_line.configs, strict=True)
         self.files = {name: config for name, config in read if not is_inline(name)}
         self.afterwards = afterwards
+        self.budget: Budget | None = None  # of the network, by the checkpoint that is begun with
         self.resumed: Path | None = None  # the run directory that training goes on in
         self.claimed: Path | None = None  # the run directory that was made for this run
         self.lock: FileLock | None = None  # of the run directory
@@ -142,10 +147,13 @@ class CommandLineInterface(OneCommandLine):
         self.runs = run_store(config.trainer.get("default_root_dir"))
         checkpoint = self._checkpoint(config)
         if checkpoint:
-            recipe = Checkpoint(checkpoint).recipe
+            opened = Checkpoint(checkpoint)
+            self.budget, recipe = opened.budget, opened.recipe
             layer = recipe_layer(recipe, checkpoint, self.command_line)
             refuse_unlisted(layer, f"ckpt_path={checkpoint}")
-            self.config = parser.parse_args([command, f"--config={json.dumps(layer)}", *typed])
+            told = json.dumps(layer)
+            refuse_bomb_in(told, f"The recipe in ckpt_path={checkpoint}")
+            self.config = parser.parse_args([command, f"--config={told}", *typed])
             self.config[command].ckpt_path = str(checkpoint)
             refuse_changes(self.config[command].as_dict(), recipe, self.command_line)
             self.name = recipe["name"]
@@ -163,10 +171,12 @@ class CommandLineInterface(OneCommandLine):
     def instantiate_classes(self) -> None:
         """Build data, model and trainer; what their constructors refuse is the user's to mend."""
         try:
-            super().instantiate_classes()
+            # A stranger's checkpoint of few weights must not have a network built of many.
+            with self.budget or nullcontext():
+                super().instantiate_classes()
         except WRONG_VALUES as error:
-            reason = str(user_error(error) or error)
-            raise UserError(reason if user_error(error) else f"A key has a value that cannot be: {reason}") from error
+            raise user_error(error) or UserError(f"A key has a value that cannot be: {_reason(error)}") from error
+        check_sides(self.model, self.datamodule.image_size)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build the trainer with our run directory, whatever loggers the user adds to it."""
@@ -296,6 +306,12 @@ class CommandLineInterface(OneCommandLine):
             shutil.rmtree(self.claimed)
             if self.runs:
                 self.runs.release(self.claimed)
+
+
+def _reason(error: Exception) -> str:
+    """Return why a constructor refused its arguments; the parser tells of each type that a value could have had."""
+    told = re.findall(r"^\s+- (?!Expected )(.+)", str(error), re.MULTILINE)
+    return " ".join("; ".join(told or [str(error)]).split())
 
 
 def where_and_how(trainer: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,10 +23,12 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
 
-from covidnet.files.reading import read_table
+from covidnet.errors import UserError
+from covidnet.files.reading import UNREADABLE, read_table
 from covidnet.files.tensors import read_tensors
 from covidnet.files.whole import Ahead, link_whole, whole
-from covidnet.runs.files import LAST
+from covidnet.runs.files import LAST, unreadable
+from covidnet.seeds import LARGEST_SEED
 
 _received: set[int] = set()  # signals that this process was told
 Row = dict[str, Any]  # of metrics.csv
@@ -40,8 +42,15 @@ class OneCommandLine(LightningCLI):
         super()._run_subcommand(command)
 
     def seed(self) -> None:
-        """Seed all random numbers by ``seed_everything``."""
-        super()._set_seed()
+        """Seed all random numbers by ``seed_everything``.
+
+        Raises:
+            UserError: Where that is no seed.
+        """
+        try:
+            super()._set_seed()
+        except ValueError as error:
+            raise UserError(f"seed_everything must be a number from 0 to {LARGEST_SEED}: {error}.") from error
 
     def given(self, command: str) -> dict[str, Any]:
         """Return what the trainer's method is given."""
@@ -227,5 +236,8 @@ class _WholeWriter(ExperimentWriter):
     def _check_log_dir_exists(self) -> None:
         file = Path(self.metrics_file_path)
         if file.is_file():
-            rows: list[Row] = [*read_table(file)[1]]
+            try:
+                rows: list[Row] = [*read_table(file)[1]]
+            except UNREADABLE as error:
+                raise unreadable(file, error) from error
             self.metrics = [{key: value for key, value in row.items() if value} for row in rows]

@@ -13,7 +13,7 @@ import yaml
 from jsonargparse import ArgumentParser, get_loader, set_loader
 from pytorch_lightning.cli import LightningArgumentParser
 
-from covidnet.errors import UserError, did_you_mean, exit_with
+from covidnet.errors import UserError, did_you_mean, exit_with, short
 from covidnet.files.reading import LONGEST_YAML, keep_names, parse_yaml, read_bytes, read_text, read_yaml
 from covidnet.files.store import Store, is_url
 from covidnet.runs.trust import how_to_trust, refuse_bomb, refuse_bomb_in
@@ -107,7 +107,7 @@ def read_once(config: str) -> str:
         raise
     except (OSError, ValueError, yaml.YAMLError):  # told by the parser
         return config
-    return json.dumps(content) if isinstance(content, dict) else config
+    return json.dumps(content, default=str) if isinstance(content, dict) else config  # a date as its text
 
 
 def _fetched(url: str) -> str:
@@ -116,6 +116,8 @@ def _fetched(url: str) -> str:
     found = store.file(name)
     if found is None:
         raise UserError(f"--config={url} is not there.")
+    if found.size > LONGEST_YAML:
+        raise UserError(f"--config={url} is no configuration: it has more than {LONGEST_YAML:,} bytes.")
     with TemporaryDirectory() as place:
         store.get(found, Path(place, name))
         return read_text(Path(place, name), LONGEST_YAML)
@@ -158,6 +160,8 @@ def _check_inner(content: Mapping[str, Any], folder: Path, seen: set[Path]) -> N
 
     What they say is checked with the rest.
     """
+    if not isinstance(content.get("config"), str | None):
+        raise UserError(f"config={short(content['config'])} is no file: within a configuration it names one more.")
     # Of model and data a file may stand for the whole alone: their keys name files of other kinds.
     whole = ("config", *SUBCLASS_SECTIONS)
     sections = [key for key in content if str(key).partition(".")[0] in (*ANYWHERE, *whole)]

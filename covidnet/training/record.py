@@ -8,7 +8,7 @@ from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from covidnet.__version__ import __version__
-from covidnet.files.plain import is_number
+from covidnet.files.plain import is_mapping, is_number
 from covidnet.machine.telling import tell
 from covidnet.runs.checkpoint import KEY
 from covidnet.runs.files import LAST, SPLIT
@@ -44,11 +44,18 @@ class RunRecord(Callback):
         return {"metrics": rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the rows of a checkpoint."""
-        self.resumed = state_dict["metrics"]
+        """Take the rows of a checkpoint.
+
+        Raises:
+            ValueError: Where they are none.
+        """
+        rows = state_dict["metrics"]
+        if not isinstance(rows, list) or not all(map(_is_row, rows)):
+            raise ValueError("its rows of metrics.csv are no numbers by their names")
+        self.resumed = rows
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # type: ignore[override]
-        self.restoring = stage == "fit"  # if there is a checkpoint
+        self.restoring = True  # if there is a checkpoint
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # type: ignore[override]
         folder = trainer.run_directory
@@ -70,6 +77,12 @@ class RunRecord(Callback):
                     f"early_stopping.patience above {stopping.patience}."
                 )
         self.restoring = False
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # type: ignore[override]
+        self.restoring = False
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # type: ignore[override]
+        self.restoring = self.restoring and not trainer.validating  # the checks before a training are none
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # type: ignore[override]
         self.ending = None
@@ -149,6 +162,14 @@ def _keep_inside(state: dict[str, Any], folders: list[Path]) -> None:
         state["kth_best_model_path"] = ""
 
 
+def _is_row(row: object) -> bool:
+    return is_mapping(row) and all(isinstance(value, int | float | str | None) for value in row.values())  # type: ignore[attr-defined]  # a dict
+
+
+def _is_score(score: object) -> bool:
+    return isinstance(score, torch.Tensor) and score.numel() == 1 and score.is_floating_point()
+
+
 def check_restored(trainer: Any) -> None:
     """Refuse a checkpoint whose optimizer, early stopping or best models are none to go on with.
 
@@ -161,11 +182,11 @@ def check_restored(trainer: Any) -> None:
             if not all(is_number(float(rate), 0) for rate in rates):
                 raise ValueError("its optimizer has rates that are no numbers")
         for weight, state in optimizer.state.items():
-            sizes = [value.shape for value in state.values() if isinstance(value, torch.Tensor)]
-            if not all(not size or size == weight.shape for size in sizes):
+            values = [value for value in state.values() if isinstance(value, torch.Tensor)]
+            if not all(one.is_floating_point() and one.shape in (torch.Size(), weight.shape) for one in values):
                 raise ValueError("its optimizer's state does not fit the weights")
     for callback in trainer.callbacks:
         scores = [getattr(callback, name, None) for name in ("best_score", "best_model_score", "kth_value")]
         scores += list(getattr(callback, "best_k_models", {}).values())
-        if not all(score is None or (isinstance(score, torch.Tensor) and score.numel() == 1) for score in scores):
+        if not all(score is None or _is_score(score) for score in scores):
             raise ValueError(f"the scores of its {type(callback).__name__} are no numbers")

@@ -109,6 +109,26 @@ def test_a_pipe_in_a_cache_is_not_waited_for(tmp_path, root):
         open_cache(root, NAMES, 8, cache_dir=tmp_path / "cache")
 
 
+@pytest.mark.parametrize("name", [PLANES, JOURNAL, LOCK, f"{PLANES}.new", f"{JOURNAL}.new"])
+def test_a_folder_in_the_place_of_a_file_of_a_cache_is_one_sentence(tmp_path, root, name):
+    folder = filled(tmp_path, root)
+    (folder / JOURNAL).write_text("{}\n")  # so all is written anew
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).mkdir()
+    with pytest.raises(UserError, match="no plain file"):
+        open_cache(root, NAMES, 8, cache_dir=tmp_path / "cache")
+
+
+def test_planes_that_take_no_room_account_for_no_journal(tmp_path, root):
+    folder = filled(tmp_path, root)
+    for name in (PLANES, JOURNAL):
+        with (folder / name).open("r+b") as file:
+            file.truncate(2**40)  # without a byte on the disk
+    cache, _ = open_cache(root, NAMES, 8, cache_dir=tmp_path / "cache")
+    assert len(cache.index) == len(NAMES)
+    assert (folder / JOURNAL).stat().st_size < 2**20
+
+
 def deep() -> str:
     return "[" * 100_000 + "]" * 100_000
 
@@ -319,6 +339,11 @@ HARMFUL = [
     "a\x1b[2Jb",
     "a\x7f",
     "x\u202egnp.exe",
+    "a\u2028b",
+    ".git/config",
+    "A/.GIT/hooks/post-checkout",
+    "git~1/config",
+    ".g\u200cit/config",
     "a" * 256,
     "ä" * 200,
     "/".join("a" * 200 for _ in range(6)),
@@ -351,6 +376,9 @@ CLASHES = [
     ["É.png", unicodedata.normalize("NFD", "é.png")],
     ["straße.png", "STRASSE.png"],
     ["\u017f.png", "s.png"],
+    ["a\u200bb.png", "ab.png"],
+    ["a\u00adb.png", "ab.png"],
+    ["I.png", "\u0131.png"],
 ]
 
 
@@ -362,6 +390,52 @@ def test_names_that_a_disk_takes_for_one_are_refused(tmp_path, names, packed):
     with pytest.raises(UserError, match="twice"):
         unpack(archive, tmp_path / "to")
     assert not (tmp_path / "to").exists()
+
+
+def record(kind: bytes, content: bytes) -> bytes:
+    """Return a head of a TAR file that tells of the next one."""
+    info = tarfile.TarInfo("x")
+    info.type, info.size = kind, len(content)
+    return info.tobuf(tarfile.GNU_FORMAT) + content.ljust(512, b"\0")
+
+
+def zipped(name: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr(name, b"1")
+    return content.getvalue()
+
+
+CENTRAL = b"PK\x01\x02\x14\x03\x14\0\0\0\0\0"  # begins what a ZIP file says of a member at its end
+DAMAGED = {
+    "heads upon heads": record(tarfile.XHDTYPE, b"11 a=bcdef\n") * 3_000,
+    "heads upon heads for all": record(tarfile.XGLTYPE, b"11 a=bcdef\n") * 3_000,
+    "names upon names": record(tarfile.GNUTYPE_LONGNAME, b"a\0") * 3_000,
+    "a record of any length": record(tarfile.XHDTYPE, b"9" * 20 + b" a=b\n"),
+    "holes without a map": record(tarfile.XHDTYPE, b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n")
+    + tarfile.TarInfo("x").tobuf(tarfile.GNU_FORMAT),
+    "a name of no letters": zipped("é.png").replace("é".encode(), b"\xff\xfe"),
+    "a way of packing that is none": zipped("x.png").replace(CENTRAL, CENTRAL[:-2] + b"\x63\0"),
+    "no name": record(b"0", b"")[:512].replace(b"x", b"\0", 1),
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_an_archive_that_its_library_stumbles_over_is_one_sentence(tmp_path, content):
+    (tmp_path / "x").write_bytes(content if content.startswith(b"PK") else content + bytes(1024))
+    with pytest.raises(UserError) as refused:
+        unpack(tmp_path / "x", tmp_path / "to")
+    assert len(str(refused.value).splitlines()) == 1
+    assert not (tmp_path / "to").exists()
+
+
+@pytest.mark.parametrize("place", ["a pipe", "a folder", "a device"])
+def test_what_is_no_file_is_no_archive(tmp_path, place):
+    file = tmp_path / "x"
+    make = {"a pipe": lambda: os.mkfifo(file), "a folder": file.mkdir, "a device": lambda: file.symlink_to(os.devnull)}
+    make[place]()
+    with pytest.raises(UserError, match="is no file"):
+        unpack(file, tmp_path / "to")
 
 
 @pytest.mark.parametrize("packed", [True, False], ids=["zip", "tar"])
@@ -380,6 +454,7 @@ def test_names_of_data_sets_are_unpacked(tmp_path, packed):
         "Пневмония/é.png",
         "console/null.png",
         ".hidden",
+        ".gitignore",
         "~x",
         "a.b..c",
         " leading",

@@ -3,16 +3,15 @@
 import json
 import os
 import pickle
-import resource
 import shutil
-import time
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
+from doctored import data_of, doctored, model_of, recipe_of, refused
 from helpers import mistake, paint
-from made_run import CLASSES, write_run
+from made_run import CLASSES
 from torch import nn
 
 from covidnet.commands.main import main as tools
@@ -22,30 +21,6 @@ from covidnet.files.tensors import read_tensors
 from covidnet.inference.predictor import Predictor
 from covidnet.models.networks.inception import load_backbone_weights
 from covidnet.runs.checkpoint import KEY, Checkpoint
-
-SOON = 3.0  # seconds: a machine of the tests may be busy
-LITTLE = 2**28  # bytes
-
-
-def doctored(tmp_path: Path, change) -> Path:
-    """Write a run, change what its checkpoint holds; return its file."""
-    file = write_run(tmp_path) / "checkpoints" / "best.ckpt"
-    content = torch.load(file, weights_only=True)
-    change(content)
-    torch.save(content, file)
-    return file
-
-
-def refused(call) -> str:
-    """Return the one sentence with which a call is refused, soon and in little memory."""
-    before, peak = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(UserError) as found:
-        call()
-    assert time.perf_counter() - before < SOON
-    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak) * 1024 < LITTLE
-    message = str(found.value)
-    assert len(message.splitlines()) == 1
-    return message
 
 
 def use(file: Path) -> None:
@@ -72,18 +47,6 @@ def deep(levels: int = 2_000) -> list:
     for _ in range(levels):
         inner = [inner]
     return inner
-
-
-def recipe_of(key: str, value):
-    return lambda content: content[KEY].update({key: value() if callable(value) else value})
-
-
-def data_of(**more):
-    return lambda content: content[KEY]["data"]["init_args"].update(more)
-
-
-def model_of(**more):
-    return lambda content: content["hyper_parameters"].update(more)
 
 
 def calibrated(**more):
@@ -179,6 +142,20 @@ ODD = {
     "a class of nothing": recipe_of("classes", ["", "B"]),
     "a class that is a path": recipe_of("classes", ["../x", "B"]),
     "a class that clears the screen": recipe_of("classes", ["\x1b[2J", "B"]),
+    "a class that turns what follows": recipe_of("classes", ["\u202egnp.x", "B"]),
+    "a name that Windows takes for a device": recipe_of("name", "nul"),
+    "a name that ends in a dot": recipe_of("name", "a."),
+    "a key that is no text": lambda content: content[KEY].update({5: 1}),
+    "a class by another name": lambda content: content[KEY]["model"].update(
+        class_path="covidnet.models.convnet:ConvNet"
+    ),
+    "an argument that Lightning calls": model_of(_instantiator="os.system"),
+    "class weights inf": lambda content: content["state_dict"].update(class_weights=torch.tensor([1.0, float("inf")])),
+    "class weights below 0": lambda content: content["state_dict"].update(class_weights=torch.tensor([1.0, -1.0])),
+    "class weights of nothing": lambda content: content["state_dict"].update(class_weights=torch.zeros(2)),
+    "weights that overflow": lambda content: content["state_dict"].update(
+        {name: torch.full_like(value, 3e38) for name, value in content["state_dict"].items()}
+    ),
     "a class of a book": recipe_of("classes", ["a" * 5_000, "B"]),
     "a million classes": recipe_of("classes", lambda: [str(number) for number in range(60_000)]),
     "a name of a book": recipe_of("name", "a" * 5_000),
@@ -429,6 +406,13 @@ UNFINISHED = {
     "rows that are none": lambda content: state_of(content, "RunRecord").update(metrics=5),
     "patience of text": lambda content: state_of(content, "EarlyStopping").update(wait_count="x"),
     "a best score of text": lambda content: state_of(content, "EarlyStopping").update(best_score="x"),
+    "a best score of no number line": lambda content: state_of(content, "EarlyStopping").update(
+        best_score=torch.tensor(1j)
+    ),
+    "rows without names": lambda content: state_of(content, "RunRecord").update(metrics=[{1: 2}]),
+    "moments of whole numbers": lambda content: content["optimizer_states"][0]["state"][0].update(
+        exp_avg=torch.zeros_like(content["optimizer_states"][0]["state"][0]["exp_avg"], dtype=torch.int64)
+    ),
     "a bomb in the state": lambda content: content.update(lr_schedulers=shared_lists()),
     "weights of another shape": lambda content: content["state_dict"].update({"network.0.bias": torch.zeros(3)}),
 }

@@ -5,6 +5,7 @@ them once and launches them together. Within Lightning's automatic optimisation 
 zeroing of gradients and no optimizer step of its own; all else (counting, callbacks, logging, checkpoints) goes on.
 """
 
+import gc
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -136,6 +137,8 @@ class CapturedModule(LightningModule):
             self._do_without(str(error))
         except Exception as error:  # whatever it is: if the eager step has it too, it will raise it again
             self._do_without(_told(error))
+        if self._captured is None:
+            gc.collect()  # what was computed, from the circles of a traceback
 
     def _do_without(self, reason: str) -> None:
         """Tell that the step is not captured, and why.

@@ -70,8 +70,8 @@ class Gpu:
         torch.cuda.empty_cache()
         before = torch.cuda.memory_reserved(self._device)
         try:
-            # The outer one, because torch.cuda.graph leaves its own stream only where the recording ends well. Of this
-            # thread's mistakes alone, because another may pin memory meanwhile.
+            # torch.cuda.graph leaves its own stream only where the recording ends well, so another stands around it.
+            # Mistakes of this thread alone break the recording: others may pin memory meanwhile.
             with (
                 torch.cuda.stream(torch.cuda.current_stream()),
                 torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"),
@@ -85,7 +85,6 @@ class Gpu:
             self._forget(pool)
             raise (cause or error) from None
         finally:
-            cause = None  # its traceback leads here, and would keep alive all that was computed
             if collects:
                 gc.enable()
         return Recording(graph.replay, torch.cuda.memory_reserved(self._device) - before)

@@ -1,5 +1,7 @@
+import gc
 import re
 import warnings
+import weakref
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
@@ -365,6 +367,28 @@ def test_a_step_that_waits_for_the_gpu_is_found_out_before_anything_is_recorded(
         assert train(network(dropout=0.5))[1] == eager[0.5][0]
     assert "RuntimeError: called a synchronizing CUDA operation (test_capture.py, line" in caplog.text
     assert gpu.recordings == 0
+
+
+def test_what_a_failed_recording_computed_is_let_go_before_training_goes_on(gpu):
+    computed, kept = [], []
+
+    def fault(captured):
+        activations = torch.ones(1)
+        computed.append(weakref.ref(activations))
+        error = RuntimeError("operation failed due to a previous error during capture")
+        raise error  # whose traceback leads here, where its own name leads to it
+
+    class Look(pl.Callback):
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+            kept.append(computed[0]())
+
+    gpu.fault = fault
+    gc.disable()
+    try:
+        train(network(dropout=0.0), epochs=1, callbacks=[Look()])
+    finally:
+        gc.enable()
+    assert kept == [None, None, None]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,34 @@
+"""What is drawn of each kind, what is done with it, and its share of all cases."""
+
+from collections.abc import Mapping
+
+from hypothesis import strategies as st
+
+from bench.fuzz.configurations import configurations, run_command_line
+from bench.fuzz.folders import folders, look_at_folder, train_on_folder
+from bench.fuzz.images import decode_image, images
+from bench.fuzz.label_tables import label_tables, read_label_table
+from bench.fuzz.layouts import given_folders, serve_given_folders
+from bench.fuzz.recipes import recipes, use_checkpoint
+from bench.fuzz.run_directories import read_run, run_directories
+from bench.fuzz.running import Target
+from bench.fuzz.served import ask, requests, served
+from bench.fuzz.tables import metadata_tables, read_metadata_table, read_split_file, split_files
+from bench.fuzz.trained import trained
+
+SOON = 15  # seconds for what is refused before it is used
+TARGETS: Mapping[str, Target] = {
+    "folders": Target(folders, look_at_folder, 0.08),
+    "given splits and several roots": Target(given_folders, serve_given_folders, 0.04),
+    "split files": Target(split_files, read_split_file, 0.15),
+    "metadata tables": Target(metadata_tables, read_metadata_table, 0.15),
+    "tables of labels": Target(label_tables, read_label_table, 0.08),
+    "images": Target(images(), decode_image, 0.18),
+    "configurations": Target(configurations(), run_command_line, 0.06),
+    "folders and tables, whole command": Target(
+        st.tuples(folders, split_files, metadata_tables), train_on_folder, 0.02
+    ),
+    "recipes": Target(recipes, use_checkpoint, 0.10, SOON, trained),
+    "run directories": Target(run_directories(), read_run, 0.06, prepare=trained),
+    "requests": Target(requests(), ask, 0.10, prepare=served),
+}

@@ -1,0 +1,194 @@
+"""The JSON files of a run -> plain values, each of the kind that this program reads there.
+
+Such a file may be a stranger's, or of another version. What is not read is left alone.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from covidnet.errors import UserError
+from covidnet.evaluation.names import METRICS
+from covidnet.files import reading
+from covidnet.files.plain import is_mapping, is_number, is_whole
+from covidnet.files.reading import UNREADABLE
+from covidnet.runs.files import AUDIT, COMPARISON, EXTERNAL, LUNGS_FOLDERS, MODELS, PARTS, RESULTS, SHORTCUTS
+
+Kind = Callable[[Any, str], None]  # raises a ValueError that names the place of a value that is of another kind
+
+MOST = 10**12  # images, epochs and the like
+LEVELS = ("PASS", "WARN", "FAIL")
+
+
+def read_json(file: Path) -> Any:
+    """Return what a JSON file of a run holds, or None where it is not there.
+
+    Raises:
+        UserError: Where it cannot be read, or a value in it is of another kind than this program writes there.
+    """
+    if not file.is_file():
+        return None
+    try:
+        content = reading.read_json(file)
+        if file.name in KINDS:
+            KINDS[file.name](content, "it")
+    except UNREADABLE as error:
+        raise UserError(f"{file} cannot be read as JSON: {error}. Remove it, or write it anew.") from error
+    return content
+
+
+def _one(told: str, holds: Callable[[Any], bool]) -> Kind:
+    def check(value: Any, where: str) -> None:
+        if not holds(value):
+            raise ValueError(f"{where} is not {told}")
+
+    return check
+
+
+def maybe(kind: Kind) -> Kind:
+    """Return the kind of what may be None, too."""
+    return lambda value, where: None if value is None else kind(value, where)
+
+
+def many(kind: Kind, least: int = 0) -> Kind:
+    """Return the kind of a list."""
+
+    def check(value: Any, where: str) -> None:
+        if not isinstance(value, list) or len(value) < least:
+            raise ValueError(f"{where} is not a list{f' of {least} or more' if least else ''}")
+        for number, one in enumerate(value):
+            kind(one, f"{where}[{number}]")
+
+    return check
+
+
+def each(kind: Kind, least: int = 0) -> Kind:
+    """Return the kind of values by name."""
+
+    def check(value: Any, where: str) -> None:
+        if not is_mapping(value) or len(value) < least:
+            raise ValueError(f"{where} is not keys with values")
+        for name, one in value.items():
+            kind(one, f"{where}.{name}")
+
+    return check
+
+
+def keys(known: Mapping[str, Kind], *needed: str) -> Kind:
+    """Return the kind of keys of which some are known, and some of these needed."""
+
+    def check(value: Any, where: str) -> None:
+        if not is_mapping(value):
+            raise ValueError(f"{where} is not keys with values")
+        for name in needed:
+            if name not in value:
+                raise ValueError(f"{where} lacks {name}")
+        for name in value.keys() & known.keys():
+            known[name](value[name], f"{where}.{name}")
+
+    return check
+
+
+TEXT = _one("a text", lambda value: isinstance(value, str))
+NUMBER = _one("a number", is_number)
+COUNT = _one("a whole number, 0 or more", lambda value: is_whole(value, 0, MOST))
+TRUTH = _one("true or false", lambda value: isinstance(value, bool))
+LEVEL = _one(f"one of {', '.join(LEVELS)}", lambda value: value in LEVELS)
+HEAT = _one("a number above 0", lambda value: is_number(value, 1e-6, 1e6))
+PAIR = _one("two numbers", lambda value: isinstance(value, list) and len(value) == 2 and all(map(is_number, value)))
+
+# A metric is a number wherever it stands, or None where it could not be computed.
+MEASURED: dict[str, Kind] = {
+    **{metric.key: maybe(NUMBER) for metric in METRICS},
+    "support": COUNT,
+    "intervals": maybe(each(maybe(PAIR))),
+}
+OF_CLASS = keys(MEASURED, "support")
+SETS = keys({**MEASURED, "per_class": each(keys({**MEASURED, "least": NUMBER}, "support", "least"))}, "per_class")
+SCORES_KEYS: dict[str, Kind] = {
+    **MEASURED,
+    "notice": TEXT,
+    "per_class": each(OF_CLASS, 1),
+    "confusion_matrix": many(many(COUNT)),
+    "calibrated": maybe(keys({**MEASURED, "temperature": HEAT}, "temperature")),
+    "thresholds": maybe(each(keys(MEASURED, "threshold"))),
+    "prediction_sets": maybe(SETS),
+}
+SCORES = keys(SCORES_KEYS, "per_class")
+PART_KEYS = {**SCORES_KEYS, "overall": keys(MEASURED), "images": COUNT, "in_training": maybe(TRUTH)}
+PART = keys(PART_KEYS)
+DROP = keys({"value": maybe(NUMBER), "interval": maybe(PAIR)})
+DIFFERENCE: dict[str, Kind] = {
+    **dict.fromkeys(("first", "second", "difference"), NUMBER),
+    **dict.fromkeys(("interval", "seed_interval"), maybe(PAIR)),
+    **dict.fromkeys(("first_runs", "second_runs"), many(NUMBER, 1)),
+}
+NEEDED = ("first", "second", "difference", "interval", "first_runs", "second_runs")  # an older one has these alone
+DIFFERING = keys(DIFFERENCE, *NEEDED)
+CELL: dict[str, Kind] = {"source": TEXT, "class": TEXT, "images": COUNT, "in_training": maybe(TRUTH)}
+COMPARED = keys(
+    {
+        "images": COUNT,
+        "over": many(TEXT),
+        "metrics": keys({"balanced_accuracy": DIFFERING}, "balanced_accuracy"),
+        "cells": many(keys({**DIFFERENCE, **CELL}, *CELL, *NEEDED)),
+    },
+    "images",
+    "metrics",
+)
+FINDING = keys({"name": TEXT, "verdict": LEVEL, "sentence": TEXT}, "name", "verdict", "sentence")
+
+
+def _results(content: Any, where: str) -> None:
+    known = {
+        **dict.fromkeys(MODELS, SCORES),
+        "classes": many(TEXT, 1),
+        "counts": each(each(COUNT)),
+        "seconds": maybe(keys({"fit": NUMBER}, "fit")),
+        "versions": maybe(each(TEXT)),
+        **dict.fromkeys(("epochs", "best_epoch", "test_evaluations"), maybe(COUNT)),
+    }
+    keys(known)(content, where)
+    models = [name for name in MODELS if name in content]
+    classes = content.get("classes") or [*content[models[0]]["per_class"]] if models else []
+    for name in models:
+        scores = content[name]
+        if set(scores["per_class"]) != set(classes) or len(set(classes)) != len(classes):
+            raise ValueError(f"{where}.{name}.per_class is of other classes than {where}.classes")
+        matrix = scores.get("confusion_matrix", [[0] * len(classes)] * len(classes))
+        if len(matrix) != len(classes) or any(len(row) != len(classes) for row in matrix):
+            raise ValueError(f"{where}.{name}.confusion_matrix is not of {len(classes)} classes")
+    if any(set(counts) != set(classes) for counts in content.get("counts", {}).values()):
+        raise ValueError(f"{where}.counts is of other classes than {where}.classes")
+
+
+KINDS: Mapping[str, Kind] = {
+    RESULTS: _results,
+    SHORTCUTS: keys(
+        {**dict.fromkeys(("whole", *LUNGS_FOLDERS), maybe(keys(SCORES_KEYS))), "verdict": LEVEL, "sentence": TEXT},
+        "verdict",
+        "sentence",
+    ),
+    EXTERNAL: keys(
+        {
+            **PART_KEYS,
+            **dict.fromkeys(("checkpoint", "root", "sentence"), TEXT),
+            "per_class": maybe(each(keys(MEASURED))),
+            "per_source": maybe(each(PART)),
+            "inside": maybe(PART),
+            "drop": maybe(each(DROP)),
+            "seen": maybe(keys({"images": maybe(keys({}))})),
+        }
+    ),
+    AUDIT: keys({"verdict": LEVEL, "checks": many(FINDING)}, "verdict", "checks"),
+    COMPARISON: keys(
+        {
+            **dict.fromkeys(("first", "second", "sentence"), TEXT),
+            "runs": many(COUNT, 2),
+            "notes": many(TEXT),
+            "parts": keys(dict.fromkeys(PARTS, COMPARED)),
+            "survives": maybe(DIFFERING),
+        },
+        *("first", "second", "sentence", "runs", "notes", "parts", "survives"),
+    ),
+}
