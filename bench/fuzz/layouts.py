@@ -63,15 +63,6 @@ given_folders = st.builds(
 )
 
 
-def write_good(root: Path) -> list[str]:
-    """Write two classes of small images; return their paths."""
-    paths = [f"{name}/{number}.png" for name in CLASSES for number in range(PER_CLASS)]
-    for number, path in enumerate(paths):
-        (root / path).parent.mkdir(exist_ok=True)
-        (root / path).write_bytes(PNGS[number])
-    return paths
-
-
 def serve_given_folders(case: Given) -> None:
     """Audit and serve what folders and keys give."""
     with scratch() as here:

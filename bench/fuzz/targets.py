@@ -23,7 +23,7 @@ TARGETS: Mapping[str, Target] = {
     "split files": Target(split_files, read_split_file, 0.15),
     "metadata tables": Target(metadata_tables, read_metadata_table, 0.15),
     "tables of labels": Target(label_tables, read_label_table, 0.08),
-    "images": Target(images(), decode_image, 0.18),
+    "images": Target(images(), decode_image, 0.16),
     "configurations": Target(configurations(), run_command_line, 0.06),
     "folders and tables, whole command": Target(
         st.tuples(folders, split_files, metadata_tables), train_on_folder, 0.02
