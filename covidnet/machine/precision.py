@@ -9,8 +9,7 @@ import torch
 # torch 2.9 has new switches, and refuses to tell the state of an old one that a new one has overruled.
 _NEW = hasattr(torch.backends.cudnn, "conv")
 _SWITCH, _OFF = ("fp32_precision", "ieee") if _NEW else ("allow_tf32", False)
-_CONVOLUTIONS: Any = torch.backends.cudnn.conv if _NEW else torch.backends.cudnn
-_TF32 = (_CONVOLUTIONS, torch.backends.cuda.matmul)
+_TF32: tuple[Any, ...] = (getattr(torch.backends.cudnn, "conv", torch.backends.cudnn), torch.backends.cuda.matmul)
 
 
 @contextmanager

@@ -249,13 +249,14 @@ class Classifier(CapturedModule):
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clip as Lightning does, also where it refuses to: a fused Adam under mixed precision."""
-        mixed, algorithm = self.trainer.precision_plugin, gradient_clip_algorithm or GradClipAlgorithmType.NORM
+        mixed = self.trainer.precision_plugin
         if not gradient_clip_val or not isinstance(mixed, MixedPrecision) or not is_fused_adam(optimizer):
             super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
             return
         if mixed.scaler is not None:  # of float16; such an Adam would take the scale out itself, after the clipping
             mixed.scaler.unscale_(optimizer)
-        Precision.clip_gradients(mixed, optimizer, gradient_clip_val, algorithm)
+        how = GradClipAlgorithmType(gradient_clip_algorithm or GradClipAlgorithmType.NORM)
+        Precision.clip_gradients(mixed, optimizer, gradient_clip_val, how)
 
     def _update(self, metrics: MetricCollection, logits: Tensor, labels: Tensor) -> None:
         """Add a batch to ``metrics`` and have Lightning log them at the epoch's end."""

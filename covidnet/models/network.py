@@ -66,9 +66,12 @@ class Network(nn.Module):
         """All but the last part: images (B, 3, H, W) -> what the last part takes, such as features (B, F)."""
         return nn.Sequential(self.first, *list(self.network)[:-1])
 
-    def _apply(self, *how: Any) -> Self:  # what torch calls for each change of device and type
-        """Give buffers that no checkpoint holds their first values again, which another type may have rounded."""
-        super()._apply(*how)  # type: ignore[no-untyped-call]
+    def to_float32(self) -> Self:
+        """Make itself what its checkpoint gives: float32, with the first values of buffers that no checkpoint holds.
+
+        They were rounded with the weights where these are of 16 bits.
+        """
+        self.float()
         for name, value in self._unsaved.items():
             self.get_buffer(name).copy_(value)
         return self

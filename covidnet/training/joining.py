@@ -32,8 +32,8 @@ class Joining(Callback):
         assert isinstance(pl_module, Classifier)
         data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it on the trainer
         if pl_module.frozen and data.augment is None and not pl_module.model.average_mirrored:
-            full = copy.deepcopy(pl_module.model).float()  # its own weights may be of fewer bits
-            data.encode(full.encoder, pl_module.device)
+            exact = copy.deepcopy(pl_module.model).to_float32()  # its own weights may be of fewer bits
+            data.encode(exact.encoder, pl_module.device)
 
 
 def balanced_class_weights(counts: Sequence[int], classes: Sequence[str]) -> Tensor:

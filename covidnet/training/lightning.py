@@ -10,7 +10,7 @@ import signal
 from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO, Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -157,7 +157,7 @@ class WholeCheckpoints(TorchCheckpointIO):
             link_whole(self._written[0], file)
         else:
             with whole(file, "wb") as out:
-                torch.save(checkpoint, Ahead(out))
+                torch.save(checkpoint, cast("IO[bytes]", Ahead(out)))
         self._written = (file, _left(file), moment)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:

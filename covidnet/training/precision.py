@@ -10,10 +10,12 @@ from pytorch_lightning.plugins.precision import DoublePrecision, HalfPrecision, 
 from torch.nn import Module
 
 from covidnet.machine.precision import full_precision
+from covidnet.models.classifier import Classifier
 
 # What strategies that keep whole weights have; one that shards them has a plugin of its own, which stays.
 REPLACED = (Precision, MixedPrecision, HalfPrecision, DoublePrecision)
-P, R, T = ParamSpec("P"), TypeVar("R"), TypeVar("T", bound=pl.Trainer)
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
 
 
 class FullPrecision(Precision):
@@ -27,8 +29,10 @@ class FullPrecision(Precision):
         self.device_type = device_type
 
     def convert_module(self, module: Module) -> Module:
-        """Make the weights float32: exact for those of 16 bits."""
-        return module.float()
+        """Make the network what its checkpoint gives."""
+        assert isinstance(module, Classifier)
+        module.model.to_float32()
+        return module
 
     @contextmanager
     def forward_context(self) -> Iterator[None]:
@@ -37,11 +41,13 @@ class FullPrecision(Precision):
             yield
 
 
-def in_full_precision(method: Callable[Concatenate[T, P], R]) -> Callable[Concatenate[T, P], R]:
+def in_full_precision(
+    method: Callable[Concatenate[pl.Trainer, Given], Found],
+) -> Callable[Concatenate[pl.Trainer, Given], Found]:
     """Return a method of a trainer that measures, as one that does so in float32; the model keeps that type."""
 
     @wraps(method)
-    def measured(trainer: T, *args: P.args, **kwargs: P.kwargs) -> R:
+    def measured(trainer: pl.Trainer, *args: Given.args, **kwargs: Given.kwargs) -> Found:
         strategy, own = trainer.strategy, trainer.strategy.precision_plugin
         if type(own) in REPLACED:
             strategy.precision_plugin = FullPrecision(strategy.root_device.type)

@@ -75,7 +75,7 @@ def test_what_no_checkpoint_holds_is_exact_after_the_weights_were_rounded():
     assert not torch.equal(mean, mean.bfloat16().float())
     model.to(torch.bfloat16)
     assert model.network[0].mean.dtype == torch.bfloat16
-    model.float()
+    model.model.to_float32()
     assert torch.equal(model.network[0].mean, mean)
     weight = model.network[-1][0].weight
     assert torch.equal(weight, weight.bfloat16().float())
