@@ -47,7 +47,7 @@ def in_full_precision(
     """Return a method of a trainer that measures, as one that does so in float32; the model keeps that type."""
 
     @wraps(method)
-    def measured(trainer: pl.Trainer, *args: Given.args, **kwargs: Given.kwargs) -> Found:
+    def measured(trainer: pl.Trainer, /, *args: Given.args, **kwargs: Given.kwargs) -> Found:
         strategy, own = trainer.strategy, trainer.strategy.precision_plugin
         if type(own) in REPLACED:
             strategy.precision_plugin = FullPrecision(strategy.root_device.type)
