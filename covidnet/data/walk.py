@@ -23,7 +23,7 @@ def is_class_name(name: object) -> bool:
     """Tell a name that a class may have, which is a folder's: tables show it on the screen."""
     if not isinstance(name, str) or name in ("", ".", "..") or len(name) > LONGEST_CLASS:
         return False
-    return "/" not in name and len(name.splitlines()) == 1 and printable(name) == name
+    return not {"/", "\n"} & set(name) and printable(name) == name
 
 
 def images_below(start: Path, why_no_folder: Callable[[str], str | None]) -> tuple[list[Path], list[tuple[Path, str]]]:
