@@ -11,9 +11,11 @@ from covidnet.data.walk import (
     EXTENSIONS,
     IMAGES,
     MASKS,
+    MOST_CLASSES,
     SPLITS,
     holds_no_images,
     images_below,
+    is_class_name,
     is_folder,
     is_junk,
     names_in,
@@ -80,6 +82,10 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
                     f"{f', of which {missing} are not among them' if missing else ''}. "
                     f"Change {change}: two or more names, each one of these folders, once."
                 )
+        odd = [name for name in classes if not is_class_name(name)]
+        if odd or len(classes) > MOST_CLASSES:
+            why = f"the class folder {odd[0]!a}, whose name controls a screen" if odd else f"{len(classes):,} classes"
+            raise UserError(f"{root} holds {why}. Rename it, or give data.classes: up to {MOST_CLASSES:,} plain names.")
         return classes, {name: label for label, name in enumerate(classes)}
 
     def make_dataset(  # static in torchvision, which calls it on the instance all the same

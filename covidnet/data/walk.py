@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from covidnet.errors import UserError, short
+from covidnet.errors import UserError, printable, short
 
 DEFAULT_ROOT = Path("data", "COVID-19 Radiography Database")  # data.root, where it is left out
 # By its ending a file is meant to be an image. Nothing is decoded here, so that a wrong path is told at once.
@@ -13,8 +13,17 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".bmp"
 IMAGES = "images"  # the later release keeps a class's radiographs here, beside "masks"
 MASKS = ("masks", "mask", "lung_masks")
 SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
+MOST_CLASSES = 1_000  # the parser of a command line takes some milliseconds for each
+LONGEST_CLASS = 255  # characters
 JUNK_FOLDERS = ("__macosx", "__pycache__", "lost+found")
 JUNK_FILES = ("thumbs.db", "desktop.ini")
+
+
+def is_class_name(name: object) -> bool:
+    """Tell a name that a class may have, which is a folder's: tables show it on the screen."""
+    if not isinstance(name, str) or name in ("", ".", "..") or len(name) > LONGEST_CLASS:
+        return False
+    return not {"/", "\n"} & set(name) and printable(name) == name
 
 
 def images_below(start: Path, why_no_folder: Callable[[str], str | None]) -> tuple[list[Path], list[tuple[Path, str]]]:
