@@ -12,9 +12,11 @@ from covidnet.data.listing import Known
 from covidnet.data.walk import (
     IMAGES,
     MASKS,
+    MOST_CLASSES,
     Ignored,
     holds_no_images,
     images_below,
+    is_class_name,
     is_folder,
     is_junk,
     names_in,
@@ -100,6 +102,10 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
                 )
         beside = pictures_in(root, sorted(set(names) - set(folders)))
         self._ignore(root, [(path, "lies beside the class folders") for path in beside])
+        odd = [name for name in classes if not is_class_name(name)]
+        if odd or len(classes) > MOST_CLASSES:
+            why = f"the class folder {odd[0]!a}, whose name controls a screen" if odd else f"{len(classes):,} classes"
+            raise UserError(f"{root} holds {why}. Rename it, or give data.classes: up to {MOST_CLASSES:,} plain names.")
         return classes, {name: label for label, name in enumerate(classes)}
 
     def make_dataset(  # static in torchvision, which calls it on the instance all the same

@@ -7,18 +7,27 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from covidnet.data.spelling import SIDES, plain
-from covidnet.errors import UserError, short, some
+from covidnet.errors import UserError, printable, short, some
 from covidnet.imaging.kinds import kind_of
 
 DEFAULT_ROOT = Path("data", "COVID-19 Radiography Database")  # data.root, where it is left out
 IMAGES = "images"  # the later release keeps a class's radiographs here, beside "masks"
 MASKS = ("masks", "mask", "lung_masks")
 _AFTER_SIDE = re.compile("(dataset|set|data|images|split)$")  # as in test_set
+MOST_CLASSES = 1_000  # the parser of a command line takes some milliseconds for each
+LONGEST_CLASS = 255  # characters
 JUNK_FOLDERS = ("__macosx", "__pycache__", "lost+found")
 JUNK_FILES = ("thumbs.db", "desktop.ini")
 TABLES = (".csv", ".tsv")
 
 Ignored = tuple[Path, str]  # a file or folder that is left out, and the reason
+
+
+def is_class_name(name: object) -> bool:
+    """Tell a name that a class may have, which is a folder's: tables show it on the screen."""
+    if not isinstance(name, str) or name in ("", ".", "..") or len(name) > LONGEST_CLASS:
+        return False
+    return not {"/", "\n"} & set(name) and printable(name) == name
 
 
 def images_below(start: Path, why_no_folder: Callable[[str], str | None]) -> tuple[list[Path], list[Ignored]]:

@@ -10,6 +10,8 @@ import warnings
 
 from lightning_utilities.core.rank_zero import rank_zero_only  # Lightning sets its rank; it imports nothing large
 
+from covidnet.errors import printable
+
 NAME = "covidnet"  # of the logger
 
 _logger = logging.getLogger(NAME)
@@ -27,10 +29,10 @@ def is_first() -> bool:
 def tell(message: str) -> None:
     """Tell what goes on, on stderr."""
     if is_first():
-        _logger.info(message, stacklevel=2)
+        _logger.info(printable(message), stacklevel=2)
 
 
 def warn(message: str) -> None:
     """Warn of what the user may not have meant, as from the line that calls this."""
     if is_first():
-        warnings.warn(message, stacklevel=2)
+        warnings.warn(printable(message), stacklevel=2)

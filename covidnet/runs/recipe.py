@@ -7,15 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from covidnet.errors import printable
+from covidnet.data.walk import MOST_CLASSES, is_class_name
 from covidnet.files.names import harm_of
 from covidnet.files.plain import is_mapping, is_number, is_whole, measure
 from covidnet.models.parts.appearance import SIDE
 
 NEEDED = frozenset({"name", "model", "data", "classes"})
 MOST_VALUES = 100_000  # of a recipe and of a model's arguments, each
-MOST_CLASSES = 1_000  # the parser takes some milliseconds for each
-LONGEST_NAME = 255  # characters of a class, which is a folder's name
 NEVER = 2  # above 1 a least probability keeps its class out of every set
 COLDEST, HOTTEST = 0.01, 100.0  # a temperature that was fitted lies well between them
 _PATH = re.compile(r"\w+(\.\w+)+")  # a class has one name, by which its plain network is found
@@ -76,13 +74,7 @@ def _is_name(name: object) -> bool:
 def _are_classes(classes: object) -> bool:
     if not isinstance(classes, list) or not 1 < len(classes) <= MOST_CLASSES:
         return False
-    return all(map(_is_class, classes)) and len(set(classes)) == len(classes)
-
-
-def _is_class(name: object) -> bool:
-    if not isinstance(name, str) or name in ("", ".", "..") or len(name) > LONGEST_NAME:
-        return False
-    return "/" not in name and len(name.splitlines()) == 1 and printable(name) == name
+    return all(map(is_class_name, classes)) and len(set(classes)) == len(classes)
 
 
 def _check_calibration(calibration: Mapping[str, Any], classes: Sequence[str]) -> None:

@@ -55,6 +55,14 @@ def test_masks_beside_loose_radiographs_are_no_samples(tmp_path, masks):
     assert RadiographFolder(tmp_path).paths == ["A/1.png", "B/1.png"]
 
 
+@pytest.mark.parametrize("name", ["A\x1b[2J", "A\nB", "A\u202egnp", "A\u2028"])
+def test_a_class_whose_name_controls_a_screen_is_refused(tmp_path, name):
+    root = lay(tmp_path / "xrays", "NORMAL/1.png", f"{name}/1.png")
+    with pytest.raises(UserError, match="controls a screen") as refused:
+        RadiographFolder(root)
+    assert ascii(name) in str(refused.value)
+
+
 def test_paths_are_posix_and_labels_index_the_classes(first_release):
     folder = RadiographFolder(first_release)
     assert folder.paths[0] == "COVID-19/COVID-19 (1).png"

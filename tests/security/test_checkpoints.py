@@ -410,9 +410,6 @@ UNFINISHED = {
         best_score=torch.tensor(1j)
     ),
     "rows without names": lambda content: state_of(content, "RunRecord").update(metrics=[{1: 2}]),
-    "moments of whole numbers": lambda content: content["optimizer_states"][0]["state"][0].update(
-        exp_avg=torch.zeros_like(content["optimizer_states"][0]["state"][0]["exp_avg"], dtype=torch.int64)
-    ),
     "a bomb in the state": lambda content: content.update(lr_schedulers=shared_lists()),
     "weights of another shape": lambda content: content["state_dict"].update({"network.0.bias": torch.zeros(3)}),
 }
