@@ -34,8 +34,9 @@ from bench.hostile import KINDS, good
 from covidnet.commands.train import main
 from covidnet.data.external import list_external
 from covidnet.data.module import RadiographyDataModule
+from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
-from covidnet.evidence.audit import audit
+from covidnet.evidence.audit import audit, audit_images
 from covidnet.imaging.decode import decode, thumbnail
 from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.serving.limits import check
@@ -106,6 +107,55 @@ class Folder:
 
 
 folders = st.builds(Folder, st.booleans(), entries)
+
+
+@dataclass(frozen=True)
+class Given:
+    """Folders named like splits, above the classes or in them, with keys of the data; perhaps beside a second root."""
+
+    sides: list[str]
+    inside: bool
+    others: list[tuple[list[str], str, bytes | Path]]
+    keys: dict[str, Any]
+    several: bool
+
+    def write(self, here: Path) -> dict[str, Any]:
+        """Write what the system lets be written; return the keys of the data."""
+        root = Folder(good=False, others=self.others).write(here / "root")
+        for side in self.sides:
+            for number, path in enumerate(GOOD):
+                name, _, file = path.partition("/")
+                with contextlib.suppress(OSError):  # where something else lies
+                    place = root / name / side / f"{side}{file}" if self.inside else root / side / path
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    place.write_bytes(PNGS[number])
+        if not self.several:
+            return {**self.keys, "root": str(root)}
+        (here / "second").mkdir()
+        write_good(here / "second")
+        return {**self.keys, "roots": {"a": str(root), "b": str(here / "second")}}
+
+
+given_keys = st.fixed_dictionaries(
+    {},
+    optional={
+        "views": st.sampled_from([["PA", "AP"], ["L"], ["x"], []]),
+        "patient_pattern": st.sampled_from([r"(\d)", r"([^/]+)/[^/]+$", "(", "(A|B)", "(x)"]) | odd_text,
+        "patient_across_classes": st.booleans(),
+        "use_split": st.booleans(),
+        "use_val": st.booleans(),
+        "classes": st.sampled_from([["B", "A"], ["A", "C"], ["A", "train"]]),
+    },
+)
+side_names = st.sampled_from(["train", "Train", "training_set", "val", "valid", "test", "Testing", "test_images"])
+given_folders = st.builds(
+    Given,
+    st.lists(side_names, min_size=1, max_size=4, unique=True),
+    st.booleans(),
+    st.just([]) | entries,
+    st.just({}) | given_keys,
+    st.booleans(),
+)
 
 
 def write_good(root: Path) -> list[str]:
@@ -342,6 +392,15 @@ def look_at_folder(folder: Folder) -> None:
                 step()
 
 
+def serve_given_folders(case: Given) -> None:
+    """Audit and serve what folders and keys give."""
+    with _scratch() as here:
+        keys = case.write(here)
+        with contextlib.suppress(UserError):
+            audit_images(Radiographs(**keys))
+        serve(None, here, **keys)
+
+
 def read_split_file(content: bytes) -> None:
     """Serve good images by a split file."""
     with _scratch() as here:
@@ -403,10 +462,11 @@ def train_on_folder(case: tuple[Folder, bytes, bytes]) -> None:
         train(root, f"data.split_file={here / 'split.csv'}")
 
 
-def serve(root: Path, here: Path, **options: Any) -> None:
-    """Serve a folder's images once."""
+def serve(root: Path | None, here: Path, **options: Any) -> None:
+    """Serve the images of a folder, or of those that the options name, once."""
+    if root:
+        options["root"] = str(root)
     data = RadiographyDataModule(
-        str(root),
         image_size=SIDE,
         batch_size=4,
         test_per_class=1,
@@ -420,16 +480,11 @@ def serve(root: Path, here: Path, **options: Any) -> None:
         for images, *_ in batches:
             assert images.shape[2:] == (SIDE, SIDE)
     data.write_split(here / "written.csv")
-    again = RadiographyDataModule(
-        str(root),
-        image_size=SIDE,
-        test_per_class=1,
-        cache=False,
-        on_error="skip",
-        **{**options, "split_file": str(here / "written.csv")},
-    )
+    options["split_file"] = str(here / "written.csv")
+    again = RadiographyDataModule(image_size=SIDE, test_per_class=1, cache=False, on_error="skip", **options)
     again.prepare_data()
     again.setup("test")
+    expect(again.split == data.split, "a split file does not repeat its split")
 
 
 def train(root: Path, *words: str) -> None:
@@ -468,10 +523,11 @@ def _good_root(here: Path) -> Path:
 Target = tuple[st.SearchStrategy[Any], Callable[[Any], None], float]
 TARGETS: Mapping[str, Target] = {  # what is drawn, what is done with it, the share of all cases
     "folders": (folders, look_at_folder, 0.12),
+    "given splits and several roots": (given_folders, serve_given_folders, 0.05),
     "split files": (split_files, read_split_file, 0.2),
     "metadata tables": (metadata_tables, read_metadata_table, 0.2),
     "tables of labels": (label_tables, read_label_table, 0.1),
-    "images": (images(), decode_image, 0.28),
+    "images": (images(), decode_image, 0.23),
     "configurations": (configurations(), run_command_line, 0.08),
     "folders and tables, whole command": (st.tuples(folders, split_files, metadata_tables), train_on_folder, 0.02),
 }

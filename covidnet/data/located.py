@@ -8,7 +8,7 @@ from pathlib import Path
 from covidnet.data.division.metadata import NAME, Metadata, merge_rows, read_metadata
 from covidnet.data.division.names import refuse_unmatched
 from covidnet.data.division.split import TEST_PREFIX, paths_in_split, prefix_of
-from covidnet.data.division.views import choose_views
+from covidnet.data.division.views import choose_views, refuse_lost
 from covidnet.data.layouts import Layout
 from covidnet.data.listing import Labelled, Listing, gather
 from covidnet.data.local import folder_beside, local_file, local_folder
@@ -111,13 +111,16 @@ class Located:
 
     @cached_property
     def listings(self) -> dict[str, Listing]:
-        """The images of each root that take part: what their paths begin with here -> the listing.
+        """The images of each root that take part, by what their paths begin with.
 
-        A split file decides by itself which images take part.
+        Raises:
+            UserError: Where a class is left without images.
         """
-        return {
-            prefix: self._of_views(listing, prefix, self._all_known) for prefix, listing in self._all_listings.items()
-        }
+        found = self._all_listings
+        kept = {prefix: self._of_views(listing, prefix, self._all_known) for prefix, listing in found.items()}
+        if self.wanted_views:
+            refuse_lost(found.values(), kept.values(), self.wanted_views)
+        return kept
 
     def _of_views(self, listing: Listing, prefix: str, known: Metadata | None) -> Listing:
         if not (self.wanted_views and known):

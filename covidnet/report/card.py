@@ -164,8 +164,10 @@ def _results(scores: Mapping[str, Any], name: str, kind: str) -> list[EvalResult
 
 def _folder_name(run: Run) -> str:
     recipe = run.recipe or {}
-    root = recipe.get("data", {}).get("init_args", {}).get("root")
-    return str(without_places(root, "root")) if root else "COVID-19 Radiography Database"
+    data = recipe.get("data", {}).get("init_args", {})
+    if data.get("roots"):
+        return ", ".join(data["roots"])
+    return str(without_places(data["root"], "root")) if data.get("root") else "COVID-19 Radiography Database"
 
 
 def _slug(name: str) -> str:

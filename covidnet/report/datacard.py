@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from covidnet.data.division.metadata import linked_groups
+from covidnet.data.division.metadata import LINKS, linked_groups
 from covidnet.data.division.sources import UNKNOWN, sources_of
 from covidnet.data.division.split import SPLITS
 from covidnet.data.radiographs import Radiographs
@@ -70,11 +70,12 @@ def make_data_card(
     known = DataCard(table, None, None, {}, None, told=told, given=given)
     paths = [row["path"] for row in split]
     if metadata:
+        linked = any(metadata.rows.get(path, {}).get(column) for path in paths for column in LINKS)
         known = replace(
             known,
             sources=_by(split, classes, sources_of(paths, metadata.rows)),
             collections=_by(split, classes, [metadata.rows.get(path, {}).get("collection", UNKNOWN) for path in paths]),
-            links=_links(metadata.origin, split, linked_groups(paths, metadata.rows)),
+            links=_links(metadata.origin, split, linked_groups(paths, metadata.rows)) if linked else None,
         )
     if not sizes:
         return known

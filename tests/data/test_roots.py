@@ -175,6 +175,7 @@ def test_a_test_root_stands_beside_several_roots(sites, tmp_path):
         ({"..": "x"}, "has the name '..'"),
         ({"test:": "x"}, "has the name 'test:'"),
         ({"": "x"}, "has the name ''"),
+        ({"a": "s3://key:secret@bucket/x"}, r"data\.roots\[a\]"),
     ],
 )
 def test_odd_names_of_roots_are_told(roots, says):

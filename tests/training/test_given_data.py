@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from helpers import LAST, QUICK, RUN, mistake, read_json, read_rows, unpack_run
+from helpers import LAST, QUICK, RUN, mistake, read_json, read_rows, slow, unpack_run
 from PIL import Image
 
 from covidnet.commands.main import main as tools
@@ -180,6 +180,8 @@ def test_several_folders_train_test_and_are_shown_with_their_names(sites, caplog
     assert "VIRAL comes from oslo alone." in page
     assert '<th scope="row">lima</th>' in page
     assert "| lima |" in card
+    assert "name: lima, oslo" in card
+    assert "Patients and duplicates of the images are not known." in card
     assert str(sites["lima"]) not in card
     test = f"ckpt_path={RUN / 'checkpoints' / 'best.ckpt'}"
     main(["test", test, *QUICK])
@@ -262,6 +264,7 @@ def test_the_audit_tells_views_and_how_many_new_runs_leave_out(tmp_path, capsys)
     assert views["details"]["views"]["LATERAL"] == len(laterals)
 
 
+@slow
 def test_a_checkpoint_and_a_split_file_from_before_keep_their_laterals(tmp_path, caplog, recwarn):
     root = lay(tmp_path / "x", {"": 10})
     ran(["run", f"data.root={root}", "data.views=null", *ARGS], caplog, recwarn)
@@ -305,6 +308,7 @@ def test_views_may_not_change_in_mid_training(tmp_path, capsys):
     assert "data.views=None does not go with this checkpoint, which holds data.views=['PA', 'AP']" in message
 
 
+@slow
 def test_loso_leaves_out_one_folder_at_a_time_and_tells_of_a_class_that_is_lost(sites, monkeypatch, capsys):
     monkeypatch.setattr("covidnet.series.plan.SMALLEST", 8)
     main(["loso", typed(sites), "report=false", *ARGS])

@@ -2,9 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 
-from covidnet.data.listing import Listing, chosen
+from covidnet.data.listing import Labelled, Listing, chosen
 from covidnet.errors import UserError, some
 
 KEY = "data.views"
@@ -75,9 +75,6 @@ def choose_views(
         rows: Path -> column -> value; the column is "view".
         wanted: Names of views, as ``read_views`` returns them.
         keep: Paths that take part whatever their view.
-
-    Raises:
-        UserError: Where a class is left without images.
     """
     present = {path: rows[path] for path in listing.paths if path in rows and path not in keep}
     out = other_views(present, wanted)
@@ -86,16 +83,22 @@ def choose_views(
     told = [f"{views_told(out, len(listing.paths), wanted)}; {KEY}=null takes all."] if out else []
     if odd:
         told.append(f"{odd.total():,} images of a view that is not understood ({some(sorted(odd), 3, ', ')}) stay in.")
-    if not told:
-        return listing
-    left = chosen(listing, lambda path: path not in out, told)
-    lost = [name for name, count in left.class_counts.items() if not count and listing.class_counts[name]]
+    return chosen(listing, lambda path: path not in out, told) if told else listing
+
+
+def refuse_lost(before: Iterable[Labelled], after: Iterable[Labelled], wanted: Sequence[str]) -> None:
+    """Refuse views that leave a class without images.
+
+    Raises:
+        UserError: Naming the class.
+    """
+    had, has = (sum((Counter(part.class_counts) for part in parts), Counter()) for parts in (before, after))
+    lost = [name for name, count in had.items() if count and not has[name]]
     if lost:
         raise UserError(
-            f"{KEY}=[{', '.join(wanted)}] leaves no image of {lost} in {listing.root}, because the table tells other "
-            f"views of all of them. {told[0]}"
+            f"{KEY}=[{', '.join(wanted)}] leaves no image of {lost}: all {had[lost[0]]:,} images of {lost[0]} are of "
+            f"other views. {KEY}=null takes all."
         )
-    return left
 
 
 def views_told(out: Mapping[str, str], of: int, wanted: Sequence[str]) -> str:

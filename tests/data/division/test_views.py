@@ -2,7 +2,7 @@
 
 import pytest
 
-from covidnet.data.division.views import choose_views, other_views, read_views, view_of
+from covidnet.data.division.views import choose_views, other_views, read_views, refuse_lost, view_of
 from covidnet.data.listing import Known, Listed
 from covidnet.errors import UserError
 
@@ -78,7 +78,10 @@ def test_what_a_split_file_names_stays_whatever_its_view(tmp_path):
     assert "A/1.png" in left.paths
 
 
-def test_a_class_of_other_views_alone_is_a_mistake(tmp_path):
-    rows = {f"B/{n}.png": {"view": "L"} for n in range(4)}
-    with pytest.raises(UserError, match=r"data\.views=\[PA, AP\] leaves no image of \['B'\] .*4 LATERAL of 8 images"):
-        choose_views(listing(tmp_path), rows, ["PA", "AP"])
+def test_a_class_of_other_views_alone_is_a_mistake_unless_another_root_has_it(tmp_path):
+    images = listing(tmp_path)
+    left = choose_views(images, {f"B/{n}.png": {"view": "L"} for n in range(4)}, ["PA", "AP"])
+    says = r"data\.views=\[PA, AP\] leaves no image of \['B'\]: all 4 images of B are of other views"
+    with pytest.raises(UserError, match=says):
+        refuse_lost([images], [left], ["PA", "AP"])
+    refuse_lost([images, images], [left, images], ["PA", "AP"])
