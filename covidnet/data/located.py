@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from covidnet.data.division.metadata import NAME, Metadata, merge_rows, read_metadata
+from covidnet.data.division.metadata import NAME, Metadata, find_metadata, merge_rows, read_metadata
 from covidnet.data.division.names import refuse_unmatched
 from covidnet.data.division.split import TEST_PREFIX, paths_in_split, prefix_of
 from covidnet.data.division.views import choose_views, refuse_lost
@@ -98,6 +98,12 @@ class Located:
     def _all_known(self) -> Metadata | None:
         file = local_file(None if self._no_table else self.given_metadata, self.cache_dir, "data.metadata")
         seek = not (self._no_table or self.layout.table)  # which says itself what is known
+        columns = self.layout.keys.columns
+        if columns and seek and not (file or any(map(find_metadata, self.roots.values()))):
+            raise UserError(
+                f"data.columns={dict(columns)} is for a table, but there is none. Give data.table=FILE or "
+                "data.metadata=FILE, or leave data.columns out."
+            )
         return known_of(self._all_listings, file, self._columns, seek=seek)
 
     @property

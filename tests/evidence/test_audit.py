@@ -206,6 +206,20 @@ def test_the_table_is_written_once_and_training_uses_it(copied):
     assert file.read_text() == before
 
 
+def test_columns_that_nobody_uses_survive_where_the_table_is_written_anew(tmp_path):
+    root = paint(tmp_path / "xrays", per_class=2)
+    paths = [path.relative_to(root).as_posix() for path in sorted(root.rglob("*.png"))]
+    rows = [f"{path};p{number};{50 + number};tube {number}\n" for number, path in enumerate(paths)]
+    (root / "metadata.csv").write_text("filename;subject_id;Patient Age;Devices\n" + "".join(rows))
+    file, _ = write_table(audit(root), root, None, force=True)
+    with file.open(newline="") as lines:
+        written = list(csv.DictReader(lines))
+    assert list(written[0]) == ["path", "patient", "group", "source", "age", "Devices"]
+    assert [(row["path"], row["patient"], row["age"], row["Devices"]) for row in written] == [
+        (path, f"p{number}", str(50 + number), f"tube {number}") for number, path in enumerate(paths)
+    ]
+
+
 def test_a_folder_that_takes_no_table_is_told(copied, tmp_path):
     (tmp_path / "file").touch()
     file, said = write_table(audit(copied), copied, Path(tmp_path / "file" / "t.csv"), force=False)

@@ -25,6 +25,7 @@ import covidnet.files.store as module
 from bench.soak import differences, record
 from covidnet.commands.main import main as tools
 from covidnet.commands.train import main
+from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
 from covidnet.files.mirror import mirror_file, mirror_folder
 from covidnet.files.store import Store, Stored, check_url, is_url
@@ -261,7 +262,7 @@ def test_nothing_secret_is_written_or_shown(images, capfd):
     assert config["trainer"]["default_root_dir"] == "s3://bucket/runs"
 
 
-@pytest.mark.parametrize("key", ["data.root", "data.metadata", "ckpt_path", "trainer.default_root_dir"])
+@pytest.mark.parametrize("key", ["data.root", "data.table", "data.metadata", "ckpt_path", "trainer.default_root_dir"])
 def test_a_url_with_a_password_ends_the_command_before_it_writes(key, proxy, capsys, xray_root):
     url = "s3://me:hunter2@bucket/x"
     message = mistake([f"data.root={xray_root}", f"{key}={url}", *SMALL, *QUICK], capsys)
@@ -377,6 +378,14 @@ def test_what_lies_beside_a_folder_comes_with_it(images):
     images.rm_file("bucket/data/metadata.csv")
     mirrored()
     assert not (root.parent / "metadata.csv").exists()
+
+
+def test_a_table_of_labels_comes_with_the_images_of_its_folder(images):
+    rows = [f"{name} ({n}).png,{name}\n" for name in ("NORMAL", "COVID-19") for n in range(1, PER_CLASS + 1)]
+    images.pipe_file("bucket/data/x rays/labels.csv", f"path,label\n{''.join(rows)}".encode())
+    data = Radiographs(table="s3://bucket/data/x rays/labels.csv")
+    assert data.folder.class_counts == {"COVID-19": PER_CLASS, "NORMAL": PER_CLASS}
+    assert (data.root / "labels.csv").is_file()
 
 
 def test_a_fetch_that_broke_off_goes_on_where_it_was(images, proxy, fetched, monkeypatch):

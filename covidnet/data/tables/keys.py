@@ -45,8 +45,9 @@ def table_keys(
     Raises:
         UserError: Where one cannot be, or goes with a table that is not given.
     """
-    given = {"labels": labels, "separator": separator}
-    if not table and (alone := next((name for name, value in given.items() if value), None)):
+    given = {"labels": labels, "separator": separator, "uncertain": uncertain, "disagree": disagree}
+    unused = {"labels": None, "separator": None, "uncertain": "unknown", "disagree": "skip"}
+    if not table and (alone := next((name for name in given if given[name] != unused[name]), None)):
         raise UserError(
             f"data.{alone}={given[alone]} is for a table of labels, but none is given. Give data.table=FILE, or leave "
             f"data.{alone} out: without a table the folders are the classes."

@@ -172,6 +172,11 @@ def test_keys_of_a_table_without_a_table_are_refused():
         table_keys(None, None, COVID, None, "unknown", "skip")
 
 
+def test_what_would_not_hold_without_a_table_is_refused_too():
+    with pytest.raises(UserError, match=r"data\.disagree=any is for a table of labels"):
+        table_keys(None, None, None, None, "unknown", "any")
+
+
 def together(cells, disagree):
     table = Table(Path("t.csv"), ["label"], [[cell] for cell in [*cells, "A", "B"]], frozenset(), "")
     found = read_labels(table, 0, [], ["A", "B"], keys())

@@ -200,6 +200,15 @@ def test_a_table_that_lies_in_the_root_is_proposed(nih, tmp_path):
         _ = Radiographs(root=str(tmp_path / "nih"), table="labels.csv").folder
 
 
+def test_columns_without_any_table_are_refused(xray_root):
+    data = Radiographs(root=str(xray_root), columns={"patient": "case"})
+    with pytest.raises(UserError, match=r"data\.columns=\{'patient': 'case'\} is for a table, but there is none"):
+        _ = data.metadata
+    (xray_root / "metadata.csv").write_text("path,case\nNORMAL/NORMAL (1).png,7\n")
+    rows = Radiographs(root=str(xray_root), columns={"patient": "case"}).metadata.rows
+    assert rows == {"NORMAL/NORMAL (1).png": {"patient": "7"}}
+
+
 def test_a_table_beside_is_not_read_unless_it_is_named(nih, tmp_path):
     nih("0.png,A\n1.png,B\n", head="path,label\n")
     (tmp_path / "nih" / "metadata.csv").write_text("path,patient\n0.png,7\n")
