@@ -98,9 +98,10 @@ class Located:
     def _all_known(self) -> Metadata | None:
         file = local_file(None if self._no_table else self.given_metadata, self.cache_dir, "data.metadata")
         seek = not (self._no_table or self.layout.table)  # which says itself what is known
-        if self._columns and not (file or (seek and any(map(find_metadata, self.roots.values())))):
+        columns = self.layout.keys.columns
+        if columns and seek and not (file or any(map(find_metadata, self.roots.values()))):
             raise UserError(
-                f"data.columns={dict(self._columns)} is for a table, but there is none. Give data.table=FILE or "
+                f"data.columns={dict(columns)} is for a table, but there is none. Give data.table=FILE or "
                 "data.metadata=FILE, or leave data.columns out."
             )
         return known_of(self._all_listings, file, self._columns, seek=seek)

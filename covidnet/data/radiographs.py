@@ -16,13 +16,12 @@ from covidnet.data.division.split import TEST_PREFIX, Split, write_split
 from covidnet.data.division.views import read_views
 from covidnet.data.images import Cache, Images, Numbers, join, open_images
 from covidnet.data.layouts import Layout
-from covidnet.data.local import local_path
+from covidnet.data.local import check_places, local_path
 from covidnet.data.located import Located
 from covidnet.data.roots import check_roots
 from covidnet.data.tables.keys import Disagree, Uncertain, beside_table, table_keys
 from covidnet.data.walk import DEFAULT_ROOT
 from covidnet.errors import require, some
-from covidnet.files.store import check_url, is_url
 from covidnet.imaging.decode import Interpolation
 from covidnet.imaging.radiograph import BodyPart
 from covidnet.machine.telling import tell, warn
@@ -130,18 +129,10 @@ class Radiographs(Located):
         require(test_per_class >= 0, "data.test_per_class", test_per_class, "0 or more images")
         few = num_workers is None or 0 <= num_workers <= MOST_WORKERS
         require(few, "data.num_workers", num_workers, f"0 processes or more, up to {MOST_WORKERS}")
-        require(not (root and roots), "data.root", root, "left out where data.roots names folders, or data.roots=null")
-        alone = "left out where data.roots names folders, which tell the classes"
-        require(not (table and roots), "data.table", table, alone)
-        if roots is not None:
-            check_roots(roots)
-        if patient_pattern is not None:
-            check_pattern(patient_pattern)
+        check_roots(roots, root, table)
+        check_pattern(patient_pattern)
         places = {"root": root, "table": table, "test_root": test_root, "split_file": split_file, "metadata": metadata}
-        places |= {f"roots[{name}]": given for name, given in (roots or {}).items()}
-        for name, given in places.items():
-            if given and is_url(given):
-                check_url(given, f"data.{name}")  # now: a password must not come into config.yaml
+        check_places(places | {f"roots[{name}]": given for name, given in (roots or {}).items()})
         require(0 <= unchanged < 1, "data.unchanged", unchanged, "a share, 0 or more and below 1")
         require(0 <= surround <= 1, "data.surround", surround, "a share from 0 to 1")
         keys = table_keys(table, columns, labels, separator, uncertain, disagree)
@@ -155,7 +146,7 @@ class Radiographs(Located):
         )
         self.given_root = root or beside_table(table)
         self.given_roots = roots
-        self.wanted_views = read_views(views) if views is not None else None
+        self.wanted_views = read_views(views)
         self.image_size = image_size
         self.batch_size = batch_size
         self.wanted_classes = classes

@@ -8,18 +8,22 @@ from pathlib import Path
 
 from covidnet.data.division.metadata import Metadata, find_metadata, merge_rows, read_metadata
 from covidnet.data.listing import Labelled, Listed, Listing, gather
-from covidnet.errors import UserError
+from covidnet.errors import UserError, require
 
 KEY = "data.roots"
 _NAME = re.compile(r"[\w()+-][\w .()+-]*")  # as a folder may be called on any system; no path and no prefix
 
 
-def check_roots(given: Mapping[str, str]) -> None:
-    """Refuse names of folders with which no path could begin.
+def check_roots(given: Mapping[str, str] | None, root: str | None, table: str | None = None) -> None:
+    """Refuse names of folders with which no path could begin, and a ``root`` or a table of labels beside several.
 
     Raises:
         UserError: Naming the first.
     """
+    if given is None:
+        return
+    require(not root, "data.root", root, f"left out where {KEY} names folders, or {KEY}=null")
+    require(not table, "data.table", table, f"left out where {KEY} names folders: their names tell the classes")
     expected = f"{KEY} must be {{NAME: FOLDER, NAME: FOLDER}}, such as {{site_a: data/a, site_b: data/b}}"
     if not given:
         raise UserError(f"{KEY} names no folder: {expected}.")

@@ -24,10 +24,10 @@ Ignored = tuple[Path, str]  # a file or folder that is left out, and the reason
 
 
 def is_class_name(name: object) -> bool:
-    """Tell a name that a class may have, which is a folder's: tables show it on the screen."""
+    """Tell a name that a class may have, of a folder or in a table of labels: it is shown on the screen."""
     if not isinstance(name, str) or name in ("", ".", "..") or len(name) > LONGEST_CLASS:
         return False
-    return not {"/", "\n"} & set(name) and printable(name) == name
+    return "\n" not in name and printable(name) == name
 
 
 def images_below(start: Path, why_no_folder: Callable[[str], str | None]) -> tuple[list[Path], list[Ignored]]:

@@ -37,12 +37,14 @@ COMMON = 0.5  # share of the images whose names have a shape, from which on it i
 LARGEST = 0.25  # share of these that one patient may have: more is a name that all have
 
 
-def check_pattern(pattern: str) -> None:
-    """Refuse what is no regular expression with one group.
+def check_pattern(pattern: str | None) -> None:
+    """Refuse what is no regular expression with one group; None is no pattern.
 
     Raises:
         UserError: Saying why.
     """
+    if pattern is None:
+        return
     expected = r"a regular expression with one group around the patient, such as '(person\d+)_'"
     require(len(pattern) <= LONGEST, KEY, f"{pattern[:20]}...", f"{expected}, of at most {LONGEST} characters")
     try:

@@ -33,12 +33,14 @@ def view_of(cell: str) -> str:
     return next((name for name, spelt in _WORDS.items() if any(word in spelt for word in words)), "")
 
 
-def read_views(given: Sequence[str]) -> list[str]:
-    """Return the names of the views that a key asks for.
+def read_views(given: Sequence[str] | None) -> list[str] | None:
+    """Return the names of the views that a key asks for; None for all.
 
     Raises:
         UserError: Where one is no view.
     """
+    if given is None:
+        return None
     names = [view_of(text) for text in given]
     unknown = [text for text, name in zip(given, names, strict=True) if not name]
     if unknown or not names:

@@ -25,7 +25,9 @@ def test_each_spelling_has_one_name(view, cells):
 
 
 def out(wanted, *cells):
-    return list(other_views({str(n): {"view": cell} for n, cell in enumerate(cells)}, read_views(wanted)).values())
+    return list(
+        other_views({str(n): {"view": cell} for n, cell in enumerate(cells)}, read_views(wanted) or []).values()
+    )
 
 
 def test_an_unknown_view_stays_in_and_a_frontal_one_is_pa_or_ap():

@@ -188,7 +188,7 @@ def test_a_root_that_is_not_there_is_told(tmp_path):
 def test_a_table_without_a_root_lies_above_its_images(nih, tmp_path):
     nih(ROWS)
     data = Radiographs(table=str(tmp_path / "nih" / "labels.csv"))
-    assert data.root == tmp_path / "nih"
+    assert data.roots == {"": tmp_path / "nih"}
     assert data.classes == ["A", "B"]
 
 
