@@ -99,7 +99,7 @@ class Network(nn.Module):
 
         A private name of torch: what moves a module, or whatever holds it, comes through here and nowhere else.
         """
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch leaves it bare
         if self.class_weights.device.type in PLAIN_LAYOUT:
             self.network.to(memory_format=torch.contiguous_format)
         return self

@@ -148,7 +148,7 @@ class WholeCheckpoints(TorchCheckpointIO):
             link_whole(self._written[0], file)
         else:
             with whole(file, "wb") as out:
-                torch.save(checkpoint, Ahead(out))
+                torch.save(checkpoint, Ahead(out))  # type: ignore[arg-type]  # it asks for write and flush alone
         self._written = (file, _left(file), moment)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
