@@ -30,7 +30,7 @@ ONLY = (
 
 TYPE_IT = "If you know what it does, type it on the command line."
 VARIABLE = "COVIDNET_TRUST"  # in the environment: more packages, with commas between them
-MOST_VALUES = 2_000  # of a configuration, counted as often as an alias repeats them; the parser takes 10 ms a value
+MOST_VALUES = 2_000  # of a configuration, counted as often as an alias repeats them; each costs the parser milliseconds
 NEVER = sys.stdlib_module_names | {"jsonargparse"}  # not even then: they start programs and remove files
 _NAME = re.compile(r"(?<![\w./\\-])([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)")  # a dotted name
 
