@@ -102,7 +102,7 @@ def read_once(config: str) -> str:
         else:
             return config
         refuse_bomb_in(text, config)
-        content = parse_yaml(text)
+        content = parse_yaml(keep_names(text, NAMES))
     except UserError:
         raise
     except (OSError, ValueError, yaml.YAMLError):  # told by the parser

@@ -150,14 +150,15 @@ def test_a_run_by_a_table_is_gone_on_with_and_tested(tmp_path):
 
 
 @pytest.mark.parametrize("classes", [["0", "1", "10"], ["yes", "NO"]])
-@pytest.mark.parametrize("how", ["typed", "in a file"])
+@pytest.mark.parametrize("how", ["typed", "in a file", "in a file elsewhere"])
 def test_classes_may_be_called_as_numbers_and_truth_values_are(tmp_path, classes, how):
     for name in classes:
         for number in range(6):
             draw(tmp_path / "root" / name / f"{number}.png", "Normal" if name == classes[0] else "Pneumonia")
     given = f"[{','.join(classes)}]"
     (tmp_path / "c.yaml").write_text(f"data: {{classes: {given}}}")
-    word = f"data.classes={given}" if how == "typed" else f"--config={tmp_path / 'c.yaml'}"
+    file = {"in a file": f"{tmp_path / 'c.yaml'}", "in a file elsewhere": f"file://{tmp_path / 'c.yaml'}"}
+    word = f"data.classes={given}" if how == "typed" else f"--config={file[how]}"
     assert main([*FIT, f"data.root={tmp_path / 'root'}", word]).datamodule.classes == classes
 
 
