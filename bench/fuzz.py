@@ -356,7 +356,8 @@ def serve_given_folders(case: Given) -> None:
         keys = case.write(here)
         with contextlib.suppress(UserError):
             audit_images(Radiographs(**keys))
-        serve(None, here, **keys)
+        root = keys.pop("root", None)
+        serve(Path(root) if root else None, here, **keys)
 
 
 def read_split_file(content: bytes) -> None:

@@ -77,7 +77,7 @@ def test_ctrl_c_is_code_130(xray_root, monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("covidnet.evidence.audit.audit", interrupt)
+    monkeypatch.setattr("covidnet.evidence.audit.audit_images", interrupt)
     assert main(["audit", str(xray_root)]) == 130
     assert "Interrupted" in capsys.readouterr().err
 
