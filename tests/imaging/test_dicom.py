@@ -735,6 +735,6 @@ def test_a_folder_of_dicom_with_and_without_ending_loses_none(tmp_path):
 
 
 def test_an_audit_looks_into_dicom_files(hospital):
-    first, *_, ct = inspect_files(hospital, ["A/0.dcm", "A/3.png", "A/ct.dcm"])
+    first, *_, ct = inspect_files([hospital / "A" / name for name in ("0.dcm", "3.png", "ct.dcm")])
     assert (first.mode, first.size, first.coloured) == ("I;16", (COLUMNS, ROWS), False)
     assert "modality CT" in ct

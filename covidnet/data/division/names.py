@@ -19,8 +19,9 @@ SECONDS = 20  # that a pattern may take for all names; 100,000 of them take an o
 SEARCH = """
 import json, re, sys
 pattern, names = json.load(sys.stdin)
-found = (re.search(pattern, name) for name in names)
-json.dump([match[1] or "" if match else "" for match in found], sys.stdout)
+for name in names:
+    match = re.search(pattern, name)
+    print(*(match.span(1) if match else (0, 0)))
 """
 # Shapes that names have. Those of known data sets go first; each captures the patient.
 SHAPES = (
@@ -146,8 +147,8 @@ def _search(pattern: str, paths: Sequence[str]) -> list[str]:
             f"{KEY}={pattern} takes more than {SECONDS} s for {len(paths):,} names: it has too many ways to match. "
             r"Leave out repetitions inside repetitions; say what must not come, such as ([^_]+)_ instead of (.+)_."
         ) from error
-    found: list[str] = json.loads(done.stdout)
-    return found
+    spans = [map(int, line.split()) for line in done.stdout.splitlines()]
+    return [path[slice(*span)] for path, span in zip(paths, spans, strict=True)]
 
 
 def _joined(names: Iterable[str]) -> str:
