@@ -69,4 +69,5 @@ def serve_given_folders(case: Given) -> None:
         keys = case.write(here)
         with contextlib.suppress(UserError):
             audit_images(Radiographs(**keys))
-        serve(None, here, **keys)
+        root = keys.pop("root", None)
+        serve(Path(root) if root else None, here, **keys)
