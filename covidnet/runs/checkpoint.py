@@ -175,7 +175,7 @@ def _trained(path: str, checkpoint: Path) -> Network:
 
     kind = find_class(path, Classifier, checkpoint)
     taken = inspect.signature(kind).parameters
-    own = {key: value for key, value in OWN_WEIGHTS.items() if key in taken}
+    own: dict[str, Any] = {key: value for key, value in OWN_WEIGHTS.items() if key in taken}
     return kind.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True, **own).model
 
 
