@@ -128,7 +128,9 @@ def _show(outcome: dict[str, Any], folder: Path) -> None:
         table.add_column(OVERALL[metric].label, justify="right")
     for key, label in ROWS.items():
         scores = outcome[key]
-        cells = (with_interval(scores[metric], scores["intervals"].get(metric), ".3f") for metric in METRICS)
+        cells = (
+            with_interval(scores.get(metric), (scores.get("intervals") or {}).get(metric), ".3f") for metric in METRICS
+        )
         table.add_row(label, *cells)
     Console().print(table)
     print(f"{outcome['verdict']}: {outcome['sentence']}")

@@ -169,9 +169,15 @@ def _fold_scores(fold: Fold, run: Run) -> dict[str, Any]:
     per_class = {}
     for name in (*fold.held_out, *fold.own):
         scores = run.scores["per_class"][name]
-        limits = {key: scores["intervals"][key] for key in PER_CLASS if key in scores["intervals"]}
-        per_class[name] = {"images": scores["support"], **{key: scores[key] for key in PER_CLASS}, "intervals": limits}
-    limits = {key: value for key, value in run.scores["intervals"].items() if key == "balanced_accuracy"}
+        known = scores.get("intervals") or {}
+        limits = {key: known[key] for key in PER_CLASS if key in known}
+        per_class[name] = {
+            "images": scores["support"],
+            **{key: scores.get(key) for key in PER_CLASS},
+            "intervals": limits,
+        }
+    known = run.scores.get("intervals") or {}
+    limits = {key: value for key, value in known.items() if key == "balanced_accuracy"}
     return {
         "fold": fold.number,
         "model": next(iter(run.models)),
@@ -181,7 +187,7 @@ def _fold_scores(fold: Fold, run: Run) -> dict[str, Any]:
         "dropped_classes": fold.dropped,
         "linked_images_left_out": fold.linked,
         "per_class": per_class,
-        "balanced_accuracy": run.scores["balanced_accuracy"],
+        "balanced_accuracy": run.scores.get("balanced_accuracy"),
         "intervals": limits,
     }
 

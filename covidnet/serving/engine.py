@@ -176,7 +176,7 @@ def model_warnings(predictor: Predictor) -> list[str]:
     external: Mapping[str, Any] | None = read_json(run / EXTERNAL) if run else None
     of_this = external is not None and Path(external.get("checkpoint", "")).name == predictor.checkpoint.name
     if external and of_this and external_verdict(external, "").level != "PASS":
-        found.append(f"On images from elsewhere: {external['sentence']}")
+        found.append(f"On images from elsewhere: {external.get('sentence') or 'they were tested.'}")
     if predictor.temperature is None:
         found.append(UNCALIBRATED)
     if predictor.novelty is None:
