@@ -127,6 +127,14 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def is_file(path: Path) -> bool:
+    """Tell whether a plain file is there; a name too long for the system is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def names_in(folder: Path) -> list[str]:
     """Return the names of what lies in a folder.
 
