@@ -10,7 +10,8 @@ import yaml
 from covidnet.commands.options import add_body_part, add_json, write_json
 from covidnet.data.walk import refuse_no_root
 from covidnet.errors import UserError, did_you_mean
-from covidnet.files.reading import parse_yaml
+from covidnet.files.reading import keep_names, parse_yaml
+from covidnet.training.args import NAMES
 
 _KEY = re.compile(r"(?:--)?data\.(?P<name>\w+)=(?P<value>.*)", re.DOTALL)
 
@@ -59,7 +60,7 @@ def run(options: argparse.Namespace) -> None:
 def _keys(options: argparse.Namespace) -> dict[str, Any]:
     """Return the keys of the data that were typed, the folder among them."""
     found = [(word, _KEY.fullmatch(word)) for word in options.words]
-    keys = {match["name"]: _value(match["value"]) for _, match in found if match}
+    keys = {match["name"]: _value(match["name"], match["value"]) for _, match in found if match}
     folders = [word for word, match in found if not match]
     named = [*folders, *(f"data.{key}" for key in ("root", "roots") if keys.get(key))]
     if len(named) != 1:
@@ -72,9 +73,9 @@ def _keys(options: argparse.Namespace) -> dict[str, Any]:
     return {**keys, **({"root": str(Path(folders[0]).expanduser())} if folders else {})}
 
 
-def _value(text: str) -> Any:
+def _value(name: str, text: str) -> Any:
     """Return what a value means, as for training; what is no YAML is a text."""
     try:
-        return parse_yaml(text)
+        return parse_yaml(keep_names(text) if name in NAMES else text)
     except (yaml.YAMLError, ValueError):
         return text

@@ -25,9 +25,10 @@ Ignored = tuple[Path, str]  # a file or folder that is left out, and the reason
 
 def is_class_name(name: object) -> bool:
     """Tell a name that a class may have, of a folder or in a table of labels: it is shown on the screen."""
-    if not isinstance(name, str) or name in ("", ".", "..") or len(name) > LONGEST_CLASS:
+    if not isinstance(name, str) or len(name) > LONGEST_CLASS:
         return False
-    return "\n" not in name and printable(name) == name
+    no_path = not {part.strip() for part in name.split("/")} & {"", ".", ".."}  # as "No Lung Opacity / Not Normal"
+    return no_path and "\n" not in name and printable(name) == name
 
 
 def images_below(start: Path, why_no_folder: Callable[[str], str | None]) -> tuple[list[Path], list[Ignored]]:
@@ -175,6 +176,14 @@ def is_folder(path: Path) -> bool:
     """Tell whether a folder is there; a link to itself and a name too long for the system are none."""
     try:
         return path.is_dir()
+    except OSError:
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether a plain file is there; a name too long for the system is none."""
+    try:
+        return path.is_file()
     except OSError:
         return False
 

@@ -13,7 +13,7 @@ from covidnet.data.tables.places import find_images
 from covidnet.data.tables.reading import Table, read_any_table
 from covidnet.data.tables.rows import Describer, rows_by_image
 from covidnet.data.tables.words import CONTRADICTED, class_of
-from covidnet.data.walk import holds_no_images, images_below, is_folder
+from covidnet.data.walk import holds_no_images, images_below, is_file, is_folder
 from covidnet.errors import UserError, did_you_mean, short, some
 
 MOST_TOLD = 3  # names in a line
@@ -40,7 +40,7 @@ class TableListing:
                 "depth."
             )
         self.root = root
-        if not file.exists() and (root / file).is_file():
+        if not is_file(file) and not file.is_absolute() and is_file(root / file):
             raise UserError(
                 f"data.table={file} is not there, but {root / file} is: did you mean data.table={root / file}?"
             )

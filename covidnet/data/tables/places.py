@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from covidnet.data.spelling import folded
+from covidnet.data.walk import is_file
 from covidnet.errors import UserError, some
 from covidnet.imaging.kinds import ENDINGS
 
@@ -129,7 +130,7 @@ class _Images:
             return False
         place = text if text.startswith("/") else f"{self.folder}/{text}"
         first = "/".join(place.split("/")[: 2 if text.startswith("/") else self.folder.count("/") + 2])
-        return self.is_there(first) and Path(place).is_file()
+        return self.is_there(first) and is_file(Path(place))
 
     def _one(self, name: str, found: list[str], written: str) -> str:
         exact = [path for path in found if path == written]

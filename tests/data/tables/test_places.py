@@ -80,6 +80,11 @@ def test_a_file_that_lies_elsewhere_is_not_one_of_the_same_end(place):
     assert place(["test/a/x.png"], ["a/x.png"], create=["test/a/x.png"]).missing == ["test/a/x.png"]
 
 
+def test_a_name_too_long_for_the_system_may_end_as_an_image_does(place):
+    name = f"../{'a' * 5000}/a/x.png"
+    assert place([name], ["a/x.png"]).paths == {name: "a/x.png"}
+
+
 def test_a_path_that_is_written_out_goes_before_one_that_ends_alike(place):
     names = ["images/a/x.png", "other/a/x.png"]
     found = place(names, ["a/x.png"])

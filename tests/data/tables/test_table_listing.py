@@ -192,6 +192,12 @@ def test_a_table_without_a_root_lies_above_its_images(nih, tmp_path):
     assert data.classes == ["A", "B"]
 
 
+def test_a_table_whose_name_is_too_long_is_told(nih, tmp_path):
+    nih(ROWS)
+    with pytest.raises(UserError, match=r"cannot be read as a table: File name too long"):
+        _ = Radiographs(root=str(tmp_path / "nih"), table="a" * 5000).folder
+
+
 def test_a_table_that_lies_in_the_root_is_proposed(nih, tmp_path):
     nih(ROWS)
     with pytest.raises(
