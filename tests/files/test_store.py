@@ -385,7 +385,7 @@ def test_a_table_of_labels_comes_with_the_images_of_its_folder(images):
     images.pipe_file("bucket/data/x rays/labels.csv", f"path,label\n{''.join(rows)}".encode())
     data = Radiographs(table="s3://bucket/data/x rays/labels.csv")
     assert data.folder.class_counts == {"COVID-19": PER_CLASS, "NORMAL": PER_CLASS}
-    assert (data.root / "labels.csv").is_file()
+    assert (data.roots[""] / "labels.csv").is_file()
 
 
 def test_a_fetch_that_broke_off_goes_on_where_it_was(images, proxy, fetched, monkeypatch):

@@ -34,8 +34,10 @@ def response(status):
 def run_folder(tmp_path):
     """A run with what must not go out: a patient's name in its lists, places in its recipe, pictures in its report."""
     folder = write_run(tmp_path)
-    for name in ("report.html", "split.csv", "predictions.csv", "external.json"):
-        (folder / name).write_text("{}" if name.endswith("json") else "Jane Doe")
+    (folder / "report.html").write_text("Jane Doe")
+    (folder / "external.json").write_text("{}")
+    for name in ("split.csv", "predictions.csv"):
+        (folder / name).write_text((folder / name).read_text().replace("NORMAL/NORMAL", "NORMAL/Jane Doe"))
     config = yaml.safe_load((folder / "config.yaml").read_text())
     config["model"]["init_args"]["weights"] = str(tmp_path / "w.pth")
     config["trainer"] = {"default_root_dir": str(tmp_path / "runs")}
