@@ -1,7 +1,7 @@
 """How far a replayed step may be from the eager one."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -32,10 +32,10 @@ def gaps(expected: Kinds, found: Kinds) -> dict[str, float]:
 
 
 def _gap(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:
-    off = _length([a.float() - b.float() for a, b in zip(expected, found, strict=True)])
+    off = _length(a.float() - b.float() for a, b in zip(expected, found, strict=True))
     return off / length if (length := _length(expected)) else (math.inf if off else 0.0)
 
 
-def _length(tensors: Sequence[Tensor]) -> float:
+def _length(tensors: Iterable[Tensor]) -> float:
     lengths = [torch.linalg.vector_norm(tensor.float()) for tensor in tensors]
     return float(torch.linalg.vector_norm(torch.stack(lengths))) if lengths else 0.0
