@@ -1,4 +1,6 @@
-"""Facts about odd input: each case ends in success or a message. 200 cases here; `python -m bench.fuzz` runs more."""
+"""Facts about odd input: each case ends in success or a message. Few cases here; `python -m bench.fuzz` runs more."""
+
+import os
 
 import pytest
 
@@ -7,12 +9,12 @@ from bench.fuzz.folders import Folder, look_at_folder
 from bench.fuzz.running import fuzz, holds
 from bench.fuzz.targets import TARGETS
 
-CASES = 200
+CASES = 200 if "COVIDNET_TEST_SLOW" in os.environ else 60
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_no_traceback_reaches_the_user(name):
-    cases = round(CASES * TARGETS[name].share)
+    cases = max(1, round(CASES * TARGETS[name].share))
     found = fuzz(TARGETS[name], cases, 0)
     assert found.cases == cases
     assert not found.failures, "\n".join(found.examples.values())

@@ -5,7 +5,7 @@ import sys
 import zipfile
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, slow
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,7 @@ def test_it_holds_every_file_of_the_package_and_every_config(unpacked):
         assert (unpacked / "covidnet" / path.relative_to(ROOT)).is_file(), path
 
 
+@slow
 def test_its_commands_know_their_configs_outside_the_clone(unpacked, tmp_path):
     code = (
         f"import sys; sys.path.insert(0, {str(unpacked)!r}); from covidnet.commands.main import main; sys.exit(main())"

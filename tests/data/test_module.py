@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from helpers import CLASSES, PER_CLASS, paint
+from helpers import CLASSES, PER_CLASS, paint, slow
 from PIL import Image
 
 from covidnet.data.dataset import put_on_device
@@ -67,6 +67,7 @@ def test_every_batch_pairs_images_with_their_labels(xray_root, split):
         assert ((levels - 40) / 80).round().long().tolist() == labels.tolist()  # as they are painted
 
 
+@slow
 @pytest.mark.parametrize("colour", [False, True], ids=["grey", "one in colour"])
 def test_streaming_gives_the_batches_that_the_cache_gives(xray_root, colour):
     if colour:

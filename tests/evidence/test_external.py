@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import QUICK, call, paint
+from helpers import QUICK, call, paint, slow
 from PIL import Image
 
 from bench.hostile import dicom
@@ -105,6 +105,7 @@ def test_what_is_said_of_each_image_lies_beside_the_report(evaluation_of, traine
     assert not list(trained.glob("external_predictions.csv.*"))
 
 
+@slow
 def test_a_repeat_is_evaluated_seed_by_seed(trained, outside, tmp_path):
     repeat = tmp_path / "repeat_0"
     seeds = ("seed_2", "seed_10")

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers import QUICK, RUN
+from helpers import QUICK, RUN, slow
 
 from covidnet.commands.main import main as tools
 from covidnet.commands.train import main
@@ -17,6 +17,7 @@ def args(xray_root):
     return [f"data.root={xray_root}", *sizes, "early_stopping.patience=30", "model.dropout=0", *QUICK]
 
 
+@slow
 def test_it_trains_twice_more_on_the_same_split_once_and_says_what_survives(args, capsys):
     main([*args, "shortcuts=true"])
     before = (RUN / "shortcuts.json").read_bytes()

@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 import fsspec
 import pytest
 import yaml
-from helpers import QUICK, end, mistake, paint
+from helpers import QUICK, end, mistake, paint, slow
 from moto.server import ThreadedMotoServer
 from pytorch_lightning import Callback
 from s3fs import S3FileSystem
@@ -156,6 +156,7 @@ def fresh_machine(monkeypatch, folder: Path) -> Iterator[None]:
         yield
 
 
+@slow
 def test_training_from_and_to_a_store_with_both_ways_cut_once(images, proxy, capsys):
     proxy.cut("down", 10_000)  # among the images
     main(["fit", *ARGS])
@@ -179,6 +180,7 @@ def test_training_from_and_to_a_store_with_both_ways_cut_once(images, proxy, cap
         assert images.cat_file(f"bucket/runs/convnet/version_1/{name}") == (here / name).read_bytes()
 
 
+@slow
 def test_a_fresh_machine_goes_on_in_the_store_and_ends_with_the_bits_of_an_uninterrupted_run(
     images, monkeypatch, tmp_path
 ):
@@ -225,6 +227,7 @@ class StoreGoes(Callback):
         self.proxy.refuses = trainer.current_epoch >= 1
 
 
+@slow
 def test_a_store_out_of_reach_ends_no_training_and_the_rest_is_sent_later(images, proxy, capsys, monkeypatch):
     StoreGoes.proxy = proxy
     away = 'trainer.callbacks=[{"class_path": "test_store.StoreGoes"}]'
@@ -240,6 +243,7 @@ def test_a_store_out_of_reach_ends_no_training_and_the_rest_is_sent_later(images
     assert images.cat_file("bucket/runs/convnet/version_0/results.json") == (RUN / "results.json").read_bytes()
 
 
+@slow
 def test_a_test_on_another_machine_counts_in_the_store(images, monkeypatch, tmp_path, xray_root):
     main(["run", *ARGS])
     expected = json.loads((RUN / "results.json").read_text())["best"]
@@ -456,6 +460,7 @@ def a_run(folder: Path, epoch: int) -> Path:
     return folder
 
 
+@slow
 def test_at_whatever_moment_the_machine_dies_the_store_holds_a_run_that_goes_on(bucket, monkeypatch):
     class Died(BaseException):
         pass

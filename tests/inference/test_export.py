@@ -65,6 +65,7 @@ def arrays():
     return [rng.integers(0, 256, shape, dtype=np.uint8) for shape in SHAPES]
 
 
+@slow
 def test_an_export_says_what_the_model_says(run, arrays):
     said = ask(run, arrays)
     expected = covidnet.load(run, "cpu").predict(arrays)

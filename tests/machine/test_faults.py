@@ -44,6 +44,7 @@ def told(args: list[str], capsys: pytest.CaptureFixture[str], code: int = 2) -> 
     return " ".join(message.split())
 
 
+@slow
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO], ids=["disk full", "quota", "broken disk"])
 def test_a_disk_that_fills_up_or_breaks_in_training_leaves_the_last_whole_epoch(number, args, capsys, monkeypatch):
     main([*args, "trainer.max_epochs=2"])
@@ -270,6 +271,7 @@ def test_a_worker_that_the_system_kills_is_told(before, args, capsys, monkeypatc
     assert "fewer data.num_workers" in message
 
 
+@slow
 def test_a_process_that_decodes_and_stalls_is_given_up(monkeypatch):
     monkeypatch.setattr(parallel, "STALLED", 2)
     began = time.monotonic()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import mistake, read_json
+from helpers import mistake, read_json, slow
 from made_run import CLASSES, write_run
 
 from bench.fuzz.trained import trained
@@ -24,6 +24,7 @@ SOUND = {
 }
 
 
+@slow
 def test_what_this_program_writes_passes():
     assert all(gate(trained() / "run" / name) for name in KINDS)
 

@@ -130,6 +130,7 @@ def test_the_record_holds_folds_sources_and_what_cannot_be_known(args, trained, 
     assert "oslo [east]" in printed.replace("\n", "")
 
 
+@slow
 def test_a_source_held_out_twice_counts_its_images_once(args, root, trained):
     write_table(root, {**SOURCES, "COVID-19": ["rome"] * 4 + ["ghent"] * 4 + ["graz"] * 4})
     main(["loso", *args])
@@ -137,6 +138,7 @@ def test_a_source_held_out_twice_counts_its_images_once(args, root, trained):
     assert (lima["images"], lima["folds"]) == (6, 2)
 
 
+@slow
 def test_a_source_counts_its_images_in_whichever_fold_they_are(args, root, trained):
     few = ["rome"] * 4 + ["oslo [east]"] * 4 + ["a paper"] * 2 + ["lima"] * 2
     write_table(root, {**SOURCES, "COVID-19": few, "NORMAL": ["lima"] * 5 + ["graz"] * 4 + [""] * 3})
@@ -145,6 +147,7 @@ def test_a_source_counts_its_images_in_whichever_fold_they_are(args, root, train
     assert (others["images"], others["folds"]) == (4, 3)
 
 
+@slow
 def test_alone_an_unseen_source_is_tested_beside_other_classes_own(args, root, trained, capsys):
     main(["loso", *args, "together=false", "data.test_per_class=3"])
     printed = capsys.readouterr().out
@@ -177,6 +180,7 @@ def test_alone_an_unseen_source_is_tested_beside_other_classes_own(args, root, t
     assert {table[row["path"]] for row in split if (row["split"], row["label"]) == ("test", "COVID-19")} == {"rome"}
 
 
+@slow
 def test_a_fold_alone_is_an_ordinary_run(args):
     main(["loso", *args, "together=false", "data.test_per_class=3", "folds=[3]"])
     run = RUNS / "loso_0" / "fold_3"
@@ -186,6 +190,7 @@ def test_a_fold_alone_is_an_ordinary_run(args):
     assert "together" not in (run / "config.yaml").read_text()
 
 
+@slow
 def test_one_class_of_several_sources_is_enough_alone(args, root, trained, capsys):
     write_table(root, {**SOURCES, "NORMAL": ["lima"] * 12})
     main(["loso", *args, "together=false", "data.test_per_class=3"])
@@ -198,6 +203,7 @@ def test_one_class_of_several_sources_is_enough_alone(args, root, trained, capsy
     assert "COVID-19: rome (12 images): its only source" in refused
 
 
+@slow
 def test_a_source_that_two_classes_are_learned_from_is_not_one_with_either(args, root, trained):
     write_table(root, {**SOURCES, "NORMAL": ["lima"] * 6 + ["oslo [east]"] * 6})
     main(["loso", *args, "folds=[1]"])
@@ -205,6 +211,7 @@ def test_a_source_that_two_classes_are_learned_from_is_not_one_with_either(args,
     assert any(note.startswith(told) for note in read_json(RUNS / "loso_0" / "loso.json")["notes"])
 
 
+@slow
 def test_together_or_alone_is_part_of_the_recipe(args, trained):
     main(["loso", *args, "folds=[1]"])
     main(["loso", *args, "data.test_per_class=3", "together=false", "folds=[1]"])
@@ -212,6 +219,7 @@ def test_together_or_alone_is_part_of_the_recipe(args, trained):
     assert trained == ["loso_0/fold_1", "loso_1/fold_1", "loso_0/fold_2"]
 
 
+@slow
 def test_finished_folds_are_kept_and_others_added(args, trained):
     main(["loso", *args, "folds=[2]"])
     main(["loso", *args])

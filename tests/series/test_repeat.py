@@ -40,6 +40,7 @@ def trained(monkeypatch) -> list[str]:
     return seeds
 
 
+@slow
 def test_each_seed_is_the_run_that_it_is_alone_and_the_record_holds_them_all(args, capsys):
     main(["repeat", "seeds=[0,3]", *args])
     printed = capsys.readouterr().out
@@ -60,6 +61,7 @@ def test_each_seed_is_the_run_that_it_is_alone_and_the_record_holds_them_all(arg
     assert predictions[0] != predictions[1]
 
 
+@slow
 def test_more_seeds_are_added_to_those_there_are(args, trained):
     main(["repeat", "seeds=2", *args])
     main(["repeat", *args, "seeds=4"])
@@ -83,6 +85,7 @@ def test_a_repeat_under_way_is_left_alone(args, trained):
     assert trained[2:] == ["repeat_1/seed_0", "repeat_1/seed_1", "repeat_1/seed_2"]
 
 
+@slow
 def test_images_that_changed_between_the_seeds_are_told(args, trained, capsys):
     main(["repeat", "seeds=2", *args])
     (RUNS / "repeat_0" / "seed_0" / "split.csv").write_text("path,label,split\nNORMAL/1.png,NORMAL,test\n")
@@ -91,6 +94,7 @@ def test_images_that_changed_between_the_seeds_are_told(args, trained, capsys):
     assert "their splits differ" in read_json(RUNS / "repeat_0" / "repeat.json")["warning"]
 
 
+@slow
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
 def test_an_interrupted_repeat_goes_on_with_the_seed_that_was_not_finished(failure, args, trained, monkeypatch, capsys):
     pretend, whole = repeat._SeedRun, RealSeedRun

@@ -101,6 +101,7 @@ def test_the_same_command_goes_on_until_there_are_as_many_as_asked_for(args, cap
     assert len(record()["trials"]) == 2
 
 
+@slow
 def test_a_search_may_have_a_name_and_a_storage_that_only_its_record_tells(args, tmp_path, capsys):
     url = f"sqlite:///{tmp_path / 'shared.db'}"
     main(["search", "trials=1", SPACE, *args, "name=ours", f"storage={url}"])
@@ -115,6 +116,7 @@ def test_a_search_may_have_a_name_and_a_storage_that_only_its_record_tells(args,
     assert "holds a search of another recipe" in mistake(another, capsys)
 
 
+@slow
 def test_trials_that_do_badly_end_early_and_count(args, monkeypatch, capsys):
     monkeypatch.setattr(Trial, "should_prune", lambda trial: trial.number == 1)
     main(["search", "trials=2", SPACE, *args])
@@ -125,6 +127,7 @@ def test_trials_that_do_badly_end_early_and_count(args, monkeypatch, capsys):
     assert "2 trials, 1 whole, 1 ended early" in capsys.readouterr().out
 
 
+@slow
 def test_a_trial_that_diverges_is_no_end_of_the_search(args, capsys):
     main(["search", "trials=2", "space={model.learning_rate: {choices: [1e-3, 1e30]}}", *args])
     ended = {trial["parameters"]["model.learning_rate"]: trial.get("ended") for trial in record()["trials"]}
@@ -132,6 +135,7 @@ def test_a_trial_that_diverges_is_no_end_of_the_search(args, capsys):
     assert record()["best"]["parameters"] == {"model.learning_rate": 1e-3}
 
 
+@slow
 def test_where_nothing_trains_to_its_end_there_is_no_best(args, monkeypatch, capsys):
     def fail(*_: object) -> None:
         raise torch.OutOfMemoryError

@@ -287,6 +287,7 @@ def test_openapi_tells_the_body_the_answer_and_the_refusals(served):
     assert served.ask("/docs").status == 404  # that page would load scripts from elsewhere
 
 
+@slow
 def test_hostile_uploads_leave_it_serving_and_nothing_on_disk(served, images, tmp_path, monkeypatch, capfd):
     for name in ("TMPDIR", "XDG_CACHE_HOME", "HOME"):
         monkeypatch.setenv(name, str(tmp_path))

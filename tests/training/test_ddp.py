@@ -96,6 +96,7 @@ def _close(one, two) -> bool:
     return float(one) == pytest.approx(float(two), abs=1e-6)
 
 
+@slow
 def test_a_run_of_two_processes_leaves_one_record_and_stops_together(args):
     done = launch("run", *args, *TWO, "early_stopping.min_delta=1e6", "early_stopping.patience=2")
     assert done.returncode == 0, done.stderr

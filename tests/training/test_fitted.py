@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import slow
 
 from bench.other_images import other_images, turned
 from covidnet.commands.train import main
@@ -61,10 +62,12 @@ def test_pixels(trained):
     return data.images.gather(data.datasets["test"].numbers)
 
 
+@slow
 def test_drawn_radiographs_look_like_radiographs(scores_of, test_pixels):
     assert (scores_of(test_pixels) > 1).mean() <= 0.1  # of 120
 
 
+@slow
 def test_what_is_no_radiograph_is_flagged_whatever_it_is(scores_of):
     flagged = {kind: (scores_of(served(images)) > 1).mean() for kind, images in other_images(drawn=30).items()}
     assert {kind: share for kind, share in flagged.items() if share < 0.95} == {}

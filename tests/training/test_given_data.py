@@ -169,6 +169,7 @@ def typed(sites: dict[str, Path]) -> str:
     return f"data.roots={{{', '.join(f'{name}: {folder}' for name, folder in sites.items())}}}"
 
 
+@slow
 def test_several_folders_train_test_and_are_shown_with_their_names(sites, caplog, recwarn):
     told = ran(["run", typed(sites), "report=true", *ARGS], caplog, recwarn)
     assert f"lima ({sites['lima']}): 16 NORMAL, 16 PNEUMONIA, 0 VIRAL." in told
@@ -188,6 +189,7 @@ def test_several_folders_train_test_and_are_shown_with_their_names(sites, caplog
     assert len(read_rows(RUN.with_name("version_1") / "predictions.csv")) == len(split_of()["test"])
 
 
+@slow
 def test_the_audit_sees_the_hospitals_and_wants_a_place_for_its_table(sites, capsys):
     tools(["audit", typed(sites), "--json", "audit.json"])
     report = read_json(Path("audit.json"))
@@ -233,6 +235,7 @@ def with_views(root: Path) -> set[str]:
     return laterals
 
 
+@slow
 def test_new_runs_leave_laterals_out_with_a_line_and_evaluate_follows_the_checkpoint(tmp_path, caplog, recwarn, capsys):
     root = lay(tmp_path / "x", {"": 10})
     laterals = with_views(root)

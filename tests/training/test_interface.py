@@ -9,7 +9,7 @@ import pytest
 import timm
 import torch
 import yaml
-from helpers import QUICK, RUN, TRAIN, mistake, read_rows
+from helpers import QUICK, RUN, TRAIN, mistake, read_rows, slow
 from pytorch_lightning import Callback
 
 from covidnet.commands.main import main as tools
@@ -62,6 +62,7 @@ def test_results_hold_both_models_and_the_counts(args):
         assert 0 <= low <= scores["accuracy"] <= high <= 1
 
 
+@slow
 def test_a_painted_data_set_is_learned(args):
     main([*args, "trainer.max_epochs=30", "data.batch_size=8"])
     assert read_results(RUN)["best"]["accuracy"] == 1.0
@@ -107,6 +108,7 @@ def test_what_is_fitted_on_validation_is_in_the_best_checkpoint_as_plain_types(a
         assert calibration["conformal"]["least"][name] == sets["least"] == 0  # of two validation images
 
 
+@slow
 def test_what_is_fitted_survives_a_test_and_is_fitted_anew_when_training_goes_on(args):
     main(args)
     best = RUN / "checkpoints" / "best.ckpt"
@@ -188,11 +190,13 @@ def test_the_test_split_does_not_move_when_the_folder_grows(args, xray_root):
     assert read_results(RUN.with_name("version_1"))["test"] == read_results(RUN)["best"]
 
 
+@slow
 def test_the_same_command_twice_gives_the_same_weights(args):
     weights = [main(args).model.state_dict() for _ in range(2)]
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
 
 
+@slow
 def test_another_seed_gives_other_weights_on_the_same_split(args):
     main(args)
     main([*args, "seed_everything=1"])
@@ -232,6 +236,7 @@ def test_last_goes_on_in_its_own_run_directory(args):
     assert read_results(RUN)["epochs"] == 3
 
 
+@slow
 def test_config_yaml_repeats_the_run(args):
     main(args)
     main(["--config", str(RUN / "config.yaml")])
@@ -276,6 +281,7 @@ def test_a_resumed_run_keeps_the_end_and_the_schedule_that_it_had(args):
     assert again.model.schedule == "cosine"
 
 
+@slow
 def test_a_checkpoint_of_another_recipe_is_refused_and_of_the_same_accepted(args, capsys):
     main(["fit", *args, "recipe=robust"])
     assert "recipe=tutorial does not go with this checkpoint" in mistake(

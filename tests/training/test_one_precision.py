@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from helpers import CLASSES, QUICK, RUN, read_json, read_rows
+from helpers import CLASSES, QUICK, RUN, read_json, read_rows, slow
 from pytorch_lightning.plugins.precision import MixedPrecision
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -57,6 +57,7 @@ def test_what_is_reported_of_a_model_is_what_predict_says(args, precision, capsy
     assert again["weighted_loss"] == pytest.approx(best["weighted_loss"], abs=1e-5)
 
 
+@slow
 @pytest.mark.parametrize("frozen", [False, True])
 def test_what_is_fitted_is_fitted_to_what_the_checkpoint_says(args, frozen):
     backbone = ["model.backbone=resnet10t", "model.pretrained=false", "data.image_size=32"]

@@ -30,6 +30,7 @@ def args(xray_root) -> list[str]:
     ]
 
 
+@slow
 @pytest.mark.parametrize("epochs", [[0], [1, 3], [4, 4]])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_was_ended_and_goes_on_has_the_bits_of_one_that_was_not(args, epochs, number, monkeypatch, tmp_path):
