@@ -51,6 +51,9 @@ def _explain_one(error: BaseException, batch_size: int | None, go_on: str) -> Us
 def _explain_disk(error: OSError, go_on: str) -> UserError | None:
     file = short(error.filename) if error.filename else "A file"
     reason = error.strerror or str(error)
+    if error.errno == errno.EISDIR:
+        taken = short(error.filename2) if error.filename2 else file
+        return UserError(f"{taken} is a folder, but a file is to be written there. Move it away.{go_on}")
     if error.errno in FULL:
         return _full(file, reason, go_on)
     if error.errno in REFUSED:

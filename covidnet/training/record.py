@@ -116,6 +116,8 @@ class RunRecord(Callback):
         patience of the checkpoint over the one that was typed. A path that leads elsewhere is dropped: Lightning
         removes the file of a best model that is the best no more.
         """
+        if not _are_counters(checkpoint.get("loops", {})):
+            raise ValueError("what it counts of epochs and steps are no counts")
         given = trainer.ckpt_path
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             state = checkpoint.get("callbacks", {}).get(callback.state_key)
@@ -160,6 +162,15 @@ def _keep_inside(state: dict[str, Any], folders: list[Path]) -> None:
             state[name] = ""
     if not state["best_k_models"]:
         state["kth_best_model_path"] = ""
+
+
+def _are_counters(state: object) -> bool:
+    """Tell the counts of Lightning's loops, whatever else a loop keeps: Lightning adds to them in mid-training."""
+    if not isinstance(state, dict):
+        return True
+    counts = [state[name] for name in ("ready", "started", "processed", "completed") if name in state]
+    plain = all(isinstance(count, int) and 0 <= count < 2**53 for count in counts)
+    return plain and all(map(_are_counters, state.values()))
 
 
 def _is_row(row: object) -> bool:

@@ -23,7 +23,9 @@ from covidnet.commands.main import main as tools
 from covidnet.commands.train import main
 from covidnet.data.images import Stream
 from covidnet.errors import MachineError
+from covidnet.files.whole import write_whole
 from covidnet.machine import parallel
+from covidnet.machine.faults import explain
 from covidnet.models.classifier import Classifier
 
 
@@ -123,6 +125,13 @@ def test_images_that_vanish_in_mid_run_are_named_where_they_are_streamed(args, x
     message = told([*args, *streamed, vanishing(xray_root)], capsys)
     assert "could be read when the run began, but now" in message
     assert LAST.is_file()  # of the first epoch
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
+    (tmp_path / "split.csv").mkdir()
+    with pytest.raises(IsADirectoryError) as error:
+        write_whole(tmp_path / "split.csv", b"path,label,split")
+    assert str(explain(error.value)).startswith(f"{tmp_path / 'split.csv'} is a folder")
 
 
 def test_a_changed_image_is_decoded_anew_and_the_split_stays(args, xray_root):

@@ -402,6 +402,9 @@ UNFINISHED = {
     "other moments": moments,
     "an optimizer that is none": lambda content: content.update(optimizer_states=[1]),
     "loops of nothing": lambda content: content.update(loops={"fit_loop": {"epoch_progress": 1}}),
+    "a count of text": lambda content: content["loops"]["fit_loop"]["epoch_loop.automatic_optimization.optim_progress"][
+        "optimizer"
+    ]["step"]["total"].update(ready="x"),
     "callbacks of nothing": lambda content: content.update(callbacks={"RunRecord": 1}),
     "rows that are none": lambda content: state_of(content, "RunRecord").update(metrics=5),
     "patience of text": lambda content: state_of(content, "EarlyStopping").update(wait_count="x"),
