@@ -26,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = "where to write the table; ROOT/metadata.csv if left out"
     parser.add_argument("--out", type=Path, metavar="FILE", help=text)
     parser.add_argument("--force", action="store_true", help="overwrite a table that is there")
-    add_body_part(parser)
+    add_body_part(parser, "chest")
     add_json(parser)
 
 

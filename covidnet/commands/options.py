@@ -25,11 +25,10 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ...; a GPU where there is one, if left out")
 
 
-def add_body_part(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    """Add --body-part."""
-    left_out = default or "as in training"
+def add_body_part(parser: argparse.ArgumentParser, left_out: str = "as in training") -> None:
+    """Add --body-part; ``left_out`` says what holds without it."""
     text = f"any reads DICOM files too whose header names another part than the chest (default: {left_out})"
-    parser.add_argument("--body-part", choices=("chest", "any"), default=default, help=text)
+    parser.add_argument("--body-part", choices=("chest", "any"), help=text)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

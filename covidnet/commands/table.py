@@ -5,8 +5,6 @@ from pathlib import Path
 
 from covidnet.errors import UserError
 
-NAME = "metadata.csv"
-
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
@@ -24,17 +22,18 @@ def run(options: argparse.Namespace) -> None:
     if not folder.is_dir():
         found = "is a file" if folder.exists() else "does not exist"
         raise UserError(f"{folder} {found}; FOLDER must be a folder that holds DICOM files.")
+    from covidnet.data.dicom_table import read_salt, read_tree, told_of
+    from covidnet.data.division.metadata import NAME, write_metadata
+    from covidnet.files.folders import default_salt
+
     out = options.out or folder / NAME
     if out.exists() and not options.force:
         raise UserError(f"{out} is there already. Give --force to overwrite it, or another --out FILE.")
-    from covidnet.data.dicom_table import read_salt, read_tree, told_of, write_rows
-    from covidnet.files.folders import default_salt
-
     file = options.salt or default_salt()
     salt, new = read_salt(file)
     table = read_tree(folder, salt)
     try:
-        write_rows(out, table.rows)
+        write_metadata(out, table.rows)
     except OSError as error:
         raise UserError(f"{out} cannot be written: {error.strerror or error}. Give --out FILE.") from error
     for line in told_of(table):

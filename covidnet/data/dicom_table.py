@@ -1,6 +1,5 @@
 """A tree of DICOM files -> the table that keeps a patient's images together, without saying who the patient is."""
 
-import csv
 import os
 import secrets
 from collections import Counter
@@ -12,8 +11,7 @@ from pathlib import Path
 from covidnet.data.walk import images_below, is_junk
 from covidnet.errors import UserError, some
 from covidnet.files.reading import UNREADABLE, read_bytes
-from covidnet.files.whole import whole
-from covidnet.imaging.dicom.facts import COLUMNS, read_facts
+from covidnet.imaging.dicom.facts import read_facts
 from covidnet.imaging.kinds import DICOM, kind_of
 from covidnet.machine.parallel import cores, parallel_map, progress_bar
 
@@ -68,14 +66,6 @@ def read_tree(folder: Path, salt: bytes) -> DicomTable:
 
 def _read(folder: Path, salt: bytes, paths: Sequence[str]) -> list[dict[str, str] | str]:
     return [read_facts(folder / path, salt) for path in paths]
-
-
-def write_rows(file: Path, rows: Sequence[dict[str, str]]) -> None:
-    """Write a table, whole or not at all."""
-    with whole(file, newline="", encoding="utf-8", errors="surrogatepass") as lines:
-        writer = csv.DictWriter(lines, ("path", *COLUMNS))
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def told_of(table: DicomTable) -> list[str]:

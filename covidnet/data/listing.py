@@ -85,6 +85,10 @@ class Gathered:
         counts = Counter(self.targets)
         return {name: counts[label] for label, name in enumerate(self.classes)}
 
+    def below(self, root: Path) -> "Listed":
+        """Return the same images as those of a folder that their paths begin at."""
+        return Listed(self.classes, self.paths, self.targets, self.ignored, self.known, root)
+
 
 @dataclass(frozen=True)
 class Listed(Gathered):
@@ -123,4 +127,10 @@ def chosen(listing: Listing, keep: Callable[[str], bool], told: Sequence[str] = 
     images = [(path, label) for path, label in zip(listing.paths, listing.targets, strict=True) if keep(path)]
     known = replace(listing.known, told=[*listing.known.told, *told])
     paths, targets = [path for path, _ in images], [label for _, label in images]
-    return Listed(list(listing.classes), paths, targets, list(listing.ignored), known, listing.root)
+    return Gathered(list(listing.classes), paths, targets, list(listing.ignored), known).below(listing.root)
+
+
+def with_known(listing: Listing, known: Known) -> Listed:
+    """Return the same images, of which more is known."""
+    paths, targets = list(listing.paths), list(listing.targets)
+    return Gathered(list(listing.classes), paths, targets, list(listing.ignored), known).below(listing.root)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from covidnet.data.division.metadata import Metadata, find_metadata, merge_rows, read_metadata
-from covidnet.data.listing import Labelled, Listed, Listing, gather
+from covidnet.data.listing import Labelled, Listing, gather
 from covidnet.errors import UserError, require
 
 KEY = "data.roots"
@@ -75,10 +75,7 @@ def with_one_label(listings: Mapping[str, Listing], wanted: Sequence[str] | None
         )
     labels = {name: label for label, name in enumerate(classes)}
     parts = {prefix: gather({"": listing}, classes, labels.get) for prefix, listing in listings.items()}
-    return {
-        prefix: Listed(part.classes, part.paths, part.targets, part.ignored, part.known, listings[prefix].root)
-        for prefix, part in parts.items()
-    }
+    return {prefix: part.below(listings[prefix].root) for prefix, part in parts.items()}
 
 
 def told_of_roots(listings: Mapping[str, Listing]) -> list[str]:

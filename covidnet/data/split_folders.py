@@ -53,7 +53,7 @@ def list_split_folders(
     told = [line for name, part in others.items() for line in _told(root / name, part, learned)]
     ignored = [*found.ignored, *_beside(root, folders)]
     known = replace(found.known, sides=sides, told=[*found.known.told, *told])
-    return Listed(found.classes, found.paths, found.targets, ignored, known, root)
+    return replace(found, ignored=ignored, known=known).below(root)
 
 
 def _class_folders(folder: Path) -> list[str]:

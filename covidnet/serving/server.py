@@ -30,6 +30,7 @@ from covidnet.serving.room import Phase, Room
 HEAD_SECONDS = 10.0  # in which the head of a connection's first request, and of each next one, must have arrived
 BODY_MARGIN = 5.0  # seconds beyond those for an upload: the app tells first that it was too slow
 ANSWER_SECONDS = 30.0  # in which an answer must have been read
+REFUSED_SECONDS = 2.0  # in which a refusal must have been, while the rest of what is refused is thrown away
 PACE = 16_000  # bytes of a body in a second (``room.GIVES_WAY``) that are no reason to make it give way
 AHEAD = (
     2  # answers in a row behind which more is asked already; then the connection ends, for others to have their turn
@@ -148,9 +149,8 @@ class Protocol(H11Protocol):
         if self.room.enter(self):
             self._notice()
             return
-        self._refuse(
-            "503 Service Unavailable", "Too many connections at once; try again in a second.", "Retry-After: 1"
-        )
+        self._say("503 Service Unavailable", "Too many connections at once; try again in a second.", "Retry-After: 1")
+        transport.close()  # at once: it is not counted
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.room.leave(self)
@@ -160,6 +160,8 @@ class Protocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._stage is self:  # it is ending
+            return
         super().data_received(data)
         self._come += len(data)
         if self._come >= PACE:
@@ -186,17 +188,29 @@ class Protocol(H11Protocol):
             self.cycle.disconnected = True  # what the app would still say, nobody hears
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self._refuse("400 Bad Request", self.strict.problem)
+            self._say("400 Bad Request", self.strict.problem)
+            self._close_once_read()
         else:
             self.transport.close()
 
-    def _refuse(self, status: str, sentence: str, *headers: str) -> None:
-        """Say a sentence, whatever h11 makes of this connection, and close."""
+    def _say(self, status: str, sentence: str, *headers: str) -> None:
+        """Say a sentence, whatever h11 makes of this connection."""
         body = json.dumps({"detail": sentence})
         kind, length = "Content-Type: application/json", f"Content-Length: {len(body)}"
         lines = [f"HTTP/1.1 {status}", kind, length, *headers, "Connection: close", "", body]
         self.transport.write("\r\n".join(lines).encode())
-        self.transport.close()
+
+    def _close_once_read(self) -> None:
+        """Say no more, throw away what still comes, and close when the client has, or is late.
+
+        A connection that is closed before all that came is read is reset, and what was said may be lost.
+        """
+        if self._deadline:
+            self._deadline.cancel()
+        self._stage, self.phase, self.since = self, Phase.ANSWER, time.monotonic()
+        self._deadline = self.loop.call_later(REFUSED_SECONDS, self.drop)
+        self.flow.resume_reading()
+        self.transport.write_eof()
 
     def drop(self) -> None:
         """Close at once; what was not read is thrown away, here and by the system."""

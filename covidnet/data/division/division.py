@@ -71,7 +71,7 @@ class Division:
 
         Where the data set gives sides they are followed as they are, and what they lack is drawn.
         """
-        return self._follow_sides()[0] if self.sides else self._draw(self.pairs)
+        return self._given[0] if self.sides else self._draw(self.pairs)
 
     def follow(self, file: Path) -> tuple[Split, list[str]]:
         """Read the split from a file; return it and the images that the file does not name.
@@ -100,7 +100,7 @@ class Division:
 
     def told(self, split: Split, listed: int) -> list[str]:
         """Return what links images, a sentence each; ``listed`` images were found, readable or not."""
-        lines = self._follow_sides()[1] if self.sides else []
+        lines = self._given[1] if self.sides else []
         links = self._links_told(self.table, listed) if self.table else None
         duplicates = self._duplicates_told(split) if len(self.pairs) and not self.sides else None
         return [*lines, *filter(None, (links, duplicates))]
@@ -155,7 +155,9 @@ class Division:
         names = [self.paths[number] for number in np.unique(leaked)]
         return f"{len(names)} test images show a radiograph that is in {root} too: {some(names)}"
 
-    def _follow_sides(self) -> tuple[Split, list[str]]:
+    @cached_property
+    def _given(self) -> tuple[Split, list[str]]:
+        """The split that the data give, completed where it lacks something, and what the user is told of it."""
         split, told = follow_sides(
             self.paths[: self.own],
             self.labels[: self.own],

@@ -53,13 +53,10 @@ def follow_sides(
             f"The {len(given['val'])} images given for validation are too few to judge a training by: they train, and "
             "the validation split is drawn anew; data.use_val=true takes them as they are."
         )
-        given["train"] = sorted(given["train"] + given.pop("val"))
-        given["val"] = []
-    lacking = [name for name in ("val", "test") if not given[name]]
-    if not test_per_class and "test" in lacking:
-        lacking.remove("test")
+        given |= {"train": sorted(given["train"] + given["val"]), "val": []}
+    lacking = [name for name in ("val", "test") if not given[name] and (name == "val" or test_per_class)]
     if not lacking:
-        return Split(given["train"], given["val"], given["test"]), told
+        return Split(**given), told
     fixed = {groups[number] for name in ("val", "test") for number in given[name]}
     free = [number for number in given["train"] if groups[number] not in fixed]
     drawn = seeded_split(
@@ -74,10 +71,9 @@ def follow_sides(
     new = {name: [free[index] for index in indices] for name, indices in drawn.items() if name in lacking}
     taken = {number for numbers in new.values() for number in numbers}
     train = [number for number in given["train"] if number not in taken]
-    told.append(
-        f"Drawn from the training images, by patient and group: {_listed({k: len(v) for k, v in new.items()})}."
-    )
-    return Split(train, new.get("val", given["val"]), new.get("test", given["test"])), told
+    sizes = {name: len(numbers) for name, numbers in new.items()}
+    told.append(f"Drawn from the training images, by patient and group: {_listed(sizes)}.")
+    return Split(**{**given, "train": train, **new}), told
 
 
 def _too_few(numbers: Sequence[int], labels: Sequence[int], classes: Sequence[str]) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from covidnet.data.tables.columns import OURS, find_columns
+from covidnet.data.tables.columns import OURS, find_columns, told_of_reading
 from covidnet.data.tables.places import find_images
 from covidnet.data.tables.reading import read_any_table
 from covidnet.data.tables.rows import Describer, rows_by_image
@@ -75,9 +75,7 @@ def read_metadata(
         rows[path], odd = describe(numbers)
         if odd:
             raise UserError(f"{file} names {path} twice with different values of {odd}. Mend the table, or {key}=none.")
-    how = "; ".join(part for part in (guessed, table.told) if part)
-    told = [f"{file}: {how} (data.columns changes what a column is)."] if how else []
-    return Metadata(str(file), rows, sum(name not in images.paths for name in names), told)
+    return Metadata(str(file), rows, sum(name not in images.paths for name in names), told_of_reading(table, guessed))
 
 
 def merge_rows(first: Metadata | None, second: Metadata | None) -> Metadata | None:
@@ -126,13 +124,3 @@ def linked_groups(
     graph = coo_array((np.ones(len(ends)), tuple(ends.T)), shape=(size, size))
     _, components = connected_components(graph, directed=False)
     return [int(component) for component in components[: len(paths)]]
-
-
-def _path_below(root: Path, folder: Path, path: str, known: set[str]) -> str | None:
-    if path in known:
-        return path
-    try:
-        relative = (folder / path).absolute().relative_to(root.absolute()).as_posix()
-    except ValueError:
-        return None
-    return relative if relative in known else None

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from covidnet.data.listing import Labelled, Listed, Listing
+from covidnet.data.listing import Labelled, Listed, Listing, with_known
 from covidnet.data.spelling import plain
 from covidnet.data.walk import IMAGES, side_of
 from covidnet.errors import UserError, require, short
@@ -80,8 +80,7 @@ def name_patients(listing: Listing, pattern: str, *, across: bool) -> Listed:
         )
     origin = " and ".join(filter(None, [listing.known.origin, KEY]))
     known = replace(listing.known, rows=rows, origin=origin, told=[*listing.known.told, *told])
-    paths, targets = list(listing.paths), list(listing.targets)
-    return Listed(list(listing.classes), paths, targets, list(listing.ignored), known, listing.root)
+    return with_known(listing, known)
 
 
 def refuse_unmatched(pattern: str, parts: Iterable[Labelled]) -> None:

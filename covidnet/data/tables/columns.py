@@ -59,6 +59,12 @@ def find_columns(table: Table, given: Mapping[str, str], roles: Sequence[str], k
     return found, ", ".join(guessed)
 
 
+def told_of_reading(table: Table, guessed: str) -> list[str]:
+    """Return how a table was read, where anything of it was found out: what ``find_columns`` guessed, and encodings."""
+    how = "; ".join(part for part in (guessed, table.told) if part)
+    return [f"{table.file}: {how} (data.columns changes what a column is)."] if how else []
+
+
 def refuse_odd_roles(given: Mapping[str, str], key: str) -> None:
     """Refuse what no column says, before a table is opened.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from covidnet.data.listing import Known
 from covidnet.data.spelling import SIDES, known, plain
-from covidnet.data.tables.columns import NAMES, find_columns
+from covidnet.data.tables.columns import NAMES, find_columns, told_of_reading
 from covidnet.data.tables.keys import TableKeys
 from covidnet.data.tables.labels import read_labels
 from covidnet.data.tables.places import find_images
@@ -120,8 +120,7 @@ class TableListing:
     def _told(self) -> list[str]:
         """Return how the table was read and what came of it, a sentence each."""
         found, file = self.found, self.table.file
-        how = "; ".join(part for part in (self._guessed, self.table.told) if part)
-        told = [f"{file}: {how} (data.columns changes what a column is)."] if how else []
+        told = told_of_reading(self.table, self._guessed)
         if not {"patient", "group"} & self.columns.keys():
             told.append(f"No column of {file} says of which patient an image is (data.columns={{patient: COLUMN}}).")
         if found.missing:
