@@ -3,6 +3,7 @@
 from collections import Counter
 
 from covidnet.data.division.division import Division
+from covidnet.data.division.given import numbers_by_side
 from covidnet.data.division.metadata import Metadata
 from covidnet.data.division.split import Split
 from covidnet.data.division.views import AP, PA, other_views, view_of
@@ -61,7 +62,7 @@ def _check_split(data: Radiographs, contents: Contents) -> Check | None:
     try:
         split, problem = division.draw(), ""
     except UserError as error:  # what is lacking cannot be drawn; what is given can be looked at all the same
-        split, problem = _as_given(division), str(error)
+        split, problem = Split(**numbers_by_side(division.paths, division.sides)), str(error)
     counts = {name: len(numbers) for name, numbers in split.items()}
     listed = ", ".join(f"{number:,} {name}" for name, number in counts.items())
     astride = division.astride_told(split)
@@ -71,12 +72,6 @@ def _check_split(data: Radiographs, contents: Contents) -> Check | None:
         return Check("split", WARN, f"The split that the data give cannot be trained on: {problem}", counts)
     sentence = f"Of the split that the data give ({listed}), no patient, group or copy is known on two sides."
     return Check("split", PASS, sentence, counts)
-
-
-def _as_given(division: Division) -> Split:
-    sides = [division.sides.get(path, "train") for path in division.paths]
-    numbers = {name: [n for n, side in enumerate(sides) if side == name] for name in ("train", "val", "test")}
-    return Split(**numbers)
 
 
 def _check_views(contents: Contents) -> Check | None:

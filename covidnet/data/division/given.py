@@ -40,9 +40,7 @@ def follow_sides(
     Raises:
         UserError: Where a class is left without validation or training images.
     """
-    given: dict[str, list[int]] = {name: [] for name in SPLITS}
-    for number, path in enumerate(paths):
-        given[sides.get(path, "train")].append(number)
+    given = numbers_by_side(paths, sides)
     counts = {name: len(numbers) for name, numbers in given.items() if numbers}
     told = [f"The data give the split: {_listed(counts)}; data.use_split=false draws one."]
     unnamed = sum(path not in sides for path in paths)
@@ -74,6 +72,14 @@ def follow_sides(
     sizes = {name: len(numbers) for name, numbers in new.items()}
     told.append(f"Drawn from the training images, by patient and group: {_listed(sizes)}.")
     return Split(**{**given, "train": train, **new}), told
+
+
+def numbers_by_side(paths: Sequence[str], sides: Mapping[str, str]) -> dict[str, list[int]]:
+    """Return the numbers of the images on each side, ascending; one without a side trains."""
+    given: dict[str, list[int]] = {name: [] for name in SPLITS}
+    for number, path in enumerate(paths):
+        given[sides.get(path, "train")].append(number)
+    return given
 
 
 def _too_few(numbers: Sequence[int], labels: Sequence[int], classes: Sequence[str]) -> bool:
