@@ -11,13 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from covidnet.evaluation.areas import auroc_interval
 from covidnet.evaluation.bootstrap import percentile_interval, resample
-from covidnet.evaluation.intervals import Interval, auroc_interval, groups_of, proportion_interval
-from covidnet.evaluation.metrics import confusion_metrics
+from covidnet.evaluation.intervals import Interval, groups_of, proportion_interval
+from covidnet.evaluation.metrics import BINS, bin_of, confusion_metrics
+from covidnet.evaluation.precision_recall import average_precision_interval
+from covidnet.evaluation.scores import calibrated_scores
 
 PER_PATIENT = 3
 CORRELATION = 0.5  # within a patient
 
+Limits = Callable[[NDArray[np.float64], NDArray[np.bool_], NDArray[np.intp]], Interval | None]
 Draw = Callable[[np.random.Generator], Interval | None]
 
 
@@ -50,8 +54,10 @@ def proportion(rate: float, count: int, per_patient: int) -> Draw:
     return draw
 
 
-def area(truth: float, positives: int, negatives: int, per_patient: int, spread: float) -> Draw:
-    """Return how to draw the limits of an AUROC: normal scores, those of positives ``spread`` times as wide."""
+def area(
+    truth: float, positives: int, negatives: int, per_patient: int, spread: float, limits: Limits = auroc_interval
+) -> Draw:
+    """Return how to draw an area's limits: normal scores with an AUROC, those of positives ``spread`` times as wide."""
     sides = [patients_of(count, per_patient) for count in (positives, negatives)]
     groups = np.concatenate([sides[0], sides[1] + sides[0][-1] + 1])
     present = np.arange(positives + negatives) < positives
@@ -62,9 +68,43 @@ def area(truth: float, positives: int, negatives: int, per_patient: int, spread:
         if per_patient > 1:
             scores = np.sqrt(1 - CORRELATION) * scores
             scores += np.sqrt(CORRELATION) * rng.normal(size=groups[-1] + 1)[groups]
-        return auroc_interval(np.where(present, scores * spread + shift, scores), present, groups)
+        return limits(np.where(present, scores * spread + shift, scores), present, groups)
 
     return draw
+
+
+def precision_of(area: float, positives: int, negatives: int, spread: float) -> float:
+    """Return the average precision of endlessly many images that are drawn as ``area`` draws them."""
+    scores = np.linspace(-9, 9, 200_001) * spread + np.hypot(1, spread) * norm.ppf(area)  # of positives
+    true = positives * norm.sf(np.linspace(-9, 9, 200_001))
+    density = norm.pdf(np.linspace(-9, 9, 200_001))
+    return float(np.average(true / (true + negatives * norm.sf(scores)), weights=density))
+
+
+def calibration_error(overconfidence: float, count: int, per_patient: int) -> tuple[float, Draw]:
+    """Return an expected calibration error and how to draw its limits: two classes, logits that much too large."""
+    groups = patients_of(count, per_patient)
+
+    def confidence_of(logit: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        stated = 1 / (1 + np.exp(-logit))
+        return stated, 1 / (1 + np.exp(-logit / overconfidence))
+
+    stated, true = confidence_of(np.abs(np.random.default_rng(0).normal(2, 1.5, 2_000_000)))
+    expected = float(np.abs(np.bincount(bin_of(stated), stated - true, BINS)).sum() / len(stated))
+
+    def draw(rng: np.random.Generator) -> Interval | None:
+        logit = np.abs(rng.normal(2, 1.5, count))
+        luck = rng.random(count)
+        alike = rng.random(groups[-1] + 1) < (CORRELATION if per_patient > 1 else 0)
+        luck = np.where(alike[groups], rng.random(groups[-1] + 1)[groups], luck)
+        right = luck < confidence_of(logit)[1]
+        labels = rng.integers(0, 2, count)
+        guess = np.where(right, labels, 1 - labels)
+        logits = np.stack([np.where(guess == 0, logit, 0), np.where(guess == 1, logit, 0)], axis=1)
+        limits = calibrated_scores(logits, labels, 1.0, groups)["intervals"]["ece"]
+        return float(limits[0]), float(limits[1])
+
+    return expected, draw
 
 
 def resampled(metric: str, matrix: NDArray[np.float64], per_patient: int) -> tuple[float, Draw]:
@@ -104,11 +144,19 @@ def rows() -> Iterator[Row]:
             for rate in (0.8, 0.85, 0.9, 0.95):
                 yield Row("accuracy, sensitivity", f"{count}", patients, rate, proportion(rate, count, per_patient))
         for positives, negatives in ((40, 80), (40, 40), (120, 240)):
-            for truth in (0.8, 0.9, 0.95, 0.97):
+            for truth in (0.6, 0.8, 0.9, 0.95, 0.97, 0.984, 0.99, 0.994, 0.998):
                 for spread in (1.0, 2.0):
                     name = "AUROC" if spread == 1 else "AUROC, uneven spread"
                     draw = area(truth, positives, negatives, per_patient, spread)
                     yield Row(name, f"{positives} + {negatives}", patients, truth, draw)
+            for auroc in (0.8, 0.95, 0.99, 0.998):
+                draw = area(auroc, positives, negatives, per_patient, 1.0, average_precision_interval)
+                truth = precision_of(auroc, positives, negatives, 1.0)
+                yield Row("average precision", f"{positives} + {negatives}", patients, truth, draw)
+        for count in (120, 360):
+            for overconfidence in (1.0, 1.5, 3.0):
+                truth, draw = calibration_error(overconfidence, count, per_patient)
+                yield Row("ECE", f"{count}", patients, truth, draw)
         errors = np.array([[0.0, 0.03, 0.02], [0.06, 0.0, 0.04], [0.01, 0.03, 0.0]])
         for count in (40, 120):
             for share in (0.4, 1.0, 3.0):
@@ -139,7 +187,7 @@ def main() -> None:
     for row in rows():
         if not row.metric.startswith(args.only):
             continue
-        splits = args.splits if row.metric.startswith(("accuracy", "AUROC")) else args.splits // 10
+        splits = args.splits if row.metric.startswith(("accuracy", "AUROC", "average")) else args.splits // 10
         held, width = coverage(row.truth, row.draw, splits, args.seed)
         numbers = f"{row.truth:.3f}", f"{100 * held:.1f} %", f"{width:.3f}"
         print(line(row.metric, row.images, row.patients, *numbers), flush=True)

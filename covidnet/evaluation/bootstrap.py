@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from covidnet.evaluation.intervals import LEVEL, Interval, area_interval, groups_of, worst_effect
-from covidnet.evaluation.metrics import BINS, Floats, Outputs, average_precision, bin_of
+from covidnet.evaluation.intervals import LEVEL, Interval, worst_effect
+from covidnet.evaluation.metrics import BINS, Floats, Outputs, bin_of
 
 RESAMPLES = 2000
 CHUNK = 2_000_000  # weights held at a time
@@ -112,35 +112,3 @@ def calibration_error_interval(
     calibrated = estimate <= np.quantile(np.concatenate(by_chance), TAILS[1])
     low, high = mirrored_interval(values, estimate)
     return 0.0 if calibrated else max(0.0, low), high
-
-
-def average_precision_interval(
-    scores: NDArray[np.floating], truth: NDArray[np.bool_], groups: NDArray[np.integer] | None = None, seed: int = 0
-) -> Interval | None:
-    """Return the limits of the average precision, from its resampled variance as those of an area.
-
-    The percentiles of a perfect ranking would leave no doubt.
-
-    Args:
-        scores: (N,) higher where the class is more likely.
-        truth: (N,) whether the image is of the class.
-        groups: (N,) a number for each patient; every image is its own where left out.
-        seed: Of the random numbers.
-
-    Returns:
-        None where either side has no case.
-    """
-    if truth.all() or not truth.any():
-        return None
-    groups = groups_of(groups, len(truth))
-    labels = truth.astype(int)
-    area = float(average_precision(scores, truth)[0])
-    variance = np.inf
-    if resamplable(labels, groups):
-
-        def measure(weights: Floats, cells: list[Floats]) -> dict[str, Floats]:
-            return {"area": average_precision(scores, truth, weights)}
-
-        # About the estimate, not about their mean: what resampling shifts is uncertain too.
-        variance = float(np.mean((resample(measure, labels, groups, 2, seed=seed)["area"] - area) ** 2))
-    return area_interval(area, variance, truth, groups, both_sides=False)

@@ -8,16 +8,17 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
 from covidnet.errors import DivergedError
+from covidnet.evaluation.areas import auroc, auroc_interval
 from covidnet.evaluation.bootstrap import (
-    average_precision_interval,
     calibration_error_interval,
     percentile_interval,
     resamplable,
     resample,
 )
 from covidnet.evaluation.conformal import set_scores
-from covidnet.evaluation.intervals import Interval, auroc, auroc_interval, groups_of, proportion_interval
+from covidnet.evaluation.intervals import Interval, groups_of, proportion_interval
 from covidnet.evaluation.metrics import Floats, Outputs, average_precision, overall_metrics
+from covidnet.evaluation.precision_recall import average_precision_interval
 from covidnet.evaluation.thresholds import ppv_at_prevalence
 
 THRESHOLD = 0.5
