@@ -91,7 +91,9 @@ def find_given(typed: str, root: Path, cache_dir: Path | None, key: str) -> Path
     except (ValueError, NotImplementedError, OSError) as error:
         raise UserError(f"{key}={typed} is no name of a file below data.root: {error}. Change {key}.") from error
     if len(found) != 1:
-        there = f"there are {len(found)}: {some([str(file) for file in found], 2, ' and ')}" if found else "it is not"
+        there = (
+            f"there are {len(found)}: {some([str(file) for file in found], 2, ' and ')}" if found else "there is none"
+        )
         raise UserError(
             f"{key}={typed} must be one file in {root} or below it, but {there}. data.root is the folder of the data "
             f"set with its tables, as it was unpacked; where they lie elsewhere or have other names, give {key}=FILE."
