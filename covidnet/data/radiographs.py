@@ -131,21 +131,13 @@ class Radiographs(Located):
         on_error: Literal["raise", "skip"] = "raise",
     ) -> None:
         super().__init__()  # the data modules are Radiographs that Lightning serves
-        require(0 < val_fraction < 1, "data.val_fraction", val_fraction, "a share between 0 and 1")
-        require(0 < image_size <= LARGEST_SIDE, "data.image_size", image_size, f"1 to {LARGEST_SIDE:,} pixels")
-        require(0 < batch_size <= MOST_AT_ONCE, "data.batch_size", batch_size, "1 image or more, up to a million")
-        require(test_per_class >= 0, "data.test_per_class", test_per_class, "0 or more images")
-        few = num_workers is None or 0 <= num_workers <= MOST_WORKERS
-        require(few, "data.num_workers", num_workers, f"0 processes or more, up to {MOST_WORKERS}")
         tables, lists = by_side(table, "data.table"), by_side(split_lists, "data.split_lists")
         check_roots(roots, root, next(iter(tables), None))
         require(not (roots and lists), "data.split_lists", split_lists, "left out where data.roots names folders")
         check_pattern(patient_pattern)
-        places = {"root": root, "test_root": test_root, "split_file": split_file, "metadata": metadata}
-        places |= {f"roots[{name}]": given for name, given in (roots or {}).items()}
-        check_places(places | {"table": [*tables], "split_lists": [*lists]})
-        require(0 <= unchanged < 1, "data.unchanged", unchanged, "a share, 0 or more and below 1")
-        require(0 <= surround <= 1, "data.surround", surround, "a share from 0 to 1")
+        check_places({"root": root, "test_root": test_root, "split_file": split_file, "metadata": metadata})
+        check_places({f"roots[{name}]": given for name, given in (roots or {}).items()})
+        check_places({"table": [*tables], "split_lists": [*lists]})
         keys = table_keys(table, columns, labels, separator, uncertain, disagree, header, path_suffix)
         self.layout = Layout(
             tables=tables,
@@ -183,6 +175,7 @@ class Radiographs(Located):
         self.cache: Cache = cache
         self.cache_dir = local_path(cache_dir)
         self.on_error = on_error
+        _refuse_odd_numbers(self)
 
     @cached_property
     def images(self) -> Images:
@@ -288,6 +281,18 @@ class Radiographs(Located):
     def write_split(self, file: Path) -> None:
         """Write the split in use as ``path, label, split``."""
         write_split(file, self.split, self.images.paths, self.images.labels, self.classes)
+
+
+def _refuse_odd_numbers(data: Radiographs) -> None:
+    require(0 < data.val_fraction < 1, "data.val_fraction", data.val_fraction, "a share between 0 and 1")
+    require(0 < data.image_size <= LARGEST_SIDE, "data.image_size", data.image_size, f"1 to {LARGEST_SIDE:,} pixels")
+    few = 0 < data.batch_size <= MOST_AT_ONCE
+    require(few, "data.batch_size", data.batch_size, "1 image or more, up to a million")
+    require(data.test_per_class >= 0, "data.test_per_class", data.test_per_class, "0 or more images")
+    few = data.num_workers is None or 0 <= data.num_workers <= MOST_WORKERS
+    require(few, "data.num_workers", data.num_workers, f"0 processes or more, up to {MOST_WORKERS}")
+    require(0 <= data.unchanged < 1, "data.unchanged", data.unchanged, "a share, 0 or more and below 1")
+    require(0 <= data.surround <= 1, "data.surround", data.surround, "a share from 0 to 1")
 
 
 def _with_commas(numbers: dict[str, int]) -> str:

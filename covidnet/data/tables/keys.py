@@ -59,7 +59,7 @@ def table_keys(
     Raises:
         UserError: Where one cannot be, or goes with a table that is not given.
     """
-    given = {"labels": labels, "separator": separator, "uncertain": uncertain, "disagree": disagree}
+    given: dict[str, object] = {"labels": labels, "separator": separator, "uncertain": uncertain, "disagree": disagree}
     given |= {"header": header, "path_suffix": path_suffix}
     unused = {"labels": None, "separator": None, "uncertain": "unknown", "disagree": "skip"}
     unused |= {"header": None, "path_suffix": None}
