@@ -1,7 +1,8 @@
 """Which layout a folder has, and its listing."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from covidnet.data.division.names import name_patients
@@ -37,6 +38,19 @@ class Layout:
     patient_pattern: str | None = None
     patient_across_classes: bool = False
 
+    @property
+    def words(self) -> list[str]:
+        """The keys that list a root so, as they are typed."""
+        values = {
+            "table": _typed(self.tables),
+            **{key: value for key, value in asdict(self.keys).items() if value != getattr(TableKeys(), key)},
+            "split_lists": _typed(self.split_lists),
+            "patient_pattern": self.patient_pattern,
+            "patient_across_classes": self.patient_across_classes,
+        }
+        texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items() if value}
+        return [f"data.{key}={text}" for key, text in texts.items()]
+
     def listing(self, root: Path, classes: Sequence[str] | None, key: str) -> Listing:
         """List the images of a folder of this machine; a table is that of ``data.root``, other roots have classes.
 
@@ -71,3 +85,10 @@ class Layout:
         if folders := find_split_folders(root, classes):
             return list_split_folders(root, folders, classes, key, whole=self.whole)
         return RadiographFolder(root, classes, key, whole=self.whole)
+
+
+def _typed(files: Mapping[str, str]) -> str | list[str] | dict[str, list[str]]:
+    """Return files by their side as a key takes them."""
+    if not any(files.values()):
+        return next(iter(files)) if len(files) == 1 else list(files)
+    return {side: [file for file, one in files.items() if one == side] for side in dict.fromkeys(files.values())}

@@ -76,11 +76,7 @@ class Located:
     def words(self) -> list[str]:
         """What a command takes that is to look at the same images: the folder, or the keys that name more."""
         named = ", ".join(f"{prefix.rstrip('/')}: {root}" for prefix, root in self.roots.items())
-        pattern = self.layout.patient_pattern
-        return [
-            f"data.roots={{{named}}}" if self.given_roots else str(self.roots[""]),
-            *([f"data.patient_pattern={pattern}"] if pattern else []),
-        ]
+        return [f"data.roots={{{named}}}" if self.given_roots else str(self.roots[""]), *self.layout.words]
 
     @cached_property
     def _all_listings(self) -> dict[str, Listing]:

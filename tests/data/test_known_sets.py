@@ -112,6 +112,15 @@ def test_typed_keys_go_before_those_of_a_known_data_set(tmp_path):
     assert sum(data.folder.class_counts.values()) > len(expected.labels)
 
 
+def test_the_words_for_the_audit_look_at_the_same_images(tmp_path):
+    KNOWN["vindr"](tmp_path)
+    data = main(["fit", "data=vindr", f"data.root={tmp_path}", *ARGS]).datamodule
+    tools(["audit", *data.words, "--json", "audit.json"])
+    report = read_json(Path("audit.json"))
+    split = next(check for check in report["checks"] if check["name"] == "split")
+    assert "(14 train, 4 val, 6 test)" in split["sentence"]
+
+
 def test_the_audit_tells_which_data_sets_it_knows(tmp_path, capsys):
     assert "audit knows chexpert, covidx, kermany, nih, padchest, radiography, rsna, siim_covid, vindr" in mistake(
         lambda: tools(["audit", str(tmp_path), "data=nih14"]), capsys
