@@ -25,12 +25,13 @@ def by_side(given: str | Sequence[str] | FilesBySide | None, key: str) -> dict[s
     """
     if given is None:
         return {}
-    sides = {"": given} if isinstance(given, str) or not isinstance(given, Mapping) else given
+    sided = isinstance(given, Mapping)
+    sides = given if isinstance(given, Mapping) else {"": given}
     pairs = [(side, file) for side, files in sides.items() for file in ([files] if isinstance(files, str) else files)]
     found: dict[str, str] = {}
     for typed, file in pairs:
         side = SIDES.get(plain(typed), "")
-        if typed and not side:
+        if sided and not side:
             raise UserError(
                 f"{key} names {typed!r}, but a side of the split is train, val or test.{did_you_mean(typed, SIDES)} "
                 f"Give {key}={{train: FILE, val: FILE, test: FILE}}, or some of them."

@@ -179,6 +179,7 @@ def test_wrong_tables_are_one_sentence(listed, tables, keys, message):
         ({"trian": "a.csv"}, r"data\.table names 'trian', but a side .* Did you mean 'train'\?"),
         (["a.csv", "a.csv"], r"data\.table names 'a\.csv' twice"),
         ({"train": ["a.csv"], "Testing": "a.csv"}, r"data\.table names 'a\.csv' twice"),
+        ({"": "a.csv"}, r"data\.table names '', but a side of the split is train, val or test"),
         ([], r"data\.table=\[\] names no file"),
         ([""], r"data\.table names no file"),
     ],
