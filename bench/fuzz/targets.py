@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from bench.fuzz.configurations import configurations, run_command_line
 from bench.fuzz.folders import folders, look_at_folder, train_on_folder
 from bench.fuzz.images import decode_image, images
-from bench.fuzz.label_tables import label_tables, read_label_table
+from bench.fuzz.label_tables import (
+    label_tables,
+    read_label_table,
+    read_several_tables,
+    read_split_lists,
+    several_tables,
+    split_lists,
+)
 from bench.fuzz.layouts import given_folders, serve_given_folders
 from bench.fuzz.recipes import recipes, use_checkpoint
 from bench.fuzz.run_directories import read_run, run_directories
@@ -20,9 +27,11 @@ SOON = 15  # seconds for what is refused before it is used
 TARGETS: Mapping[str, Target] = {
     "folders": Target(folders, look_at_folder, 0.08),
     "given splits and several roots": Target(given_folders, serve_given_folders, 0.04),
-    "split files": Target(split_files, read_split_file, 0.15),
-    "metadata tables": Target(metadata_tables, read_metadata_table, 0.15),
+    "split files": Target(split_files, read_split_file, 0.12),
+    "metadata tables": Target(metadata_tables, read_metadata_table, 0.12),
     "tables of labels": Target(label_tables, read_label_table, 0.08),
+    "several tables": Target(several_tables, read_several_tables, 0.03),
+    "lists of a split": Target(split_lists, read_split_lists, 0.03),
     "images": Target(images(), decode_image, 0.16),
     "configurations": Target(configurations(), run_command_line, 0.06),
     "folders and tables, whole command": Target(

@@ -11,15 +11,19 @@ from covidnet.commands.options import add_body_part, add_json, write_json
 from covidnet.data.walk import refuse_no_root
 from covidnet.errors import UserError, did_you_mean
 from covidnet.files.reading import keep_names, parse_yaml
-from covidnet.training.args import NAMES
+from covidnet.training.args import CONFIGS, NAMES, choices
 
+_SET = "data="
 _KEY = re.compile(r"(?:--)?data\.(?P<name>\w+)=(?P<value>.*)", re.DOTALL)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    text = "folder that training could be given, and the keys that training would get, such as data.patient_pattern=..."
-    parser.add_argument("words", nargs="+", metavar="ROOT|data.KEY=VALUE", help=text)
+    text = (
+        "folder that training could be given, and what else it would get, such as data.patient_pattern=... or, of a "
+        "known data set, data=nih"
+    )
+    parser.add_argument("words", nargs="+", metavar="ROOT|data.KEY=VALUE|data=NAME", help=text)
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="which class folders; all where left out")
     text = "table (path, patient, group, source) to read, or none; if left out, metadata.csv in ROOT or its parent"
     parser.add_argument("--metadata", metavar="FILE", help=text)
@@ -58,9 +62,11 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _keys(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the keys of the data that were typed, the folder among them."""
-    found = [(word, _KEY.fullmatch(word)) for word in options.words]
-    keys = {match["name"]: _value(match["name"], match["value"]) for _, match in found if match}
+    """Return the keys of the data that were typed or that a known data set has, the folder among them."""
+    sets = [word.removeprefix(_SET) for word in options.words if word.startswith(_SET)]
+    found = [(word, _KEY.fullmatch(word)) for word in options.words if not word.startswith(_SET)]
+    keys = {key: value for name in sets for key, value in _keys_of_set(name).items()}
+    keys |= {match["name"]: _value(match["name"], match["value"]) for _, match in found if match}
     folders = [word for word, match in found if not match]
     named = [*folders, *(f"data.{key}" for key in ("root", "roots") if keys.get(key))]
     if len(named) != 1:
@@ -71,6 +77,22 @@ def _keys(options: argparse.Namespace) -> dict[str, Any]:
     typed = {"classes": options.classes, "metadata": options.metadata, "body_part": options.body_part}
     keys |= {key: value for key, value in typed.items() if value is not None}
     return {**keys, **({"root": str(Path(folders[0]).expanduser())} if folders else {})}
+
+
+def _keys_of_set(name: str) -> dict[str, Any]:
+    """Return the keys that ``data=NAME`` gives a training.
+
+    Raises:
+        UserError: Where there is no such data set, or it has no folder to look at.
+    """
+    known = [one for one in choices("data") if one != "phantom"]
+    if name not in known:
+        raise UserError(
+            f"data={name}: audit knows {', '.join(known)}.{did_you_mean(name, known)} Or leave it out and give keys."
+        )
+    text = (CONFIGS / "data" / f"{name}.yaml").read_text(encoding="utf-8")
+    keys: dict[str, Any] = parse_yaml(keep_names(text, NAMES))["data"]["init_args"]
+    return keys
 
 
 def _value(name: str, text: str) -> Any:

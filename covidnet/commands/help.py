@@ -9,6 +9,7 @@ USAGE = "usage: covidnet COMMAND [...]; covidnet --help tells what there is."
 KEYS = """\
 keys that people look for:
   data.root=FOLDER              the folder that holds one folder a class
+  data=nih data.root=FOLDER     a known data set, also chexpert, rsna, kermany, padchest, vindr, ... (docs/data-sets.md)
   data.table=FILE               a table of labels: the images lie below data.root, at any depth (docs/data.md)
   data.labels='{COVID: [COVID-19, covid], Normal: No Finding}' data.columns='{path: NAME, label: NAME}'
                                 of a table: which labels a class has; which column says what, if its name does not

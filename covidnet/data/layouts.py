@@ -1,14 +1,18 @@
 """Which layout a folder has, and its listing."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from covidnet.data.division.names import name_patients
+from covidnet.data.division.split_lists import follow_lists
+from covidnet.data.given_files import find_given
 from covidnet.data.listing import Listing
-from covidnet.data.local import local_file
 from covidnet.data.tables.keys import TableKeys
 from covidnet.data.tables.listing import TableListing
+
+TEST_ROOT = "data.test_root"  # the images of which lie in folders by class
 
 
 @dataclass(frozen=True)
@@ -16,20 +20,36 @@ class Layout:
     """How the images of a root are listed: all that the keys of a data module say of it.
 
     Attributes:
-        table: The table of labels as it was typed; None where folders tell the classes.
+        tables: The tables of labels as they were typed -> the side of the split that each stands for, "" for none;
+            empty where folders tell the classes.
         keys: How a table is read.
+        split_lists: The lists of names of images as they were typed -> side of the split.
         cache_dir: Where a table out of a store is copied to.
         whole: Whether a root holds all classes, two or more; one of several roots may lack some.
         patient_pattern: A regular expression whose one group is the patient in a path; None where names tell none.
         patient_across_classes: Whether one name in two classes is one patient.
     """
 
-    table: str | None = None
+    tables: Mapping[str, str] = field(default_factory=dict)
     keys: TableKeys = field(default_factory=TableKeys)
+    split_lists: Mapping[str, str] = field(default_factory=dict)
     cache_dir: Path | None = None
     whole: bool = True
     patient_pattern: str | None = None
     patient_across_classes: bool = False
+
+    @property
+    def words(self) -> list[str]:
+        """The keys that list a root so, as they are typed."""
+        values = {
+            "table": _typed(self.tables),
+            **{key: value for key, value in asdict(self.keys).items() if value != getattr(TableKeys(), key)},
+            "split_lists": _typed(self.split_lists),
+            "patient_pattern": self.patient_pattern,
+            "patient_across_classes": self.patient_across_classes,
+        }
+        texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items() if value}
+        return [f"data.{key}={text}" for key, text in texts.items()]
 
     def listing(self, root: Path, classes: Sequence[str] | None, key: str) -> Listing:
         """List the images of a folder of this machine; a table is that of ``data.root``, other roots have classes.
@@ -43,15 +63,19 @@ class Layout:
             UserError: Where there is nothing to learn from.
         """
         listing = self._listed(root, classes, key)
+        if self.split_lists and key != TEST_ROOT:
+            listing = follow_lists(listing, self._files(self.split_lists, root, "data.split_lists"), key)
         if self.patient_pattern:
             return name_patients(listing, self.patient_pattern, across=self.patient_across_classes)
         return listing
 
     def _listed(self, root: Path, classes: Sequence[str] | None, key: str) -> Listing:
-        table = local_file(self.table, self.cache_dir, "data.table") if key != "data.test_root" else None
-        if table:
-            return TableListing(root, table, self.keys, classes, key)
+        if self.tables and key != TEST_ROOT:
+            return TableListing(root, self._files(self.tables, root, "data.table"), self.keys, classes, key)
         return self._folders(root, classes, key)
+
+    def _files(self, typed: Mapping[str, str], root: Path, key: str) -> dict[Path, str]:
+        return {find_given(file, root, self.cache_dir, key): side for file, side in typed.items()}
 
     def _folders(self, root: Path, classes: Sequence[str] | None, key: str) -> Listing:
         # What only predicts lists nothing, and needs no torchvision.
@@ -61,3 +85,10 @@ class Layout:
         if folders := find_split_folders(root, classes):
             return list_split_folders(root, folders, classes, key, whole=self.whole)
         return RadiographFolder(root, classes, key, whole=self.whole)
+
+
+def _typed(files: Mapping[str, str]) -> str | list[str] | dict[str, list[str]]:
+    """Return files by their side as a key takes them."""
+    if not any(files.values()):
+        return next(iter(files)) if len(files) == 1 else list(files)
+    return {side: [file for file, one in files.items() if one == side] for side in dict.fromkeys(files.values())}

@@ -1,6 +1,6 @@
 """The folders and files that the keys of a data module name, on this machine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from covidnet.data.division.metadata import NAME as METADATA
@@ -8,11 +8,12 @@ from covidnet.files.mirror import mirror_file, mirror_folder
 from covidnet.files.store import check_url, is_url, split_url
 
 
-def check_places(given: Mapping[str, str | None]) -> None:
+def check_places(given: Mapping[str, str | Sequence[str] | None]) -> None:
     """Refuse odd URLs among the values of keys of data, now: a password must not come into config.yaml."""
-    for name, place in given.items():
-        if place and is_url(place):
-            check_url(place, f"data.{name}")
+    for name, places in given.items():
+        for place in [places] if isinstance(places, str) else places or []:
+            if is_url(place):
+                check_url(place, f"data.{name}")
 
 
 def local_folder(given: str | None, cache_dir: Path | None, key: str) -> Path | None:

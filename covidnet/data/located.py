@@ -76,11 +76,7 @@ class Located:
     def words(self) -> list[str]:
         """What a command takes that is to look at the same images: the folder, or the keys that name more."""
         named = ", ".join(f"{prefix.rstrip('/')}: {root}" for prefix, root in self.roots.items())
-        pattern = self.layout.patient_pattern
-        return [
-            f"data.roots={{{named}}}" if self.given_roots else str(self.roots[""]),
-            *([f"data.patient_pattern={pattern}"] if pattern else []),
-        ]
+        return [f"data.roots={{{named}}}" if self.given_roots else str(self.roots[""]), *self.layout.words]
 
     @cached_property
     def _all_listings(self) -> dict[str, Listing]:
@@ -97,7 +93,7 @@ class Located:
     @cached_property
     def _all_known(self) -> Metadata | None:
         file = local_file(None if self._no_table else self.given_metadata, self.cache_dir, "data.metadata")
-        seek = not (self._no_table or self.layout.table)  # which says itself what is known
+        seek = not (self._no_table or self.layout.tables)  # which says itself what is known
         columns = self.layout.keys.columns
         if columns and seek and not (file or any(map(find_metadata, self.roots.values()))):
             raise UserError(
@@ -109,7 +105,7 @@ class Located:
     @property
     def _columns(self) -> Mapping[str, str] | None:
         """What the columns of metadata are called; with a table of labels the key is of its own columns."""
-        return None if self.layout.table else self.layout.keys.columns
+        return None if self.layout.tables else self.layout.keys.columns
 
     @property
     def _no_table(self) -> bool:

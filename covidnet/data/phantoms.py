@@ -37,8 +37,8 @@ class Phantoms(Radiographs):
     def __init__(self, root: str | None = None, shortcut: float = 0.0, **options: Any) -> None:
         if not 0 <= shortcut <= 1:
             raise UserError(f"data.shortcut={shortcut} must be a probability, between 0 and 1.")
-        if options.get("table"):
-            raise UserError(f"data.table={options['table']} is for radiographs that are there: leave data=phantom out.")
+        if given := next((key for key in ("table", "split_lists") if options.get(key)), None):
+            raise UserError(f"data.{given}={options[given]} is for radiographs that are there: leave data=phantom out.")
         self.shortcut = shortcut
         self.default_root = default_cache_dir() / "phantoms" / f"v{VERSION}-seed{SEED}-shortcut{shortcut:g}"
         super().__init__(root=root, **options)

@@ -14,12 +14,13 @@ from covidnet.data.division.duplicates import find_duplicates
 from covidnet.data.division.names import check_pattern, propose
 from covidnet.data.division.split import TEST_PREFIX, Split, write_split
 from covidnet.data.division.views import read_views
+from covidnet.data.given_files import by_side, folder_of
 from covidnet.data.images import Cache, Images, Numbers, join, open_images
 from covidnet.data.layouts import Layout
 from covidnet.data.local import check_places, local_path
 from covidnet.data.located import Located
 from covidnet.data.roots import check_roots
-from covidnet.data.tables.keys import Disagree, Uncertain, beside_table, table_keys
+from covidnet.data.tables.keys import Disagree, Uncertain, table_keys
 from covidnet.data.walk import DEFAULT_ROOT
 from covidnet.errors import require, some
 from covidnet.imaging.decode import Interpolation
@@ -45,9 +46,12 @@ class Radiographs(Located):
         seed: Seed of the split and of the holdout.
         val_fraction: Share of the images outside the holdout that validate, between 0 and 1.
         test_per_class: Images a class that are held out for the test, where there is no test root.
-        table: Table of labels (CSV, TSV, Excel), by which the images below ``root`` have their classes.
+        table: Table of labels (CSV, TSV, Excel), by which the images below ``root`` have their classes; or a list of
+            them, joined by image; or {train: FILE, test: FILE}. "<root>/NAME" is sought in ``root``.
+        header: What the columns of a table are called whose first line is a row like the others.
         columns: What a column says (path, label, patient, group, source, split, view, age, sex) -> its name, or "none";
             where left out, by well-known names. Without ``table``, of the columns of ``metadata``.
+        path_suffix: What stands behind the names of images in the table and not on the disk, such as "_study".
         labels: Class -> its label in the table, or a list of them, or of columns that hold 1 or 0.
         separator: What stands between the labels of a cell; | and ; where left out.
         uncertain: What -1 in the column of a finding means: "unknown", or "positive".
@@ -60,6 +64,7 @@ class Radiographs(Located):
         patient_across_classes: One name in two classes is one patient; else it is one in each.
         use_split: Follow the split that the data give, by folders or a column; false draws one.
         use_val: Validate on the images that they give for it, however few.
+        split_lists: Lists of images, a name a line, that give the split: {train: FILE, test: FILE}.
         split_file: A split.csv to use instead of drawing a split.
         metadata: Table (path, patient, group, source) whose patients and groups stay together; "none" for no table;
             where left out, metadata.csv in the root or its parent folder if there is one.
@@ -93,8 +98,10 @@ class Radiographs(Located):
         seed: int = 28,
         val_fraction: float = 0.2,
         test_per_class: int = 40,
-        table: str | None = None,
+        table: str | list[str] | dict[str, str | list[str]] | None = None,
+        header: list[str] | None = None,
         columns: dict[str, str] | None = None,
+        path_suffix: str | None = None,
         labels: dict[str, str | list[str]] | None = None,
         separator: str | None = None,
         uncertain: Uncertain = "unknown",
@@ -106,6 +113,7 @@ class Radiographs(Located):
         patient_across_classes: bool = False,
         use_split: bool = True,
         use_val: bool = False,
+        split_lists: dict[str, str | list[str]] | None = None,
         split_file: str | None = None,
         metadata: str | None = None,
         duplicates: bool = True,
@@ -123,28 +131,24 @@ class Radiographs(Located):
         on_error: Literal["raise", "skip"] = "raise",
     ) -> None:
         super().__init__()  # the data modules are Radiographs that Lightning serves
-        require(0 < val_fraction < 1, "data.val_fraction", val_fraction, "a share between 0 and 1")
-        require(0 < image_size <= LARGEST_SIDE, "data.image_size", image_size, f"1 to {LARGEST_SIDE:,} pixels")
-        require(0 < batch_size <= MOST_AT_ONCE, "data.batch_size", batch_size, "1 image or more, up to a million")
-        require(test_per_class >= 0, "data.test_per_class", test_per_class, "0 or more images")
-        few = num_workers is None or 0 <= num_workers <= MOST_WORKERS
-        require(few, "data.num_workers", num_workers, f"0 processes or more, up to {MOST_WORKERS}")
-        check_roots(roots, root, table)
+        tables, lists = by_side(table, "data.table"), by_side(split_lists, "data.split_lists")
+        check_roots(roots, root, next(iter(tables), None))
+        require(not (roots and lists), "data.split_lists", split_lists, "left out where data.roots names folders")
         check_pattern(patient_pattern)
-        places = {"root": root, "table": table, "test_root": test_root, "split_file": split_file, "metadata": metadata}
-        check_places(places | {f"roots[{name}]": given for name, given in (roots or {}).items()})
-        require(0 <= unchanged < 1, "data.unchanged", unchanged, "a share, 0 or more and below 1")
-        require(0 <= surround <= 1, "data.surround", surround, "a share from 0 to 1")
-        keys = table_keys(table, columns, labels, separator, uncertain, disagree)
+        check_places({"root": root, "test_root": test_root, "split_file": split_file, "metadata": metadata})
+        check_places({f"roots[{name}]": given for name, given in (roots or {}).items()})
+        check_places({"table": [*tables], "split_lists": [*lists]})
+        keys = table_keys(table, columns, labels, separator, uncertain, disagree, header, path_suffix)
         self.layout = Layout(
-            table=table,
+            tables=tables,
             keys=keys,
+            split_lists=lists if use_split else {},
             cache_dir=local_path(cache_dir),
             whole=not roots,
             patient_pattern=patient_pattern,
             patient_across_classes=patient_across_classes,
         )
-        self.given_root = root or beside_table(table)
+        self.given_root = root or folder_of(tables, "data.table")
         self.given_roots = roots
         self.wanted_views = read_views(views)
         self.image_size = image_size
@@ -171,6 +175,7 @@ class Radiographs(Located):
         self.cache: Cache = cache
         self.cache_dir = local_path(cache_dir)
         self.on_error = on_error
+        _refuse_odd_numbers(self)
 
     @cached_property
     def images(self) -> Images:
@@ -276,6 +281,18 @@ class Radiographs(Located):
     def write_split(self, file: Path) -> None:
         """Write the split in use as ``path, label, split``."""
         write_split(file, self.split, self.images.paths, self.images.labels, self.classes)
+
+
+def _refuse_odd_numbers(data: Radiographs) -> None:
+    require(0 < data.val_fraction < 1, "data.val_fraction", data.val_fraction, "a share between 0 and 1")
+    require(0 < data.image_size <= LARGEST_SIDE, "data.image_size", data.image_size, f"1 to {LARGEST_SIDE:,} pixels")
+    few = 0 < data.batch_size <= MOST_AT_ONCE
+    require(few, "data.batch_size", data.batch_size, "1 image or more, up to a million")
+    require(data.test_per_class >= 0, "data.test_per_class", data.test_per_class, "0 or more images")
+    few = data.num_workers is None or 0 <= data.num_workers <= MOST_WORKERS
+    require(few, "data.num_workers", data.num_workers, f"0 processes or more, up to {MOST_WORKERS}")
+    require(0 <= data.unchanged < 1, "data.unchanged", data.unchanged, "a share, 0 or more and below 1")
+    require(0 <= data.surround <= 1, "data.surround", data.surround, "a share from 0 to 1")
 
 
 def _with_commas(numbers: dict[str, int]) -> str:

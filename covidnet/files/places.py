@@ -17,6 +17,7 @@ PLACES = frozenset(
         "roots",
         "save_dir",
         "split_file",
+        "split_lists",
         "table",
         "test_root",
         "weights",
@@ -28,9 +29,8 @@ BLOCK = 2**24  # bytes that are searched at once
 def without_places(value: Any, key: str = "") -> Any:
     """Return plain values (dicts, lists, texts; tensors stay) with the last name of each place in its stead."""
     if isinstance(value, Mapping):
-        held = {
-            name: key if key.rpartition(".")[2] == "roots" else str(name) for name in value
-        }  # places by their names
+        by_name = key.rpartition(".")[2] in ("roots", "split_lists", "table")  # places, each by a name
+        held = {name: key if by_name else str(name) for name in value}
         return {without_places(name): without_places(inner, held[name]) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [without_places(inner, key) for inner in value]

@@ -148,7 +148,8 @@ def parse_rows(text: str, separator: str) -> Iterator[list[str]]:
         ValueError: Where a row exceeds a limit.
         csv.Error: Where the text is no such table, odd quotes among it; it names the line.
     """
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True)
+    spaces = separator != " "  # may stand before a cell
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=spaces)
     try:
         for row in lines:
             if len(row) > WIDEST_TABLE:

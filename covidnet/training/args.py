@@ -45,7 +45,7 @@ GROUPS = {
 }  # group -> default; later groups win
 SECTIONS = ("trainer", "model", "data", "early_stopping", "checkpoint")
 ENVIRONMENT_PREFIX = "COVIDNET_"
-NAMES = ("classes", "columns", "labels")  # of the data: their values are names, whatever YAML takes them for
+NAMES = ("classes", "header", "columns", "labels")  # of the data: their values are names, whatever YAML takes them for
 VALUELESS = ("--print_config", "--help", "-h")
 
 _PACKAGE = Path(__file__).parents[1]

@@ -26,12 +26,15 @@ DIVISION = (  # changed in mid-training, they would leak
     "patient_across_classes",
     "use_split",
     "use_val",
+    "split_lists",
 )
 IMAGES = (
     "root",
     "roots",
     "table",
+    "header",
     "columns",
+    "path_suffix",
     "labels",
 )  # other images, or other classes of them: the split is none of theirs
 

@@ -68,14 +68,15 @@ def read_metadata(
             f"group and source). Rename one{say}, or give {key}=none to go without."
         )
     names = [row[found["path"]] for row in table.rows]
-    images = find_images(names, paths, root, file, key)
+    images = find_images(names, paths, root, [file], key)
     describe = Describer(table, found)
     rows: dict[str, Mapping[str, str]] = {}
-    for path, numbers in rows_by_image(table, found["path"], images.paths).items():
+    for path, numbers in rows_by_image(table, found["path"], images).items():
         rows[path], odd = describe(numbers)
         if odd:
             raise UserError(f"{file} names {path} twice with different values of {odd}. Mend the table, or {key}=none.")
-    return Metadata(str(file), rows, sum(name not in images.paths for name in names), told_of_reading(table, guessed))
+    there = images.paths.keys() | images.folders.keys()
+    return Metadata(str(file), rows, sum(name not in there for name in names), told_of_reading(table, guessed))
 
 
 def merge_rows(first: Metadata | None, second: Metadata | None) -> Metadata | None:

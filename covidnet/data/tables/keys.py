@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from covidnet.data.tables.columns import refuse_odd_roles
 from covidnet.errors import UserError
-from covidnet.files.store import is_url
 
 Uncertain = Literal["unknown", "positive"]
 Disagree = Literal["skip", "any", "most"]
@@ -18,14 +16,18 @@ class TableKeys:
     """What the user says of a table.
 
     Attributes:
+        header: What the columns are called, where no line of the table says it.
         columns: What a column says -> its name; the others go by well-known names.
+        path_suffix: What stands behind the name of an image in the table and not on the disk.
         labels: Class -> its labels in the table; where there is none, each label is a class.
         separator: What stands between the labels of one cell; | and ; where it is None.
         uncertain: What -1 in the column of a finding means.
         disagree: What becomes of an image whose rows say different things.
     """
 
+    header: Sequence[str] | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    path_suffix: str = ""
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     separator: str | None = None
     uncertain: Uncertain = "unknown"
@@ -33,20 +35,34 @@ class TableKeys:
 
 
 def table_keys(
-    table: str | None,
+    table: object,
     columns: Mapping[str, str] | None,
     labels: Mapping[str, str | Sequence[str]] | None,
     separator: str | None,
     uncertain: Uncertain,
     disagree: Disagree,
+    header: Sequence[str] | None = None,
+    path_suffix: str | None = None,
 ) -> TableKeys:
     """Return the keys of a table, checked as far as they can be before it is opened.
+
+    Args:
+        table: What names it, or nothing.
+        columns: As in ``TableKeys``, and so are the others.
+        labels: Class -> its label, or a list of them.
+        separator: None for | and ;.
+        uncertain: What -1 means.
+        disagree: What becomes of rows that differ.
+        header: None where the table has one.
+        path_suffix: None for none.
 
     Raises:
         UserError: Where one cannot be, or goes with a table that is not given.
     """
-    given = {"labels": labels, "separator": separator, "uncertain": uncertain, "disagree": disagree}
+    given: dict[str, object] = {"labels": labels, "separator": separator, "uncertain": uncertain, "disagree": disagree}
+    given |= {"header": header, "path_suffix": path_suffix}
     unused = {"labels": None, "separator": None, "uncertain": "unknown", "disagree": "skip"}
+    unused |= {"header": None, "path_suffix": None}
     if not table and (alone := next((name for name in given if given[name] != unused[name]), None)):
         raise UserError(
             f"data.{alone}={given[alone]} is for a table of labels, but none is given. Give data.table=FILE, or leave "
@@ -54,15 +70,14 @@ def table_keys(
         )
     if separator == "":
         raise UserError("data.separator is empty, but it must be what stands between two labels, such as ','.")
+    if header is not None and (not all(header) or len(set(header)) != len(header) or not header):
+        raise UserError(
+            f"data.header={list(header)} must name each column of the table once, from left to right, such as "
+            "[patient, path, label, source]."
+        )
     refuse_odd_roles(columns or {}, "data.columns")
-    return TableKeys(columns or {}, _labels_by_class(labels or {}), separator, uncertain, disagree)
-
-
-def beside_table(table: str | None) -> str | None:
-    """Return the folder or the store's folder of a table, where its images lie if no key says where."""
-    if table and is_url(table):
-        return table.rpartition("/")[0]
-    return str(Path(table).expanduser().parent) if table else None
+    by_class = _labels_by_class(labels or {})
+    return TableKeys(header, columns or {}, path_suffix or "", by_class, separator, uncertain, disagree)
 
 
 def _labels_by_class(labels: Mapping[str, str | Sequence[str]]) -> dict[str, list[str]]:

@@ -1,17 +1,17 @@
 """The images of a folder whose classes a table tells."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from covidnet.data.listing import Known
 from covidnet.data.spelling import SIDES, known, plain
-from covidnet.data.tables.columns import NAMES, find_columns, told_of_reading
 from covidnet.data.tables.keys import TableKeys
 from covidnet.data.tables.labels import read_labels
 from covidnet.data.tables.places import find_images
-from covidnet.data.tables.reading import Table, read_any_table
+from covidnet.data.tables.reading import Table
 from covidnet.data.tables.rows import Describer, rows_by_image
+from covidnet.data.tables.several import join_rows, read_tables
 from covidnet.data.tables.words import CONTRADICTED, class_of
 from covidnet.data.walk import holds_no_images, images_below, is_file, is_folder
 from covidnet.errors import UserError, did_you_mean, short, some
@@ -24,7 +24,7 @@ class TableListing:
 
     Args:
         root: The folder below which the images lie, at any depth.
-        file: The table.
+        files: The tables, each with the side of the split that its rows are on, "" where the table itself may tell.
         keys: How it is read.
         classes: Those wanted, in the order of their labels, or None for all.
         key: The setting that gave the folder, as an error names it.
@@ -33,36 +33,32 @@ class TableListing:
         UserError: Where there is no such folder or table, or it gives no two classes of images that are there.
     """
 
-    def __init__(self, root: Path, file: Path, keys: TableKeys, classes: Sequence[str] | None, key: str) -> None:
+    def __init__(
+        self, root: Path, files: Mapping[Path, str], keys: TableKeys, classes: Sequence[str] | None, key: str
+    ) -> None:
         if not is_folder(root):
             raise UserError(
-                f"{short(root)} is no folder, but {key} must be the one below which the images of {file} lie, at any "
-                "depth."
+                f"{short(root)} is no folder, but {key} must be the one below which the images of "
+                f"{some([str(file) for file in files])} lie, at any depth."
             )
         self.root = root
-        if not is_file(file) and not file.is_absolute() and is_file(root / file):
-            raise UserError(
-                f"data.table={file} is not there, but {root / file} is: did you mean data.table={root / file}?"
-            )
-        self.table = read_any_table(file, "data.table")
-        self.columns, self._guessed = find_columns(self.table, keys.columns, tuple(NAMES), "data.columns")
-        if "path" not in self.columns:
-            raise UserError(
-                f"{file} has the columns {short(self.table.columns)}, none of them called as names of images are. Say "
-                "which it is: data.columns={path: COLUMN}."
-            )
+        _refuse_in_root(root, files)
+        self._tables = read_tables(files, keys)
+        self.columns = self._tables.columns
+        images, ignored = images_below(root, lambda name: "" if holds_no_images(name) else None)
+        self._images = sorted(path.relative_to(root).as_posix() for path in images)
+        names = [row[self.columns["path"]] for row in self._tables.table.rows]
+        self.found = find_images(names, self._images, root, list(files), key)
+        rows = rows_by_image(self._tables.table, self.columns["path"], self.found)
+        self.table, self._numbers = join_rows(self._tables, rows)
         free = [index for index in range(len(self.table.columns)) if index not in self.columns.values()]
         self.labels = read_labels(self.table, self.columns.get("label"), free, classes, keys)
         self.classes = self.labels.names
-        images, ignored = images_below(root, lambda name: "" if holds_no_images(name) else None)
-        self._images = sorted(path.relative_to(root).as_posix() for path in images)
-        names = [row[self.columns["path"]] for row in self.table.rows]
-        self.found = find_images(names, self._images, root, file, key)
         self._refuse_no_image(key)
-        self._numbers = rows_by_image(self.table, self.columns["path"], self.found.paths)
-        own = file.absolute()
-        self.ignored = [(path.relative_to(root).as_posix(), why) for path, why in ignored if path.absolute() != own]
-        self.ignored += [(path, f"is in no row of {file.name}") for path in self._images if path not in self._numbers]
+        own = {file.absolute() for file in files}
+        called = some([file.name for file in files], between=" or ")
+        self.ignored = [(path.relative_to(root).as_posix(), why) for path, why in ignored if path.absolute() not in own]
+        self.ignored += [(path, f"is in no row of {called}") for path in self._images if path not in self._numbers]
         self._read(keys)
 
     def _read(self, keys: TableKeys) -> None:
@@ -85,11 +81,17 @@ class TableListing:
                 continue
             self.paths.append(path)
             self.targets.append(label)
-            rows[path] = told
+            rows[path] = self._in_one_group(told, numbers)
             if given:
                 sides[path] = given.pop()
         self._refuse_no_class()
-        self.known = Known(rows, str(self.table.file), sides, self._told())
+        self.known = Known(rows, self.table.file, sides, self._told())
+
+    def _in_one_group(self, told: dict[str, str], numbers: Sequence[int]) -> dict[str, str]:
+        """Return what is told of an image; those of a folder that a row names are a group, if no other is known."""
+        name = self.table.rows[numbers[0]][self.columns["path"]]
+        alone = name not in self.found.folders or told.get("patient") or told.get("group")
+        return told if alone else {**told, "group": name}
 
     @property
     def class_counts(self) -> dict[str, int]:
@@ -98,7 +100,7 @@ class TableListing:
         return {name: counts[label] for label, name in enumerate(self.classes)}
 
     def _refuse_no_image(self, key: str) -> None:
-        if self.found.paths:
+        if self.found.paths or self.found.folders:
             return
         column = self.table.columns[self.columns["path"]]
         there = f"{len(self._images):,} images, such as {self._images[0]!r}" if self._images else "no images"
@@ -120,15 +122,18 @@ class TableListing:
     def _told(self) -> list[str]:
         """Return how the table was read and what came of it, a sentence each."""
         found, file = self.found, self.table.file
-        told = told_of_reading(self.table, self._guessed)
+        told = list(self._tables.told)
         if not {"patient", "group"} & self.columns.keys():
             told.append(f"No column of {file} says of which patient an image is (data.columns={{patient: COLUMN}}).")
         if found.missing:
             names = some([repr(name) for name in found.missing], MOST_TOLD, ", ")
-            of = len(found.missing) + len(found.paths)
+            of = len(found.missing) + len(found.paths) + len(found.folders)
             told.append(
                 f"{len(found.missing):,} of the {of:,} images that it names are not below {self.root}: {names}."
             )
+        if found.folders:
+            inside = sum(map(len, found.folders.values()))
+            told.append(f"{len(found.folders):,} of its names are folders: they hold {inside:,} images.")
         if found.loose:
             told.append(f"{found.loose:,} of them were found by their names alone, in other folders than it says.")
         if self.labels.lacking:
@@ -145,6 +150,15 @@ class TableListing:
             f"{len(self.paths):,} of the {len(self._numbers):,} images that are there are of one class; left out: "
             f"{', '.join(reasons) or 'none'}{rule}{others}."
         )
+
+
+def _refuse_in_root(root: Path, files: Iterable[Path]) -> None:
+    """Refuse a table that is not there, but in the root."""
+    for file in files:
+        if not is_file(file) and not file.is_absolute() and is_file(root / file):
+            raise UserError(
+                f"data.table={file} is not there, but {root / file} is: did you mean data.table={root / file}?"
+            )
 
 
 def _sides(table: Table, column: int | None) -> list[str]:

@@ -23,13 +23,16 @@ class Found:
 
     Attributes:
         paths: Name in the table -> path below the root.
-        missing: Names of no image that is there, in the table's order.
+        missing: Names of nothing that is there, in the table's order.
         loose: How many names fit by the last part alone: the folders in the table are not those on the disk.
+        folders: Name in the table -> paths of the images in and below the folder that it means; without those that
+            have a name of their own.
     """
 
     paths: dict[str, str]
     missing: list[str]
     loose: int
+    folders: dict[str, list[str]]
 
 
 @dataclass(frozen=True)
@@ -39,18 +42,19 @@ class _Match:
     loose: bool = False
 
 
-def find_images(names: Iterable[str], paths: Sequence[str], root: Path, table: Path, key: str) -> Found:
+def find_images(names: Iterable[str], paths: Sequence[str], root: Path, tables: Sequence[Path], key: str) -> Found:
     """Return which of the images below a folder each name in a table means.
 
     A name is a path below the folder or the table's own, or the end of one; a path of another machine whose end is
     here; or the bare name of a file, at any depth. Case, accents and the ending may be written otherwise, where only
-    one file fits. Slashes may lean either way.
+    one file fits. Slashes may lean either way. What is no image may be a folder of images, by the same rules, but not
+    by its last name in other folders than the table says.
 
     Args:
         names: As the table has them.
         paths: N paths, POSIX, below the root.
         root: The folder of the images.
-        table: The table's file.
+        tables: The files that have the names.
         key: The setting that gave the folder, as an error names it.
 
     Raises:
@@ -61,23 +65,45 @@ def find_images(names: Iterable[str], paths: Sequence[str], root: Path, table: P
     matches = {name: _Match(name, EXACT) for name in distinct if name in known}
     others = [name for name in distinct if name not in matches]
     if others:
-        images = _Images(paths, root, table, key)
+        images = _Images(paths, root, tables, key)
         called = Counter(images.bare(name) for name in distinct)
         for name in others:
             match = images.match(name, alone=called[images.bare(name)] == 1)
             if match:
                 matches[name] = match
-    kept = _of_one_image(matches, table, key)
-    missing = [name for name in distinct if name not in kept]
-    return Found({name: match.path for name, match in kept.items()}, missing, sum(m.loose for m in kept.values()))
+    kept = _of_one_image(matches, tables, key)
+    left = [name for name in distinct if name not in kept]
+    named = {match.path for match in kept.values()}
+    folders = _find_folders(left, [path for path in paths if path not in named], root, tables, key) if left else {}
+    return Found(
+        {name: match.path for name, match in kept.items()},
+        [name for name in left if name not in folders],
+        sum(match.loose for match in kept.values()),
+        folders,
+    )
+
+
+def _find_folders(
+    names: Sequence[str], paths: Sequence[str], root: Path, tables: Sequence[Path], key: str
+) -> dict[str, list[str]]:
+    """Return the images in and below the folder that each name means, of those that mean one."""
+    inside: dict[str, list[str]] = {}
+    for path in paths:
+        above = path
+        while above := above.rpartition("/")[0]:
+            inside.setdefault(above, []).append(path)
+    folders = _Images(list(inside), root, tables, key, what="folders")
+    found = {name: folders.match(name, alone=False, endings=(True,)) for name in names}
+    return {name: inside[match.path] for name, match in found.items() if match}
 
 
 class _Images:
     """The images below a folder, by what a table may call them."""
 
-    def __init__(self, paths: Sequence[str], root: Path, table: Path, key: str) -> None:
-        self.root, self.table, self.key = root.absolute().as_posix(), table, key
-        self.folder = table.absolute().parent.as_posix()
+    def __init__(self, paths: Sequence[str], root: Path, tables: Sequence[Path], key: str, what: str = "files") -> None:
+        self.root, self.key, self.what = root.absolute().as_posix(), key, what
+        self.tables = _told(tables)
+        self.above = list(dict.fromkeys(table.absolute().parent.as_posix() for table in tables))
         self.paths = paths
         self.whole = {ending: _grouped((_key(path, ending=ending), path) for path in paths) for ending in (True, False)}
         self.ends = cache(self._ends)
@@ -87,14 +113,20 @@ class _Images:
         """Return the last part of a name without its ending, as all spellings of it have it."""
         return _key(_slashed(name), ending=False).rpartition("/")[2]
 
-    def match(self, name: str, *, alone: bool) -> _Match | None:
-        """Return the image that a name means, if there is one; ``alone`` where no other name ends alike."""
+    def match(self, name: str, *, alone: bool, endings: Sequence[bool] = (True, False)) -> _Match | None:
+        """Return the image that a name means, if there is one.
+
+        Args:
+            name: As the table has it.
+            alone: Whether no other name ends alike.
+            endings: Whether its ending counts: as written and, if that is nothing, without.
+        """
         text = _slashed(name)
         below = self._below(text)
         parts = _parts(text)
         if not parts:
             return None
-        for ending in (True, False):
+        for ending in endings:
             if found := self.whole[ending].get(_key(below, ending=ending)):
                 return _Match(self._one(name, found, below), EXACT)
             match = self._by_end(name, _key("/".join(parts), ending=ending).split("/"), ending, alone=alone)
@@ -121,28 +153,35 @@ class _Images:
         """Return the path below the root of a name that is written from the table's folder, or from the top."""
         if _key(text, ending=True) in self.whole[True]:
             return text
-        place = os.path.normpath(text if text.startswith("/") else f"{self.folder}/{text}")
-        return place[len(self.root) + 1 :] if place.startswith(f"{self.root}/") else text
+        places = [os.path.normpath(place) for place in self._written_from(text)]
+        return next((place[len(self.root) + 1 :] for place in places if place.startswith(f"{self.root}/")), text)
+
+    def _written_from(self, text: str) -> list[str]:
+        """Return where a name lies if it is written from the top, or from the folder of a table."""
+        return [text] if text.startswith("/") else [f"{folder}/{text}" for folder in self.above]
 
     def _lies_elsewhere(self, text: str) -> bool:
         """Tell whether a name with folders is a file beside the root: its end alone would mean another one."""
         if "/" not in text:
             return False
-        place = text if text.startswith("/") else f"{self.folder}/{text}"
-        first = "/".join(place.split("/")[: 2 if text.startswith("/") else self.folder.count("/") + 2])
-        return self.is_there(first) and is_file(Path(place))
+        for place in self._written_from(text):
+            parts, rest = place.split("/"), text.lstrip("/").count("/")
+            first = "/".join(parts[: len(parts) - rest])
+            if self.is_there(first) and is_file(Path(place)):
+                return True
+        return False
 
     def _one(self, name: str, found: list[str], written: str) -> str:
         exact = [path for path in found if path == written]
         if len(found) > 1 and not exact:
             raise UserError(
-                f"{self.table} names {name!r}, but below {self.root} there are {len(found)} such files: "
+                f"{self.tables} names {name!r}, but below {self.root} there are {len(found)} such {self.what}: "
                 f"{some(found, 2, ' and ')}. Write their folders into the table, or choose one of them by {self.key}."
             )
         return exact[0] if exact else found[0]
 
 
-def _of_one_image(matches: dict[str, _Match], table: Path, key: str) -> dict[str, _Match]:
+def _of_one_image(matches: dict[str, _Match], tables: Sequence[Path], key: str) -> dict[str, _Match]:
     """Return the matches; of several names of one image the one that fits best, and those that end alike.
 
     Raises:
@@ -160,11 +199,15 @@ def _of_one_image(matches: dict[str, _Match], table: Path, key: str) -> dict[str
                 continue
             if matches[name].parts == matches[best].parts:
                 raise UserError(
-                    f"{table} names {best!r} and {name!r}, each of which may be the image {path}. Give the folder "
-                    f"above as {key}, or write paths below it into the table."
+                    f"{_told(tables)} names {best!r} and {name!r}, each of which may be the image {path}. Give the "
+                    f"folder above as {key}, or write paths below it into the table."
                 )
             del matches[name]
     return matches
+
+
+def _told(tables: Sequence[Path]) -> str:
+    return some([str(table) for table in tables], 3, " and ")
 
 
 def _end_alike(first: str, second: str) -> bool:

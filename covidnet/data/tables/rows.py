@@ -4,22 +4,23 @@ from collections.abc import Mapping, Sequence
 
 from covidnet.data.spelling import known
 from covidnet.data.tables.columns import DESCRIBED, LINKED, other_columns
+from covidnet.data.tables.places import Found
 from covidnet.data.tables.reading import Table
 
 
-def rows_by_image(table: Table, column: int, paths: Mapping[str, str]) -> dict[str, list[int]]:
+def rows_by_image(table: Table, column: int, images: Found) -> dict[str, list[int]]:
     """Return the numbers of the rows of each image: path -> numbers.
 
     Args:
         table: Any.
         column: The number of the column that names the images.
-        paths: Name in the table -> path.
+        images: Which of them each name means.
     """
     found: dict[str, list[int]] = {}
     for number, row in enumerate(table.rows):
-        path = paths.get(row[column])
-        if path is not None:
-            found.setdefault(path, []).append(number)
+        path = images.paths.get(row[column])
+        for one in images.folders.get(row[column], ()) if path is None else (path,):
+            found.setdefault(one, []).append(number)
     return found
 
 

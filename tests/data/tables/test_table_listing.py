@@ -26,7 +26,7 @@ def nih(tmp_path):
         file = root / "labels.csv"
         file.write_text(head + rows)
         keys = table_keys(str(file), columns, labels, None, options.pop("uncertain", "unknown"), **how(options))
-        return TableListing(root, file, keys, classes, key)
+        return TableListing(root, {file: ""}, keys, classes, key)
 
     return listing
 
@@ -178,7 +178,7 @@ def test_a_root_that_is_not_there_is_told(tmp_path):
     with pytest.raises(UserError, match=r"nowhere is no folder, but data\.root must be the one below which the images"):
         TableListing(
             tmp_path / "nowhere",
-            tmp_path / "t.csv",
+            {tmp_path / "t.csv": ""},
             table_keys("t.csv", *[None] * 3, "unknown", "skip"),
             None,
             "data.root",
