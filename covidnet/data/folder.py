@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -28,8 +29,9 @@ from covidnet.data.walk import (
     told_by_reason,
 )
 from covidnet.errors import UserError
+from covidnet.imaging.kinds import DICOM, Kind
 
-_Contents = tuple[list[Path], list[Ignored]]  # the images of a folder; what else lies there, with the reason
+_Contents = tuple[dict[Path, Kind], list[Ignored]]  # the images of a folder; what else lies there, with the reason
 
 
 class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no types
@@ -117,12 +119,14 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
         allow_empty: bool = False,
     ) -> list[tuple[str, int]]:
         """List the images of every class as it was found; fills ``ignored``."""
-        samples = []
+        samples, dicom = [], set()
         for name, label in class_to_idx.items():
-            images, ignored = self._contents.get(name, ([], []))
+            images, ignored = self._contents.get(name, ({}, []))
             samples += [(str(path), label) for path in images]
+            dicom |= {path.relative_to(directory).as_posix() for path, kind in images.items() if kind is DICOM}
             self._ignore(Path(directory), ignored)
         self._contents = {}
+        self.known = replace(self.known, dicom=dicom)
         return sorted(samples, key=lambda sample: Path(sample[0]).relative_to(directory).as_posix())
 
     def _read_divided(self, root: Path) -> None:
@@ -138,7 +142,7 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
             for folder, side in folders.items():
                 more, others = images_below(root / name / folder, _why_no_image_folder)
                 sides |= {path.relative_to(root).as_posix(): side for path in more}
-                images, ignored = [*images, *more], [*ignored, *others]
+                images, ignored = images | more, [*ignored, *others]
             read = {root / name / folder for folder in folders}
             self._contents[name] = images, [(path, reason) for path, reason in ignored if path not in read]
         self.known = Known(sides=sides)

@@ -1,12 +1,14 @@
 """Which layout a folder has, and its listing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from covidnet.data.division.names import name_patients
-from covidnet.data.listing import Listing
+from covidnet.data.listing import Listed, Listing, apart
 from covidnet.data.local import local_file
+from covidnet.data.roots import KEY as ROOTS
+from covidnet.data.roots import refuse_empty
 from covidnet.data.tables.keys import TableKeys
 from covidnet.data.tables.listing import TableListing
 
@@ -47,11 +49,30 @@ class Layout:
             return name_patients(listing, self.patient_pattern, across=self.patient_across_classes)
         return listing
 
+    def listings(self, roots: Mapping[str, Path], classes: Sequence[str] | None) -> dict[str, Listing]:
+        """List the images of several folders whose classes one table tells, by what their paths begin with.
+
+        Raises:
+            UserError: Where there is nothing to learn from.
+        """
+        found: dict[str, Listing] = {**self._by_table(roots, classes, ROOTS)}
+        refuse_empty(found, classes, "the table must give some of its images a class")
+        if pattern := self.patient_pattern:
+            across = self.patient_across_classes
+            return {
+                prefix: name_patients(part, pattern, across=across, within=prefix) for prefix, part in found.items()
+            }
+        return found
+
     def _listed(self, root: Path, classes: Sequence[str] | None, key: str) -> Listing:
-        table = local_file(self.table, self.cache_dir, "data.table") if key != "data.test_root" else None
-        if table:
-            return TableListing(root, table, self.keys, classes, key)
+        if self.table and key != "data.test_root":
+            return self._by_table({"": root}, classes, key)[""]
         return self._folders(root, classes, key)
+
+    def _by_table(self, roots: Mapping[str, Path], classes: Sequence[str] | None, key: str) -> dict[str, Listed]:
+        table = local_file(self.table, self.cache_dir, "data.table")
+        assert table is not None
+        return apart(TableListing(roots, table, self.keys, classes, key), roots)
 
     def _folders(self, root: Path, classes: Sequence[str] | None, key: str) -> Listing:
         # What only predicts lists nothing, and needs no torchvision.

@@ -9,6 +9,7 @@ from covidnet.data.division.metadata import NAME, Metadata, find_metadata, merge
 from covidnet.data.division.names import refuse_unmatched
 from covidnet.data.division.split import TEST_PREFIX, paths_in_split, prefix_of
 from covidnet.data.division.views import choose_views, refuse_lost
+from covidnet.data.headers import views_in_headers
 from covidnet.data.layouts import Layout
 from covidnet.data.listing import Labelled, Listing, gather
 from covidnet.data.local import folder_beside, local_file, local_folder
@@ -87,12 +88,15 @@ class Located:
         """The images of each root, of whatever view."""
         keys = {prefix: f"data.roots[{prefix.rstrip('/')}]" if prefix else "data.root" for prefix in self.roots}
         refuse_overlap(self.roots)
-        listings = {
-            prefix: self.list_images(root, self.wanted_classes, keys[prefix]) for prefix, root in self.roots.items()
-        }
+        if together := self.given_roots and self.layout.table:
+            listings = self.layout.listings(self.roots, self.wanted_classes)
+        else:
+            listings = {
+                prefix: self.list_images(root, self.wanted_classes, keys[prefix]) for prefix, root in self.roots.items()
+            }
         if self.layout.patient_pattern:
             refuse_unmatched(self.layout.patient_pattern, listings.values())
-        return with_one_label(listings, self.wanted_classes) if self.given_roots else listings
+        return with_one_label(listings, self.wanted_classes) if self.given_roots and not together else listings
 
     @cached_property
     def _all_known(self) -> Metadata | None:
@@ -104,7 +108,7 @@ class Located:
                 f"data.columns={dict(columns)} is for a table, but there is none. Give data.table=FILE or "
                 "data.metadata=FILE, or leave data.columns out."
             )
-        return known_of(self._all_listings, file, self._columns, seek=seek)
+        return known_of(self._all_listings, file, self._columns, seek=seek, shared=bool(self.layout.table))
 
     @property
     def _columns(self) -> Mapping[str, str] | None:
@@ -123,17 +127,40 @@ class Located:
             UserError: Where a class is left without images.
         """
         found = self._all_listings
-        kept = {prefix: self._of_views(listing, prefix, self._all_known) for prefix, listing in found.items()}
-        if self.wanted_views:
-            refuse_lost(found.values(), kept.values(), self.wanted_views)
+        if not self.wanted_views:
+            return found
+        kept = {
+            prefix: self._of_views(listing, prefix, self._all_known, self._headers[prefix])
+            for prefix, listing in found.items()
+        }
+        refuse_lost(found.values(), kept.values(), self.wanted_views)
         return kept
 
-    def _of_views(self, listing: Listing, prefix: str, known: Metadata | None) -> Listing:
-        if not (self.wanted_views and known):
-            return listing
-        own = {path: known.rows[prefix + path] for path in listing.paths if prefix + path in known.rows}
-        named = {path.removeprefix(prefix) for path in self._split_paths if path.startswith(prefix)}
-        return choose_views(listing, own, self.wanted_views, named)
+    @property
+    def header_views(self) -> dict[str, str]:
+        """The views of images of the roots that their own headers tell, and nothing else: path -> view."""
+        return {prefix + path: view for prefix, own in self._headers.items() for path, view in own.items()}
+
+    @cached_property
+    def _headers(self) -> dict[str, dict[str, str]]:
+        """The same by root; no header is read before somebody asks for views."""
+        return {
+            prefix: self._read_headers(listing, prefix, self._all_known)
+            for prefix, listing in self._all_listings.items()
+        }
+
+    def _read_headers(self, listing: Listing, prefix: str, known: Metadata | None) -> dict[str, str]:
+        if not (dicom := listing.known.dicom):
+            return {}
+        asked = dicom & {*listing.paths} - self._named(prefix)
+        return views_in_headers(listing.root, asked, _below(prefix, known))
+
+    def _of_views(self, listing: Listing, prefix: str, known: Metadata | None, headers: Mapping[str, str]) -> Listing:
+        return choose_views(listing, _below(prefix, known), self.wanted_views or [], self._named(prefix), headers)
+
+    def _named(self, prefix: str) -> set[str]:
+        """Return the images of a root that a split file names: they take part whatever their view."""
+        return {path.removeprefix(prefix) for path in self._split_paths if path.startswith(prefix)}
 
     @cached_property
     def _split_paths(self) -> set[str]:
@@ -187,7 +214,10 @@ class Located:
     @cached_property
     def test_folder(self) -> Listing | None:
         """The images of the test root that take part, if there is one."""
-        return self._all_tested and self._of_views(self._all_tested, TEST_PREFIX, self._known_of_test)
+        found, known = self._all_tested, self._known_of_test
+        if not (found and self.wanted_views):
+            return found
+        return self._of_views(found, TEST_PREFIX, known, self._read_headers(found, TEST_PREFIX, known))
 
     @property
     def classes(self) -> list[str]:
@@ -234,3 +264,9 @@ class Located:
         if prefix not in folders:
             raise UserError(f"The image {path} is in none of the folders of data.roots, {sorted(folders)}.")
         return folders[prefix] / path.removeprefix(prefix)
+
+
+def _below(prefix: str, known: Metadata | None) -> dict[str, Mapping[str, str]]:
+    """Return what is known of the images of a root, by their paths below it."""
+    rows = known.rows.items() if known else ()
+    return {path.removeprefix(prefix): row for path, row in rows if path.startswith(prefix)}

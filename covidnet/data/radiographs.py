@@ -129,7 +129,7 @@ class Radiographs(Located):
         require(test_per_class >= 0, "data.test_per_class", test_per_class, "0 or more images")
         few = num_workers is None or 0 <= num_workers <= MOST_WORKERS
         require(few, "data.num_workers", num_workers, f"0 processes or more, up to {MOST_WORKERS}")
-        check_roots(roots, root, table)
+        check_roots(roots, root)
         check_pattern(patient_pattern)
         places = {"root": root, "table": table, "test_root": test_root, "split_file": split_file, "metadata": metadata}
         check_places(places | {f"roots[{name}]": given for name, given in (roots or {}).items()})
@@ -144,7 +144,7 @@ class Radiographs(Located):
             patient_pattern=patient_pattern,
             patient_across_classes=patient_across_classes,
         )
-        self.given_root = root or beside_table(table)
+        self.given_root = root or (None if roots else beside_table(table))
         self.given_roots = roots
         self.wanted_views = read_views(views)
         self.image_size = image_size

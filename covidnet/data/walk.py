@@ -8,7 +8,7 @@ from pathlib import Path
 
 from covidnet.data.spelling import SIDES, plain
 from covidnet.errors import UserError, printable, short, some
-from covidnet.imaging.kinds import kind_of
+from covidnet.imaging.kinds import Kind, kind_of
 
 DEFAULT_ROOT = Path("data", "COVID-19 Radiography Database")  # data.root, where it is left out
 IMAGES = "images"  # the later release keeps a class's radiographs here, beside "masks"
@@ -31,8 +31,8 @@ def is_class_name(name: object) -> bool:
     return no_path and "\n" not in name and printable(name) == name
 
 
-def images_below(start: Path, why_no_folder: Callable[[str], str | None]) -> tuple[list[Path], list[Ignored]]:
-    """Return the images in and below a folder, and what else lies there with the reason why it is left out.
+def images_below(start: Path, why_no_folder: Callable[[str], str | None]) -> tuple[dict[Path, Kind], list[Ignored]]:
+    """Return the images in and below a folder by what they are, and what else lies there with why it is left out.
 
     Nothing is decoded: what is named like an image may still be none.
 
@@ -40,7 +40,7 @@ def images_below(start: Path, why_no_folder: Callable[[str], str | None]) -> tup
         start: The folder.
         why_no_folder: Of a folder's name, why it is not searched ("" where nobody needs to be told); None if it is.
     """
-    images: list[Path] = []
+    images: dict[Path, Kind] = {}
     ignored: list[Ignored] = []
     visited = set()
     for current, folders, files in os.walk(start, followlinks=True, onerror=_refuse_unlisted):
@@ -63,7 +63,7 @@ def images_below(start: Path, why_no_folder: Callable[[str], str | None]) -> tup
             path = here / name
             kind = kind_of(path)
             if kind.is_read:
-                images.append(path)
+                images[path] = kind
             else:
                 ignored.append((path, kind.why_not))
     return images, sorted(ignored)

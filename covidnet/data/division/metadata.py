@@ -68,7 +68,7 @@ def read_metadata(
             f"group and source). Rename one{say}, or give {key}=none to go without."
         )
     names = [row[found["path"]] for row in table.rows]
-    images = find_images(names, paths, root, file, key)
+    images = find_images(names, paths, {"": root}, file, key)
     describe = Describer(table, found)
     rows: dict[str, Mapping[str, str]] = {}
     for path, numbers in rows_by_image(table, found["path"], images.paths).items():

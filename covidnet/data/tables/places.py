@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -39,19 +39,19 @@ class _Match:
     loose: bool = False
 
 
-def find_images(names: Iterable[str], paths: Sequence[str], root: Path, table: Path, key: str) -> Found:
-    """Return which of the images below a folder each name in a table means.
+def find_images(names: Iterable[str], paths: Sequence[str], roots: Mapping[str, Path], table: Path, key: str) -> Found:
+    """Return which of the images below one folder or several each name in a table means.
 
-    A name is a path below the folder or the table's own, or the end of one; a path of another machine whose end is
+    A name is a path below a folder or the table's own, or the end of one; a path of another machine whose end is
     here; or the bare name of a file, at any depth. Case, accents and the ending may be written otherwise, where only
     one file fits. Slashes may lean either way.
 
     Args:
         names: As the table has them.
-        paths: N paths, POSIX, below the root.
-        root: The folder of the images.
+        paths: N paths, POSIX, below a root, each with that root's prefix before it.
+        roots: What the paths of a root's images begin with -> the folder; "" of an only root.
         table: The table's file.
-        key: The setting that gave the folder, as an error names it.
+        key: The setting that gave the folders, as an error names it.
 
     Raises:
         UserError: Where a name means two images, or two names one image; it tells both.
@@ -61,7 +61,7 @@ def find_images(names: Iterable[str], paths: Sequence[str], root: Path, table: P
     matches = {name: _Match(name, EXACT) for name in distinct if name in known}
     others = [name for name in distinct if name not in matches]
     if others:
-        images = _Images(paths, root, table, key)
+        images = _Images(paths, roots, table, key)
         called = Counter(images.bare(name) for name in distinct)
         for name in others:
             match = images.match(name, alone=called[images.bare(name)] == 1)
@@ -73,10 +73,12 @@ def find_images(names: Iterable[str], paths: Sequence[str], root: Path, table: P
 
 
 class _Images:
-    """The images below a folder, by what a table may call them."""
+    """The images below some folders, by what a table may call them."""
 
-    def __init__(self, paths: Sequence[str], root: Path, table: Path, key: str) -> None:
-        self.root, self.table, self.key = root.absolute().as_posix(), table, key
+    def __init__(self, paths: Sequence[str], roots: Mapping[str, Path], table: Path, key: str) -> None:
+        self.roots = {prefix: root.absolute().as_posix() for prefix, root in roots.items()}
+        self.table, self.key = table, key
+        self.prefixes = list(dict.fromkeys(["", *roots]))  # a table may name a root too, as split.csv does
         self.folder = table.absolute().parent.as_posix()
         self.paths = paths
         self.whole = {ending: _grouped((_key(path, ending=ending), path) for path in paths) for ending in (True, False)}
@@ -95,7 +97,7 @@ class _Images:
         if not parts:
             return None
         for ending in (True, False):
-            if found := self.whole[ending].get(_key(below, ending=ending)):
+            if found := self._whole(_key(below, ending=ending), ending):
                 return _Match(self._one(name, found, below), EXACT)
             match = self._by_end(name, _key("/".join(parts), ending=ending).split("/"), ending, alone=alone)
             if match:
@@ -105,12 +107,17 @@ class _Images:
     def _by_end(self, name: str, parts: list[str], ending: bool, *, alone: bool) -> _Match | None:
         """Return the image whose path ends as the name, or whose path the name ends in."""
         for start in range(1, len(parts) - 1):
-            if found := self.whole[ending].get("/".join(parts[start:])):
+            if found := self._whole("/".join(parts[start:]), ending):
                 return _Match(self._one(name, found, name), len(parts) - start)
         if found := self.ends(len(parts), ending).get("/".join(parts)):
             return _Match(self._one(name, found, name), len(parts))
         found = self.ends(1, ending).get(parts[-1], [])
         return _Match(found[0], 1, loose=True) if alone and len(found) == 1 else None
+
+    def _whole(self, key: str, ending: bool) -> list[str]:
+        """Return the images whose whole paths below a folder are such."""
+        grouped = self.whole[ending]
+        return [path for prefix in self.prefixes for path in grouped.get(folded(prefix) + key, ())]
 
     def _ends(self, number: int, ending: bool) -> dict[str, list[str]]:
         """Return the images by the last parts of their paths, so many of them."""
@@ -118,14 +125,17 @@ class _Images:
         return _grouped(("/".join(parts), path) for parts, path in cut)
 
     def _below(self, text: str) -> str:
-        """Return the path below the root of a name that is written from the table's folder, or from the top."""
+        """Return the path below a root of a name that is written from the table's folder, or from the top."""
         if _key(text, ending=True) in self.whole[True]:
             return text
         place = os.path.normpath(text if text.startswith("/") else f"{self.folder}/{text}")
-        return place[len(self.root) + 1 :] if place.startswith(f"{self.root}/") else text
+        return next(
+            (prefix + place[len(root) + 1 :] for prefix, root in self.roots.items() if place.startswith(f"{root}/")),
+            text,
+        )
 
     def _lies_elsewhere(self, text: str) -> bool:
-        """Tell whether a name with folders is a file beside the root: its end alone would mean another one."""
+        """Tell whether a name with folders is a file beside the roots: its end alone would mean another one."""
         if "/" not in text:
             return False
         place = text if text.startswith("/") else f"{self.folder}/{text}"
@@ -133,13 +143,15 @@ class _Images:
         return self.is_there(first) and is_file(Path(place))
 
     def _one(self, name: str, found: list[str], written: str) -> str:
-        exact = [path for path in found if path == written]
-        if len(found) > 1 and not exact:
+        places = {prefix + written for prefix in self.prefixes}
+        best = [path for path in found if path in places] or found
+        if len(best) > 1:
             raise UserError(
-                f"{self.table} names {name!r}, but below {self.root} there are {len(found)} such files: "
-                f"{some(found, 2, ' and ')}. Write their folders into the table, or choose one of them by {self.key}."
+                f"{self.table} names {name!r}, but below {', '.join(self.roots.values())} there are {len(best)} such "
+                f"files: {some(best, 2, ' and ')}. Write their folders into the table, or choose one of them by "
+                f"{self.key}."
             )
-        return exact[0] if exact else found[0]
+        return best[0]
 
 
 def _of_one_image(matches: dict[str, _Match], table: Path, key: str) -> dict[str, _Match]:
