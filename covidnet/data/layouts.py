@@ -1,5 +1,6 @@
 """Which layout a folder has, and its listing."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,24 @@ class Layout:
     whole: bool = True
     patient_pattern: str | None = None
     patient_across_classes: bool = False
+
+    @property
+    def words(self) -> list[str]:
+        """What a command takes that is to list a folder so: the keys that differ from those of a plain one."""
+        plain, own = (
+            {
+                "table": layout.table,
+                **vars(layout.keys),
+                "patient_pattern": layout.patient_pattern,
+                "patient_across_classes": layout.patient_across_classes,
+            }
+            for layout in (Layout(), self)
+        )
+        changed = {key: value for key, value in own.items() if value != plain[key]}
+        return [
+            f"data.{key}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+            for key, value in changed.items()
+        ]
 
     def listing(self, root: Path, classes: Sequence[str] | None, key: str) -> Listing:
         """List the images of a folder of this machine; a table is that of ``data.root``, other roots have classes.

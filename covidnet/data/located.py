@@ -1,5 +1,6 @@
 """Where the images of a run lie, and what is known of them before one is opened."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -77,10 +78,12 @@ class Located:
     def words(self) -> list[str]:
         """What a command takes that is to look at the same images: the folder, or the keys that name more."""
         named = ", ".join(f"{prefix.rstrip('/')}: {root}" for prefix, root in self.roots.items())
-        pattern = self.layout.patient_pattern
+        place = f"data.roots={{{named}}}" if self.given_roots else str(self.roots[""])
+        chosen = self.layout.table and self.wanted_classes  # folders have names, and an audit may see them all
         return [
-            f"data.roots={{{named}}}" if self.given_roots else str(self.roots[""]),
-            *([f"data.patient_pattern={pattern}"] if pattern else []),
+            place,
+            *self.layout.words,
+            *([f"data.classes={json.dumps(self.wanted_classes, ensure_ascii=False)}"] if chosen else []),
         ]
 
     @cached_property

@@ -115,9 +115,9 @@ class _Images:
         return _Match(found[0], 1, loose=True) if alone and len(found) == 1 else None
 
     def _whole(self, key: str, ending: bool) -> list[str]:
-        """Return the images whose whole paths below a folder are such."""
-        grouped = self.whole[ending]
-        return [path for prefix in self.prefixes for path in grouped.get(folded(prefix) + key, ())]
+        """Return the images whose whole paths below a folder are such; of several folders a bare name is no path."""
+        prefixes = self.prefixes if "/" in key else [""]
+        return [path for prefix in prefixes for path in self.whole[ending].get(folded(prefix) + key, ())]
 
     def _ends(self, number: int, ending: bool) -> dict[str, list[str]]:
         """Return the images by the last parts of their paths, so many of them."""
