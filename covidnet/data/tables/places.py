@@ -115,9 +115,13 @@ class _Images:
         return _Match(found[0], 1, loose=True) if alone and len(found) == 1 else None
 
     def _whole(self, key: str, ending: bool) -> list[str]:
-        """Return the images whose whole paths below a folder are such; of several folders a bare name is no path."""
-        prefixes = self.prefixes if "/" in key else [""]
-        return [path for prefix in prefixes for path in self.whole[ending].get(folded(prefix) + key, ())]
+        """Return the images whose whole paths below a folder are such."""
+        grouped = self.whole[ending]
+        return [path for prefix in self._before(key) for path in grouped.get(folded(prefix) + key, ())]
+
+    def _before(self, path: str) -> list[str]:
+        """Return what may stand before a path; of several folders a bare name is no path, for each may have it."""
+        return self.prefixes if "/" in path else [""]
 
     def _ends(self, number: int, ending: bool) -> dict[str, list[str]]:
         """Return the images by the last parts of their paths, so many of them."""
@@ -143,7 +147,7 @@ class _Images:
         return self.is_there(first) and is_file(Path(place))
 
     def _one(self, name: str, found: list[str], written: str) -> str:
-        places = {prefix + written for prefix in self.prefixes}
+        places = {prefix + written for prefix in self._before(written)}
         best = [path for path in found if path in places] or found
         if len(best) > 1:
             raise UserError(
