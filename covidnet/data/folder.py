@@ -1,7 +1,9 @@
 """Images and classes of every release's layout, over torchvision ImageFolder; refuses junk."""
 
+import os
+import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +12,7 @@ from torchvision.datasets import ImageFolder
 
 from covidnet.data.division.metadata import NAME as METADATA
 from covidnet.data.listing import Known
+from covidnet.data.spelling import SIDES, plain
 from covidnet.data.walk import (
     IMAGES,
     MASKS,
@@ -28,9 +31,11 @@ from covidnet.data.walk import (
     tables_in,
     told_by_reason,
 )
-from covidnet.errors import UserError
+from covidnet.errors import UserError, short
 from covidnet.imaging.kinds import DICOM, Kind
 
+# As folders of images of all classes are called.
+_OF_IMAGES = re.compile(r"\d*(?:(?:images?|imgs?|png|jpe?g|dicoms?|dcm|xrays?|cxr|files)\d*)+")
 _Contents = tuple[dict[Path, Kind], list[Ignored]]  # the images of a folder; what else lies there, with the reason
 
 
@@ -91,6 +96,8 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
                     self._ignore(root, ignored or [(root / name, "holds no images and is no class")])
         if self.wanted is None:
             self._refuse_other_layouts(root, found)
+            told = _told_of_one_above(root, {name: self._contents[name] for name in found})
+            self.known = replace(self.known, told=told)
             classes = found
         else:
             classes = self.wanted
@@ -162,6 +169,7 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
                 f"{root} holds {splits}, named like parts of a split, but no folder of training images, which should "
                 f"be called train: name it so{classes if len(others) > 1 else ''}."
             )
+        _refuse_odd_names(root, found)
         tested = [name for name in found if f"{name} Test" in found]
         if tested:
             raise UserError(
@@ -197,6 +205,51 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
                 f"is one class, give the folder above, {self.key}={above}."
             )
         return f" It holds radiographs itself, as one class does: give the folder above, {self.key}={above}."
+
+
+def _refuse_odd_names(root: Path, found: list[str]) -> None:
+    """Refuse folders whose names are hardly those of classes alone; who gives them as classes is believed."""
+    insist = f"if they are the classes, give data.classes={found}."
+    if both := _side_and_class(found):
+        raise UserError(
+            f"{root} holds {both}: each name tells a part of a split and a class at once. Give a table with a column "
+            f"split, data.table=FILE, or make folders of them, such as train/CLASS and test/CLASS; {insist}"
+        )
+    tables = [file for file in tables_in(root) if file.name != METADATA]
+    if found and tables and all(_OF_IMAGES.fullmatch(plain(name)) for name in found):
+        raise UserError(
+            f"{root} holds the folders {short(found)}, called as images are and not as classes. If {tables[0]} tells "
+            f"the classes, add data.table={tables[0]}; {insist}"
+        )
+
+
+def _told_of_one_above(root: Path, contents: Mapping[str, _Contents]) -> list[str]:
+    """Return a sentence where folders of the same names lie in all classes, as they do a level above the classes."""
+    inner: list[set[str]] = []
+    for name, (images, _) in contents.items():
+        start = len(str(root / name)) + 1
+        parts = (str(path)[start:].partition(os.sep) for path in images)
+        inner.append({first if rest else "" for first, _, rest in parts})
+    same = sorted(inner[0]) if inner and all(names == inner[0] for names in inner) else []
+    if len(same) < 2 or "" in same:
+        return []
+    roots = ", ".join(f"{name}: {root / name}" for name in contents)
+    return [
+        f"{short(list(contents))} are taken for the classes, but in each of them lie {short(same)}. If those are the "
+        f"classes, give hospitals as data.roots={{{roots}}}, and call parts of a split train, val and test."
+    ]
+
+
+def _side_and_class(names: Sequence[str]) -> list[str]:
+    """Return names like train_normal and test_normal: of training images of a class, and of others of the same."""
+    found: dict[str, dict[str, str]] = {}
+    for name in names:
+        words = re.findall(r"[^\W_]+", name)
+        sides = [side for word in words if (side := SIDES.get(plain(word)))]
+        rest = plain("".join(word for word in words if plain(word) not in SIDES))
+        if len(sides) == 1 and rest:
+            found.setdefault(rest, {})[sides[0]] = name
+    return sorted(name for of in found.values() if len(of) > 1 and "train" in of for name in of.values())
 
 
 def _class_like(folder: Path) -> list[str]:

@@ -15,6 +15,7 @@ from covidnet.data.layouts import Layout
 from covidnet.data.listing import Labelled, Listing, gather
 from covidnet.data.local import folder_beside, local_file, local_folder
 from covidnet.data.roots import known_of, refuse_overlap, told_of_roots, with_one_label
+from covidnet.data.walk import tables_in
 from covidnet.errors import UserError
 
 
@@ -112,6 +113,16 @@ class Located:
                 "data.metadata=FILE, or leave data.columns out."
             )
         return known_of(self._all_listings, file, self._columns, seek=seek, shared=bool(self.layout.table))
+
+    @property
+    def unread_tables(self) -> list[Path]:
+        """Tables beside the folders of the classes that no key names: whoever laid them there may want them read."""
+        if self.layout.table:
+            return []
+        given = local_file(None if self._no_table else self.given_metadata, self.cache_dir, "data.metadata")
+        known = {file.resolve() for file in (given, self.split_file) if file}
+        found = [file for root in self.roots.values() for file in tables_in(root)]
+        return [file for file in found if file.name != NAME and file.resolve() not in known]
 
     @property
     def _columns(self) -> Mapping[str, str] | None:

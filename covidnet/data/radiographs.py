@@ -248,8 +248,9 @@ class Radiographs(Located):
         told = [*self.folder.known.told, *(self.metadata.told if self.metadata else ())]
         for line in [*told, *(self.test_folder.known.told if self.test_folder else [])]:
             tell(line)
-        if proposed := self.proposed_pattern():
-            tell(proposed)
+        for line in [self.proposed_table(), self.proposed_pattern()]:
+            if line:
+                tell(line)
         if not self.split_file:
             for line in self.division.told(self.split, listed=len(self.folder.paths)):
                 tell(line)
@@ -258,6 +259,12 @@ class Radiographs(Located):
             warn(astride)
         if not self.split_file and (leaked := self.division.leaks_told(self.place)):
             warn(leaked)
+
+    def proposed_table(self) -> str | None:
+        """Return a sentence on the tables beside the folders of the classes that nobody reads."""
+        files = [str(file) for file in self.unread_tables]
+        keys = "data.metadata=FILE takes its patients and sources, data.table=FILE its classes too"
+        return f"{some(files, 3, ', ')}: a table that is not read; {keys}." if files else None
 
     def proposed_pattern(self) -> str | None:
         """Return a sentence on a pattern that finds patients in names, where no patient is known."""

@@ -13,12 +13,13 @@ from covidnet.imaging.kinds import Kind, kind_of
 DEFAULT_ROOT = Path("data", "COVID-19 Radiography Database")  # data.root, where it is left out
 IMAGES = "images"  # the later release keeps a class's radiographs here, beside "masks"
 MASKS = ("masks", "mask", "lung_masks")
-_AFTER_SIDE = re.compile("(dataset|set|data|images|split)$")  # as in test_set
+_FILLING = "(?:dataset|set|data|images|imgs|xrays?|cxr|split|folder)*"  # as in test_set and 1_train_images
+_SIDE = re.compile(rf"\d*{_FILLING}(?P<side>{'|'.join(SIDES)}){_FILLING}")
 MOST_CLASSES = 1_000  # the parser of a command line takes some milliseconds for each
 LONGEST_CLASS = 255  # characters
 JUNK_FOLDERS = ("__macosx", "__pycache__", "lost+found")
 JUNK_FILES = ("thumbs.db", "desktop.ini")
-TABLES = (".csv", ".tsv")
+TABLES = (".csv", ".tsv", ".xlsx")
 
 Ignored = tuple[Path, str]  # a file or folder that is left out, and the reason
 
@@ -94,7 +95,8 @@ def holds_no_images(name: str) -> bool:
 
 def side_of(name: str) -> str | None:
     """Return the split, "train", "val" or "test", that a folder of this name holds; None where it is named for none."""
-    return SIDES.get(_AFTER_SIDE.sub("", plain(name)))
+    found = _SIDE.fullmatch(plain(name))
+    return SIDES[found["side"]] if found else None
 
 
 def side_folders(folder: Path) -> dict[str, str]:
