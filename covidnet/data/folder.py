@@ -34,8 +34,9 @@ from covidnet.data.walk import (
 from covidnet.errors import UserError, short
 from covidnet.imaging.kinds import DICOM, Kind
 
-# As folders of images of all classes are called.
-_OF_IMAGES = re.compile(r"\d*(?:(?:images?|imgs?|png|jpe?g|dicoms?|dcm|xrays?|cxr|files)\d*)+")
+# As folders of images of all classes are called; digits alone may be classes.
+_OF_IMAGES = re.compile(rf"\d*(?:(?:images?|imgs?|png|jpe?g|dicoms?|dcm|xrays?|cxr|files|stage|{'|'.join(SIDES)})\d*)+")
+MANY = 50  # folders beside a table: so many are hardly classes, but patients
 _Contents = tuple[dict[Path, Kind], list[Ignored]]  # the images of a folder; what else lies there, with the reason
 
 
@@ -197,9 +198,9 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
     def _hint_at_images(self, root: Path) -> str:
         """Return what a root that holds images itself may be: with a table the whole set, else one class of it."""
         above = root.absolute().parents[1 if root.name == IMAGES else 0]
-        near = [*tables_in(root), *tables_in(root.absolute().parent)]
-        tables = [file for file in near if file.name != METADATA]
-        if tables:
+        if side_of(root.name):
+            return f" It holds radiographs itself: if a table tells their classes, {self.key}={above} data.table=FILE."
+        if tables := _tables_near(root):
             return (
                 f" It holds radiographs itself. If {tables[0]} tells their classes, add data.table={tables[0]}; if it "
                 f"is one class, give the folder above, {self.key}={above}."
@@ -207,19 +208,27 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
         return f" It holds radiographs itself, as one class does: give the folder above, {self.key}={above}."
 
 
+def _tables_of_labels(folder: Path) -> list[Path]:
+    return [file for file in tables_in(folder) if file.name != METADATA]
+
+
+def _tables_near(root: Path) -> list[Path]:
+    return [*_tables_of_labels(root), *_tables_of_labels(root.absolute().parent)]
+
+
 def _refuse_odd_names(root: Path, found: list[str]) -> None:
     """Refuse folders whose names are hardly those of classes alone; who gives them as classes is believed."""
-    insist = f"if they are the classes, give data.classes={found}."
+    insist = "if they are the classes, name them in data.classes=[...]."
+    tables = _tables_of_labels(root) if len(found) < MANY else _tables_near(root)
+    if found and tables and (len(found) >= MANY or all(_OF_IMAGES.fullmatch(plain(name)) for name in found)):
+        raise UserError(
+            f"{root} holds {len(found):,} folders, {short(found)}, which are hardly called as classes are. If "
+            f"{tables[0]} tells the classes, add data.table={tables[0]}; {insist}"
+        )
     if both := _side_and_class(found):
         raise UserError(
             f"{root} holds {both}: each name tells a part of a split and a class at once. Give a table with a column "
             f"split, data.table=FILE, or make folders of them, such as train/CLASS and test/CLASS; {insist}"
-        )
-    tables = [file for file in tables_in(root) if file.name != METADATA]
-    if found and tables and all(_OF_IMAGES.fullmatch(plain(name)) for name in found):
-        raise UserError(
-            f"{root} holds the folders {short(found)}, called as images are and not as classes. If {tables[0]} tells "
-            f"the classes, add data.table={tables[0]}; {insist}"
         )
 
 
@@ -231,7 +240,7 @@ def _told_of_one_above(root: Path, contents: Mapping[str, _Contents]) -> list[st
         parts = (str(path)[start:].partition(os.sep) for path in images)
         inner.append({first if rest else "" for first, _, rest in parts})
     same = sorted(inner[0]) if inner and all(names == inner[0] for names in inner) else []
-    if len(same) < 2 or "" in same:
+    if len(same) < 2 or "" in same or all(name[-1].isdigit() for name in same):  # as patients are called
         return []
     roots = ", ".join(f"{name}: {root / name}" for name in contents)
     return [

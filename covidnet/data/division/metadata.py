@@ -85,7 +85,7 @@ def merge_rows(first: Metadata | None, second: Metadata | None) -> Metadata | No
     rows = {path: dict(row) for path, row in first.rows.items()}
     for path, row in second.rows.items():
         rows.setdefault(path, {}).update({column: value for column, value in row.items() if value})
-    origin = f"{first.origin} and {second.origin}"
+    origin = first.origin if first.origin.endswith(second.origin) else f"{first.origin} and {second.origin}"
     return Metadata(origin, rows, first.unmatched + second.unmatched, [*first.told, *second.told])
 
 
