@@ -127,7 +127,8 @@ def _scaled(pixels: NDArray[Any], scale: Scale) -> NDArray[np.uint8]:
 
 def _say_scale(bounds: _Bounds) -> str:
     """Return how to say which numbers are black and white, with a pair that would fit."""
+    span = bounds.high - bounds.low
     fitting = [one for one in SCALES if one[0] <= bounds.low and bounds.high <= one[1]]
-    wide = (one for one in fitting if bounds.high - bounds.low > (one[1] - one[0]) / LARGEST_SCALE)
-    low, high = next(wide, bounds)
+    wide = [one for one in fitting if span * LARGEST_SCALE > one[1] - one[0]]
+    low, high = next(iter([*wide, *([bounds] if span else []), *fitting, (bounds.low, bounds.low + 1)]))
     return f"say which numbers are black and white: scale=(BLACK, WHITE), such as scale=({low:g}, {high:g})"

@@ -38,7 +38,8 @@ def _told(file: Path) -> tuple[int, int] | None:
             header = read_header_of(file, ("Rows", "Columns"))
         except Exception:  # pydicom raises many kinds on damaged or hostile bytes
             return None
-        return header.integer("Columns", 0), header.integer("Rows", 0)
+        width, height = header.integer("Columns", 0), header.integer("Rows", 0)
+        return (width, height) if width and height else None
     if kind is JPEG_LS:
         coded = jpeg_size(read(file))
         return coded and (coded.columns, coded.rows)

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from covidnet.commands.main import main
+from covidnet.imaging import kinds
 from covidnet.imaging.dicom.facts import COLUMNS, read_facts
 
 SECRETS = {
@@ -86,6 +87,14 @@ def test_a_table_keeps_together_who_is_one_patient(tree, tmp_path):
         "body_part": "CHEST",
     }
     assert [rows[path]["age"] for path in ("a/2", "b/3.dcm", "b/4.dcm")] == ["90", "0.5", ""]
+
+
+def test_the_first_bytes_of_a_file_are_read_once(tree, tmp_path, monkeypatch):
+    asked = []
+    head = kinds._head
+    monkeypatch.setattr(kinds, "_head", lambda path: asked.append(path.name) or head(path))
+    table_of(tree, tmp_path)
+    assert sorted(asked) == ["2"]  # whose ending tells nothing
 
 
 def test_no_value_that_says_who_somebody_is_comes_out(tree, tmp_path, capfd, caplog):

@@ -260,6 +260,7 @@ def test_one_table_labels_the_images_of_several_roots(together, tmp_path):
     assert f"lima ({together[0]['lima']}): 4 A, 4 B." in told
     assert sum("1 of the 17 images that it names are not below" in line for line in told) == 1
     assert data.image_file("oslo/a/b/oslo3.png").is_file()
+    assert data.metadata.origin == f"data.roots and {tmp_path / 'all.csv'}"
     rows = data.metadata.rows  # one person by one name, whichever folder; the table's source counts, else the name
     assert rows["lima/lima0.png"] | {"finding": ""} == {
         "patient": "p0",
