@@ -9,14 +9,14 @@ from pathlib import Path
 from covidnet.data.division.metadata import NAME, Metadata, find_metadata, merge_rows, read_metadata
 from covidnet.data.division.names import refuse_unmatched
 from covidnet.data.division.split import TEST_PREFIX, paths_in_split, prefix_of
-from covidnet.data.division.views import choose_views, refuse_lost
-from covidnet.data.headers import views_in_headers
+from covidnet.data.division.views import refuse_lost
 from covidnet.data.layouts import Layout
 from covidnet.data.listing import Labelled, Listing, gather
 from covidnet.data.local import folder_beside, local_file, local_folder
 from covidnet.data.roots import known_of, refuse_overlap, told_of_roots, with_one_label
+from covidnet.data.viewing import Viewing
 from covidnet.data.walk import tables_in
-from covidnet.errors import UserError
+from covidnet.errors import UserError, some
 
 
 class Located:
@@ -114,15 +114,14 @@ class Located:
             )
         return known_of(self._all_listings, file, self._columns, seek=seek, shared=bool(self.layout.table))
 
-    @property
-    def unread_tables(self) -> list[Path]:
-        """Tables beside the folders of the classes that no key names: whoever laid them there may want them read."""
-        if self.layout.table:
-            return []
+    def proposed_table(self) -> str | None:
+        """Return a sentence on the tables beside the folders of the classes that no key names; they may be meant."""
         given = local_file(None if self._no_table else self.given_metadata, self.cache_dir, "data.metadata")
-        known = {file.resolve() for file in (given, self.split_file) if file}
-        found = [file for root in self.roots.values() for file in tables_in(root)]
-        return [file for file in found if file.name != NAME and file.resolve() not in known]
+        read = {file.resolve() for file in (given, self.split_file) if file}
+        found = [] if self.layout.table else [file for root in self.roots.values() for file in tables_in(root)]
+        files = [str(file) for file in found if file.name != NAME and file.resolve() not in read]
+        keys = "data.metadata=FILE takes its patients and sources, data.table=FILE its classes too"
+        return f"{some(files, 3, ', ')}: a table that is not read; {keys}." if files else None
 
     @property
     def _columns(self) -> Mapping[str, str] | None:
@@ -144,11 +143,15 @@ class Located:
         if not self.wanted_views:
             return found
         kept = {
-            prefix: self._of_views(listing, prefix, self._all_known, self._headers[prefix])
+            prefix: self._viewing.choose(listing, prefix, self._all_known, self._headers[prefix])
             for prefix, listing in found.items()
         }
         refuse_lost(found.values(), kept.values(), self.wanted_views)
         return kept
+
+    @cached_property
+    def _viewing(self) -> Viewing:
+        return Viewing(self.wanted_views, paths_in_split(self.split_file) if self.split_file else frozenset())
 
     @property
     def header_views(self) -> dict[str, str]:
@@ -158,27 +161,8 @@ class Located:
     @cached_property
     def _headers(self) -> dict[str, dict[str, str]]:
         """The same by root; no header is read before somebody asks for views."""
-        return {
-            prefix: self._read_headers(listing, prefix, self._all_known)
-            for prefix, listing in self._all_listings.items()
-        }
-
-    def _read_headers(self, listing: Listing, prefix: str, known: Metadata | None) -> dict[str, str]:
-        if not (dicom := listing.known.dicom):
-            return {}
-        asked = dicom & {*listing.paths} - self._named(prefix)
-        return views_in_headers(listing.root, asked, _below(prefix, known))
-
-    def _of_views(self, listing: Listing, prefix: str, known: Metadata | None, headers: Mapping[str, str]) -> Listing:
-        return choose_views(listing, _below(prefix, known), self.wanted_views or [], self._named(prefix), headers)
-
-    def _named(self, prefix: str) -> set[str]:
-        """Return the images of a root that a split file names: they take part whatever their view."""
-        return {path.removeprefix(prefix) for path in self._split_paths if path.startswith(prefix)}
-
-    @cached_property
-    def _split_paths(self) -> set[str]:
-        return paths_in_split(self.split_file) if self.split_file else set()
+        listed = self._all_listings.items()
+        return {prefix: self._viewing.headers(listing, prefix, self._all_known) for prefix, listing in listed}
 
     @cached_property
     def folder(self) -> Labelled:
@@ -231,7 +215,8 @@ class Located:
         found, known = self._all_tested, self._known_of_test
         if not (found and self.wanted_views):
             return found
-        return self._of_views(found, TEST_PREFIX, known, self._read_headers(found, TEST_PREFIX, known))
+        headers = self._viewing.headers(found, TEST_PREFIX, known)
+        return self._viewing.choose(found, TEST_PREFIX, known, headers)
 
     @property
     def classes(self) -> list[str]:
@@ -278,9 +263,3 @@ class Located:
         if prefix not in folders:
             raise UserError(f"The image {path} is in none of the folders of data.roots, {sorted(folders)}.")
         return folders[prefix] / path.removeprefix(prefix)
-
-
-def _below(prefix: str, known: Metadata | None) -> dict[str, Mapping[str, str]]:
-    """Return what is known of the images of a root, by their paths below it."""
-    rows = known.rows.items() if known else ()
-    return {path.removeprefix(prefix): row for path, row in rows if path.startswith(prefix)}

@@ -55,7 +55,7 @@ class Radiographs(Located):
         test_root: Folder of test images by class; where left out, the folder "<root> Test" if there is one.
         roots: Several such folders instead of one, {name: folder}: paths begin with the name, and it is the source
             where no table tells one.
-        views: Which views take part, such as [PA, AP], where a table tells the view; all where left out.
+        views: Which views take part, such as [PA, AP], where a table or a DICOM header tells; all where left out.
         patient_pattern: Regular expression whose one group is the patient in an image's path, such as '(p[0-9]+)_'.
         patient_across_classes: One name in two classes is one patient; else it is one in each.
         use_split: Follow the split that the data give, by folders or a column; false draws one.
@@ -248,9 +248,8 @@ class Radiographs(Located):
         told = [*self.folder.known.told, *(self.metadata.told if self.metadata else ())]
         for line in [*told, *(self.test_folder.known.told if self.test_folder else [])]:
             tell(line)
-        for line in [self.proposed_table(), self.proposed_pattern()]:
-            if line:
-                tell(line)
+        for line in filter(None, (self.proposed_table(), self.proposed_pattern())):
+            tell(line)
         if not self.split_file:
             for line in self.division.told(self.split, listed=len(self.folder.paths)):
                 tell(line)
@@ -259,12 +258,6 @@ class Radiographs(Located):
             warn(astride)
         if not self.split_file and (leaked := self.division.leaks_told(self.place)):
             warn(leaked)
-
-    def proposed_table(self) -> str | None:
-        """Return a sentence on the tables beside the folders of the classes that nobody reads."""
-        files = [str(file) for file in self.unread_tables]
-        keys = "data.metadata=FILE takes its patients and sources, data.table=FILE its classes too"
-        return f"{some(files, 3, ', ')}: a table that is not read; {keys}." if files else None
 
     def proposed_pattern(self) -> str | None:
         """Return a sentence on a pattern that finds patients in names, where no patient is known."""
