@@ -114,6 +114,12 @@ def test_a_fact_in_which_a_personal_value_stands_is_left_out(tmp_path):
     assert (facts["maker"], facts["view"]) == ("", "")
 
 
+def test_a_view_may_stand_there_as_a_code(tmp_path):
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = "399348003", "SCT", "antero-posterior"
+    assert read_facts(written(tmp_path / "1.dcm", ViewCodeSequence=[item]), SALT)["view"] == "AP"
+
+
 def test_another_salt_gives_other_names_and_the_same_the_same(tree, tmp_path):
     first, again = (read_facts(tree / "a" / "1.dcm", SALT) for _ in range(2))
     other = read_facts(tree / "a" / "1.dcm", b"1" * 64)
