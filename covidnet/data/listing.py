@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -139,10 +141,7 @@ def apart(images: Labelled, roots: Mapping[str, Path]) -> dict[str, Listed]:
     for prefix, root in roots.items():
         own = [(path.removeprefix(prefix), label) for path, label in zip(images.paths, images.targets, strict=True)
                if path.startswith(prefix)]  # fmt: skip
-        rows, sides = (
-            {path.removeprefix(prefix): value for path, value in part.items() if path.startswith(prefix)}
-            for part in (known.rows, known.sides)
-        )
+        rows, sides = below(prefix, known.rows), below(prefix, known.sides)
         ignored = [(path.removeprefix(prefix), why) for path, why in images.ignored if path.startswith(prefix)]
         dicom = {path.removeprefix(prefix) for path in known.dicom if path.startswith(prefix)}
         of_root = Known(rows, known.origin, sides, told, dicom)
@@ -150,6 +149,11 @@ def apart(images: Labelled, roots: Mapping[str, Path]) -> dict[str, Listed]:
         found[prefix] = Gathered(list(images.classes), paths, targets, ignored, of_root).below(root)
         told = []
     return found
+
+
+def below(prefix: str, told: Mapping[str, Value]) -> dict[str, Value]:
+    """Return what is told of the images of a root, by their paths below it."""
+    return {path.removeprefix(prefix): value for path, value in told.items() if path.startswith(prefix)}
 
 
 def chosen(listing: Listing, keep: Callable[[str], bool], told: Sequence[str] = ()) -> Listed:

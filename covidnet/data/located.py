@@ -120,8 +120,8 @@ class Located:
         read = {file.resolve() for file in (given, self.split_file) if file}
         found = [] if self.layout.table else [file for root in self.roots.values() for file in tables_in(root)]
         files = [str(file) for file in found if file.name != NAME and file.resolve() not in read]
-        keys = "data.metadata=FILE takes its patients and sources, data.table=FILE its classes too"
-        return f"{some(files, 3, ', ')}: a table that is not read; {keys}." if files else None
+        keys = "data.metadata=FILE takes patients and sources of one, data.table=FILE classes too"
+        return f"Tables that are not read: {some(files, 3, ', ')}; {keys}." if files else None
 
     @property
     def _columns(self) -> Mapping[str, str] | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from covidnet.data.division.metadata import Metadata
 from covidnet.data.division.views import choose_views
 from covidnet.data.headers import views_in_headers
-from covidnet.data.listing import Listing
+from covidnet.data.listing import Listing, below
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,13 @@ class Viewing:
         """
         if not (dicom := listing.known.dicom):
             return {}
-        return views_in_headers(listing.root, dicom & {*listing.paths} - self._kept(prefix), _below(prefix, known))
+        asked = dicom & {*listing.paths} - self._kept(prefix)
+        return views_in_headers(listing.root, asked, below(prefix, known.rows if known else {}))
 
     def choose(self, listing: Listing, prefix: str, known: Metadata | None, headers: Mapping[str, str]) -> Listing:
         """Return the images of the views that take part, and tell of the others; ``headers`` as above."""
-        return choose_views(listing, _below(prefix, known), self.wanted or [], self._kept(prefix), headers)
+        rows = below(prefix, known.rows if known else {})
+        return choose_views(listing, rows, self.wanted or [], self._kept(prefix), headers)
 
     def _kept(self, prefix: str) -> set[str]:
         return {path.removeprefix(prefix) for path in self.named if path.startswith(prefix)}
-
-
-def _below(prefix: str, known: Metadata | None) -> dict[str, Mapping[str, str]]:
-    """Return what is known of the images of a root, by their paths below it."""
-    rows = known.rows.items() if known else ()
-    return {path.removeprefix(prefix): row for path, row in rows if path.startswith(prefix)}

@@ -215,8 +215,8 @@ def test_a_table_that_nobody_reads_is_told_with_the_keys_that_read_it(tmp_path):
     (root / "patients.csv").write_text("filename,patient\nA/1.png,7\n")
     sentence = Radiographs(str(root)).proposed_table()
     assert sentence == (
-        f"{root / 'patients.csv'}: a table that is not read; data.metadata=FILE takes its patients and sources, "
-        "data.table=FILE its classes too."
+        f"Tables that are not read: {root / 'patients.csv'}; data.metadata=FILE takes patients and sources of one, "
+        "data.table=FILE classes too."
     )
     assert Radiographs(str(root), metadata=str(root / "patients.csv")).proposed_table() is None
 

@@ -109,7 +109,7 @@ class _Images:
         for start in range(1, len(parts) - 1):
             if found := self._whole("/".join(parts[start:]), ending):
                 return _Match(self._one(name, found, name), len(parts) - start)
-        if found := self.ends(len(parts), ending).get("/".join(parts)):
+        if found := self.ends(len(parts), ending).get("/".join(parts), []):
             return _Match(self._one(name, found, name), len(parts))
         found = self.ends(1, ending).get(parts[-1], [])
         return _Match(found[0], 1, loose=True) if alone and len(found) == 1 else None
