@@ -132,7 +132,7 @@ def main() -> None:
             tables.mkdir()
             make_images(root, count)
             acts: dict[str, Callable[[], object]] = {
-                name: partial(TableListing, root, {file: ""}, keys, None, "data.root")
+                name: partial(TableListing, {"": root}, {file: ""}, keys, None, "data.root")
                 for name, file in write_tables(tables, count).items()
             }
             paths = sorted(map(path_of, range(count)))

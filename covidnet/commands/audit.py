@@ -37,8 +37,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Inspect the folder, write the table where it may be written, print the checks."""
     keys = _keys(options)
-    if "roots" not in keys:
-        refuse_no_root(Path(str(keys.get("root"))), "ROOT")
+    if keys.get("root"):
+        refuse_no_root(Path(str(keys["root"])), "ROOT")
     from covidnet.data.radiographs import Radiographs
     from covidnet.evidence.audit import audit_images, write_table
     from covidnet.evidence.audit_screen import print_audit
@@ -69,7 +69,7 @@ def _keys(options: argparse.Namespace) -> dict[str, Any]:
     keys |= {match["name"]: _value(match["name"], match["value"]) for _, match in found if match}
     folders = [word for word, match in found if not match]
     named = [*folders, *(f"data.{key}" for key in ("root", "roots") if keys.get(key))]
-    if len(named) != 1:
+    if len(named) > 1 or not (named or keys.get("table")):  # which lies above its images
         raise UserError(
             f"audit looks at one folder, or at those of data.roots, but {', '.join(named) or 'none'} "
             f"{'is' if not named else 'are'} given. Type ROOT, or data.roots='{{site_a: FOLDER, site_b: FOLDER}}'."

@@ -15,7 +15,7 @@ keys that people look for:
                                 of a table: which labels a class has; which column says what, if its name does not
   data.roots='{site_a: FOLDER, site_b: FOLDER}'
                                 several such folders; the names are the sources where no table tells them
-  data.views='[PA,AP]'          which views take part, where a table tells them; null for all
+  data.views='[PA,AP]'          which views take part, where a table or a DICOM header tells; null for all
   data.patient_pattern='(person\\d+)_'
                                 the patient in the names of images, as one group of a regular expression
   data.use_split=false          draw a split though the data give one

@@ -3,22 +3,19 @@
 import os
 import secrets
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from covidnet.data.headers import read_headers
 from covidnet.data.walk import images_below, is_junk
 from covidnet.errors import UserError, some
 from covidnet.files.reading import UNREADABLE, read_bytes
 from covidnet.imaging.dicom.facts import read_facts
-from covidnet.imaging.kinds import DICOM, kind_of
-from covidnet.machine.parallel import cores, parallel_map, progress_bar
+from covidnet.imaging.kinds import DICOM
 
 SALT = 32  # bytes of a new salt
 LONGEST_SALT = 4096
-CHUNK = 64  # files a worker reports at once
-FEW = 256  # so few are read sooner than worker processes start
 
 
 @dataclass(frozen=True)
@@ -43,29 +40,18 @@ def read_tree(folder: Path, salt: bytes) -> DicomTable:
         UserError: Where there are none.
     """
     images, others = images_below(folder, lambda name: "" if is_junk(name) else None)
-    paths = sorted(path.relative_to(folder).as_posix() for path in images if kind_of(path) is DICOM)
+    paths = sorted(path.relative_to(folder).as_posix() for path, kind in images.items() if kind is DICOM)
     if not paths:
         raise UserError(
             f"{folder} holds no DICOM files, but {len(images):,} other images. FOLDER must be a folder that holds them "
             "at any depth; a table of other images is begun by: covidnet audit."
         )
-    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
-    rows: list[dict[str, str]] = []
-    unread: dict[str, str] = {}
-    with progress_bar(len(paths), "reading headers", unit="file", hidden=len(paths) < FEW) as bar:
-        processes = 1 if len(paths) < FEW else cores()
-        for chunk, found in zip(chunks, parallel_map(partial(_read, folder, salt), chunks, processes), strict=True):
-            for path, facts in zip(chunk, found, strict=True):
-                if isinstance(facts, str):
-                    unread[path] = facts
-                else:
-                    rows.append({"path": path, **facts})
-                bar.update()
+    found = dict(
+        zip(paths, read_headers(partial(read_facts, salt=salt), [folder / path for path in paths]), strict=True)
+    )
+    rows = [{"path": path, **facts} for path, facts in found.items() if not isinstance(facts, str)]
+    unread = {path: why for path, why in found.items() if isinstance(why, str)}
     return DicomTable(rows, unread, len(images) - len(paths) + len(others))
-
-
-def _read(folder: Path, salt: bytes, paths: Sequence[str]) -> list[dict[str, str] | str]:
-    return [read_facts(folder / path, salt) for path in paths]
 
 
 def told_of(table: DicomTable) -> list[str]:

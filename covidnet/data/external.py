@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from covidnet.data.images import Pixels
 from covidnet.data.spelling import plain
 from covidnet.data.walk import IMAGES, holds_no_images, images_below, refuse_no_external_root, told_by_reason
 from covidnet.errors import UserError, did_you_mean, some
+from covidnet.imaging.kinds import DICOM
 
 SKIP = "skip"  # what --map calls a folder that is to be left out
 KNOWN = (  # names of one class, as `plain` writes them
@@ -35,6 +36,7 @@ class ExternalFolder:
     sources: list[str]  # the folders above each image's class folder; "" where there are none
     names: dict[str, int]  # the class folders' names -> label
     ignored: list[tuple[str, str]]  # other files and folders, with the reason
+    dicom: Set[str]  # paths of the DICOM files
 
 
 def list_external(root: Path, classes: Sequence[str], given: Mapping[str, str]) -> ExternalFolder:
@@ -92,6 +94,7 @@ def list_external(root: Path, classes: Sequence[str], given: Mapping[str, str]) 
         sources=["/".join(path.parts[:depth]) for path, _, depth in labelled],
         names=names,
         ignored=left_out,
+        dicom={path.relative_to(root).as_posix() for path, kind in images.items() if kind is DICOM},
     )
 
 

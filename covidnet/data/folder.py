@@ -1,7 +1,10 @@
 """Images and classes of every release's layout, over torchvision ImageFolder; refuses junk."""
 
+import os
+import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -9,6 +12,7 @@ from torchvision.datasets import ImageFolder
 
 from covidnet.data.division.metadata import NAME as METADATA
 from covidnet.data.listing import Known
+from covidnet.data.spelling import SIDES, plain
 from covidnet.data.walk import (
     IMAGES,
     MASKS,
@@ -27,9 +31,13 @@ from covidnet.data.walk import (
     tables_in,
     told_by_reason,
 )
-from covidnet.errors import UserError
+from covidnet.errors import UserError, short
+from covidnet.imaging.kinds import DICOM, Kind
 
-_Contents = tuple[list[Path], list[Ignored]]  # the images of a folder; what else lies there, with the reason
+# As folders of images of all classes are called; digits alone may be classes.
+_OF_IMAGES = re.compile(rf"\d*(?:(?:images?|imgs?|png|jpe?g|dicoms?|dcm|xrays?|cxr|files|stage|{'|'.join(SIDES)})\d*)+")
+MANY = 50  # folders beside a table: so many are hardly classes, but patients
+_Contents = tuple[dict[Path, Kind], list[Ignored]]  # the images of a folder; what else lies there, with the reason
 
 
 class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no types
@@ -89,6 +97,8 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
                     self._ignore(root, ignored or [(root / name, "holds no images and is no class")])
         if self.wanted is None:
             self._refuse_other_layouts(root, found)
+            told = _told_of_one_above(root, {name: self._contents[name] for name in found})
+            self.known = replace(self.known, told=told)
             classes = found
         else:
             classes = self.wanted
@@ -117,12 +127,14 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
         allow_empty: bool = False,
     ) -> list[tuple[str, int]]:
         """List the images of every class as it was found; fills ``ignored``."""
-        samples = []
+        samples, dicom = [], set()
         for name, label in class_to_idx.items():
-            images, ignored = self._contents.get(name, ([], []))
+            images, ignored = self._contents.get(name, ({}, []))
             samples += [(str(path), label) for path in images]
+            dicom |= {path.relative_to(directory).as_posix() for path, kind in images.items() if kind is DICOM}
             self._ignore(Path(directory), ignored)
         self._contents = {}
+        self.known = replace(self.known, dicom=dicom)
         return sorted(samples, key=lambda sample: Path(sample[0]).relative_to(directory).as_posix())
 
     def _read_divided(self, root: Path) -> None:
@@ -138,7 +150,7 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
             for folder, side in folders.items():
                 more, others = images_below(root / name / folder, _why_no_image_folder)
                 sides |= {path.relative_to(root).as_posix(): side for path in more}
-                images, ignored = [*images, *more], [*ignored, *others]
+                images, ignored = images | more, [*ignored, *others]
             read = {root / name / folder for folder in folders}
             self._contents[name] = images, [(path, reason) for path, reason in ignored if path not in read]
         self.known = Known(sides=sides)
@@ -158,6 +170,7 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
                 f"{root} holds {splits}, named like parts of a split, but no folder of training images, which should "
                 f"be called train: name it so{classes if len(others) > 1 else ''}."
             )
+        _refuse_odd_names(root, found)
         tested = [name for name in found if f"{name} Test" in found]
         if tested:
             raise UserError(
@@ -185,14 +198,67 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
     def _hint_at_images(self, root: Path) -> str:
         """Return what a root that holds images itself may be: with a table the whole set, else one class of it."""
         above = root.absolute().parents[1 if root.name == IMAGES else 0]
-        near = [*tables_in(root), *tables_in(root.absolute().parent)]
-        tables = [file for file in near if file.name != METADATA]
-        if tables:
+        if side_of(root.name):
+            return f" It holds radiographs itself: if a table tells their classes, {self.key}={above} data.table=FILE."
+        if tables := _tables_near(root):
             return (
                 f" It holds radiographs itself. If {tables[0]} tells their classes, add data.table={tables[0]}; if it "
                 f"is one class, give the folder above, {self.key}={above}."
             )
         return f" It holds radiographs itself, as one class does: give the folder above, {self.key}={above}."
+
+
+def _tables_of_labels(folder: Path) -> list[Path]:
+    return [file for file in tables_in(folder) if file.name != METADATA]
+
+
+def _tables_near(root: Path) -> list[Path]:
+    return [*_tables_of_labels(root), *_tables_of_labels(root.absolute().parent)]
+
+
+def _refuse_odd_names(root: Path, found: list[str]) -> None:
+    """Refuse folders whose names are hardly those of classes alone; who gives them as classes is believed."""
+    insist = "if they are the classes, name them in data.classes=[...]."
+    tables = _tables_of_labels(root) if len(found) < MANY else _tables_near(root)
+    if found and tables and (len(found) >= MANY or all(_OF_IMAGES.fullmatch(plain(name)) for name in found)):
+        raise UserError(
+            f"{root} holds {len(found):,} folders, {short(found)}, which are hardly called as classes are. If "
+            f"{tables[0]} tells the classes, add data.table={tables[0]}; {insist}"
+        )
+    if both := _side_and_class(found):
+        raise UserError(
+            f"{root} holds {both}: each name tells a part of a split and a class at once. Give a table with a column "
+            f"split, data.table=FILE, or make folders of them, such as train/CLASS and test/CLASS; {insist}"
+        )
+
+
+def _told_of_one_above(root: Path, contents: Mapping[str, _Contents]) -> list[str]:
+    """Return a sentence where folders of the same names lie in all classes, as they do a level above the classes."""
+    inner: list[set[str]] = []
+    for name, (images, _) in contents.items():
+        start = len(str(root / name)) + 1
+        parts = (str(path)[start:].partition(os.sep) for path in images)
+        inner.append({first if rest else "" for first, _, rest in parts})
+    same = sorted(inner[0]) if inner and all(names == inner[0] for names in inner) else []
+    if len(same) < 2 or "" in same or all(name[-1].isdigit() for name in same):  # as patients are called
+        return []
+    roots = ", ".join(f"{name}: {root / name}" for name in contents)
+    return [
+        f"{short(list(contents))} are taken for the classes, but in each of them lie {short(same)}. If those are the "
+        f"classes, give hospitals as data.roots={{{roots}}}, and call parts of a split train, val and test."
+    ]
+
+
+def _side_and_class(names: Sequence[str]) -> list[str]:
+    """Return names like train_normal and test_normal: of training images of a class, and of others of the same."""
+    found: dict[str, dict[str, str]] = {}
+    for name in names:
+        words = re.findall(r"[^\W_]+", name)
+        sides = [side for word in words if (side := SIDES.get(plain(word)))]
+        rest = plain("".join(word for word in words if plain(word) not in SIDES))
+        if len(sides) == 1 and rest:
+            found.setdefault(rest, {})[sides[0]] = name
+    return sorted(name for of in found.values() if len(of) > 1 and "train" in of for name in of.values())
 
 
 def _class_like(folder: Path) -> list[str]:

@@ -8,7 +8,9 @@ from pathlib import Path
 from covidnet.data.division.names import name_patients
 from covidnet.data.division.split_lists import follow_lists
 from covidnet.data.given_files import find_given
-from covidnet.data.listing import Listing
+from covidnet.data.listing import Listed, Listing, apart
+from covidnet.data.roots import KEY as ROOTS
+from covidnet.data.roots import refuse_empty
 from covidnet.data.tables.keys import TableKeys
 from covidnet.data.tables.listing import TableListing
 
@@ -48,7 +50,11 @@ class Layout:
             "patient_pattern": self.patient_pattern,
             "patient_across_classes": self.patient_across_classes,
         }
-        texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items() if value}
+        texts = {
+            key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            for key, value in values.items()
+            if value
+        }
         return [f"data.{key}={text}" for key, text in texts.items()]
 
     def listing(self, root: Path, classes: Sequence[str] | None, key: str) -> Listing:
@@ -69,10 +75,29 @@ class Layout:
             return name_patients(listing, self.patient_pattern, across=self.patient_across_classes)
         return listing
 
+    def listings(self, roots: Mapping[str, Path], classes: Sequence[str] | None) -> dict[str, Listing]:
+        """List the images of several folders whose classes one table tells, by what their paths begin with.
+
+        Raises:
+            UserError: Where there is nothing to learn from.
+        """
+        found: dict[str, Listing] = {**self._by_table(roots, classes, ROOTS)}
+        refuse_empty(found, classes, "the table must give some of its images a class")
+        if pattern := self.patient_pattern:
+            across = self.patient_across_classes
+            return {
+                prefix: name_patients(part, pattern, across=across, within=prefix) for prefix, part in found.items()
+            }
+        return found
+
     def _listed(self, root: Path, classes: Sequence[str] | None, key: str) -> Listing:
         if self.tables and key != TEST_ROOT:
-            return TableListing(root, self._files(self.tables, root, "data.table"), self.keys, classes, key)
+            return self._by_table({"": root}, classes, key)[""]
         return self._folders(root, classes, key)
+
+    def _by_table(self, roots: Mapping[str, Path], classes: Sequence[str] | None, key: str) -> dict[str, Listed]:
+        files = self._files(self.tables, next(iter(roots.values())), "data.table")
+        return apart(TableListing(roots, files, self.keys, classes, key), roots)
 
     def _files(self, typed: Mapping[str, str], root: Path, key: str) -> dict[Path, str]:
         return {find_given(file, root, self.cache_dir, key): side for file, side in typed.items()}

@@ -1,10 +1,12 @@
 """What any layout of folders tells of its images."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -16,12 +18,14 @@ class Known:
         origin: What says so, as a sentence names it: a file or a key.
         sides: Path -> "train", "val" or "test", where the layout divides its images.
         told: What the user is told of it, a sentence each.
+        dicom: Paths of the DICOM files, whose headers may tell more.
     """
 
     rows: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     origin: str = ""
     sides: Mapping[str, str] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
+    dicom: Set[str] = frozenset()
 
 
 class Labelled(Protocol):
@@ -108,6 +112,7 @@ def gather(parts: Mapping[str, Labelled], classes: Sequence[str], label_of: Call
     paths, targets, ignored, told = [], [], [], []
     rows: dict[str, Mapping[str, str]] = {}
     sides: dict[str, str] = {}
+    dicom: set[str] = set()
     for prefix, part in parts.items():
         labels = [label_of(name) for name in part.classes]
         kept = [(path, label) for path, target in zip(part.paths, part.targets, strict=True)
@@ -117,9 +122,38 @@ def gather(parts: Mapping[str, Labelled], classes: Sequence[str], label_of: Call
         ignored += [(prefix + path, reason) for path, reason in part.ignored]
         rows |= {prefix + path: row for path, row in part.known.rows.items()}
         sides |= {prefix + path: side for path, side in part.known.sides.items()}
+        dicom |= {prefix + path for path in part.known.dicom}
         told += part.known.told
     origins = dict.fromkeys(part.known.origin for part in parts.values() if part.known.origin)
-    return Gathered(list(classes), paths, targets, ignored, Known(rows, " and ".join(origins), sides, told))
+    known = Known(rows, " and ".join(origins), sides, told, dicom)
+    return Gathered(list(classes), paths, targets, ignored, known)
+
+
+def apart(images: Labelled, roots: Mapping[str, Path]) -> dict[str, Listed]:
+    """Return the images of several roots, which were listed together, one root at a time; what is told with the first.
+
+    Args:
+        images: Their paths begin with the prefix of a root.
+        roots: That prefix -> the folder.
+    """
+    known, told = images.known, images.known.told
+    found = {}
+    for prefix, root in roots.items():
+        own = [(path.removeprefix(prefix), label) for path, label in zip(images.paths, images.targets, strict=True)
+               if path.startswith(prefix)]  # fmt: skip
+        rows, sides = below(prefix, known.rows), below(prefix, known.sides)
+        ignored = [(path.removeprefix(prefix), why) for path, why in images.ignored if path.startswith(prefix)]
+        dicom = {path.removeprefix(prefix) for path in known.dicom if path.startswith(prefix)}
+        of_root = Known(rows, known.origin, sides, told, dicom)
+        paths, targets = [path for path, _ in own], [label for _, label in own]
+        found[prefix] = Gathered(list(images.classes), paths, targets, ignored, of_root).below(root)
+        told = []
+    return found
+
+
+def below(prefix: str, told: Mapping[str, Value]) -> dict[str, Value]:
+    """Return what is told of the images of a root, by their paths below it."""
+    return {path.removeprefix(prefix): value for path, value in told.items() if path.startswith(prefix)}
 
 
 def chosen(listing: Listing, keep: Callable[[str], bool], told: Sequence[str] = ()) -> Listed:

@@ -1,5 +1,6 @@
 """Where the images of a run lie, and what is known of them before one is opened."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -8,12 +9,14 @@ from pathlib import Path
 from covidnet.data.division.metadata import NAME, Metadata, find_metadata, merge_rows, read_metadata
 from covidnet.data.division.names import refuse_unmatched
 from covidnet.data.division.split import TEST_PREFIX, paths_in_split, prefix_of
-from covidnet.data.division.views import choose_views, refuse_lost
+from covidnet.data.division.views import refuse_lost
 from covidnet.data.layouts import Layout
 from covidnet.data.listing import Labelled, Listing, gather
 from covidnet.data.local import folder_beside, local_file, local_folder
 from covidnet.data.roots import known_of, refuse_overlap, told_of_roots, with_one_label
-from covidnet.errors import UserError
+from covidnet.data.viewing import Viewing
+from covidnet.data.walk import tables_in
+from covidnet.errors import UserError, some
 
 
 class Located:
@@ -76,19 +79,28 @@ class Located:
     def words(self) -> list[str]:
         """What a command takes that is to look at the same images: the folder, or the keys that name more."""
         named = ", ".join(f"{prefix.rstrip('/')}: {root}" for prefix, root in self.roots.items())
-        return [f"data.roots={{{named}}}" if self.given_roots else str(self.roots[""]), *self.layout.words]
+        place = f"data.roots={{{named}}}" if self.given_roots else str(self.roots[""])
+        chosen = self.layout.tables and self.wanted_classes  # folders have names, and an audit may see them all
+        return [
+            place,
+            *self.layout.words,
+            *([f"data.classes={json.dumps(self.wanted_classes, ensure_ascii=False)}"] if chosen else []),
+        ]
 
     @cached_property
     def _all_listings(self) -> dict[str, Listing]:
         """The images of each root, of whatever view."""
         keys = {prefix: f"data.roots[{prefix.rstrip('/')}]" if prefix else "data.root" for prefix in self.roots}
         refuse_overlap(self.roots)
-        listings = {
-            prefix: self.list_images(root, self.wanted_classes, keys[prefix]) for prefix, root in self.roots.items()
-        }
+        if together := self.given_roots and self.layout.tables:
+            listings = self.layout.listings(self.roots, self.wanted_classes)
+        else:
+            listings = {
+                prefix: self.list_images(root, self.wanted_classes, keys[prefix]) for prefix, root in self.roots.items()
+            }
         if self.layout.patient_pattern:
             refuse_unmatched(self.layout.patient_pattern, listings.values())
-        return with_one_label(listings, self.wanted_classes) if self.given_roots else listings
+        return with_one_label(listings, self.wanted_classes) if self.given_roots and not together else listings
 
     @cached_property
     def _all_known(self) -> Metadata | None:
@@ -100,7 +112,16 @@ class Located:
                 f"data.columns={dict(columns)} is for a table, but there is none. Give data.table=FILE or "
                 "data.metadata=FILE, or leave data.columns out."
             )
-        return known_of(self._all_listings, file, self._columns, seek=seek)
+        return known_of(self._all_listings, file, self._columns, seek=seek, shared=bool(self.layout.tables))
+
+    def proposed_table(self) -> str | None:
+        """Return a sentence on the tables beside the folders of the classes that no key names; they may be meant."""
+        given = local_file(None if self._no_table else self.given_metadata, self.cache_dir, "data.metadata")
+        read = {file.resolve() for file in (given, self.split_file) if file}
+        found = [] if self.layout.tables else [file for root in self.roots.values() for file in tables_in(root)]
+        files = [str(file) for file in found if file.name != NAME and file.resolve() not in read]
+        keys = "data.metadata=FILE takes patients and sources of one, data.table=FILE classes too"
+        return f"Tables that are not read: {some(files, 3, ', ')}; {keys}." if files else None
 
     @property
     def _columns(self) -> Mapping[str, str] | None:
@@ -119,21 +140,29 @@ class Located:
             UserError: Where a class is left without images.
         """
         found = self._all_listings
-        kept = {prefix: self._of_views(listing, prefix, self._all_known) for prefix, listing in found.items()}
-        if self.wanted_views:
-            refuse_lost(found.values(), kept.values(), self.wanted_views)
+        if not self.wanted_views:
+            return found
+        kept = {
+            prefix: self._viewing.choose(listing, prefix, self._all_known, self._headers[prefix])
+            for prefix, listing in found.items()
+        }
+        refuse_lost(found.values(), kept.values(), self.wanted_views)
         return kept
 
-    def _of_views(self, listing: Listing, prefix: str, known: Metadata | None) -> Listing:
-        if not (self.wanted_views and known):
-            return listing
-        own = {path: known.rows[prefix + path] for path in listing.paths if prefix + path in known.rows}
-        named = {path.removeprefix(prefix) for path in self._split_paths if path.startswith(prefix)}
-        return choose_views(listing, own, self.wanted_views, named)
+    @cached_property
+    def _viewing(self) -> Viewing:
+        return Viewing(self.wanted_views, paths_in_split(self.split_file) if self.split_file else frozenset())
+
+    @property
+    def header_views(self) -> dict[str, str]:
+        """The views of images of the roots that their own headers tell, and nothing else: path -> view."""
+        return {prefix + path: view for prefix, own in self._headers.items() for path, view in own.items()}
 
     @cached_property
-    def _split_paths(self) -> set[str]:
-        return paths_in_split(self.split_file) if self.split_file else set()
+    def _headers(self) -> dict[str, dict[str, str]]:
+        """The same by root; no header is read before somebody asks for views."""
+        listed = self._all_listings.items()
+        return {prefix: self._viewing.headers(listing, prefix, self._all_known) for prefix, listing in listed}
 
     @cached_property
     def folder(self) -> Labelled:
@@ -183,7 +212,11 @@ class Located:
     @cached_property
     def test_folder(self) -> Listing | None:
         """The images of the test root that take part, if there is one."""
-        return self._all_tested and self._of_views(self._all_tested, TEST_PREFIX, self._known_of_test)
+        found, known = self._all_tested, self._known_of_test
+        if not (found and self.wanted_views):
+            return found
+        headers = self._viewing.headers(found, TEST_PREFIX, known)
+        return self._viewing.choose(found, TEST_PREFIX, known, headers)
 
     @property
     def classes(self) -> list[str]:

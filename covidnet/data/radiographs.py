@@ -59,7 +59,7 @@ class Radiographs(Located):
         test_root: Folder of test images by class; where left out, the folder "<root> Test" if there is one.
         roots: Several such folders instead of one, {name: folder}: paths begin with the name, and it is the source
             where no table tells one.
-        views: Which views take part, such as [PA, AP], where a table tells the view; all where left out.
+        views: Which views take part, such as [PA, AP], where a table or a DICOM header tells; all where left out.
         patient_pattern: Regular expression whose one group is the patient in an image's path, such as '(p[0-9]+)_'.
         patient_across_classes: One name in two classes is one patient; else it is one in each.
         use_split: Follow the split that the data give, by folders or a column; false draws one.
@@ -132,7 +132,7 @@ class Radiographs(Located):
     ) -> None:
         super().__init__()  # the data modules are Radiographs that Lightning serves
         tables, lists = by_side(table, "data.table"), by_side(split_lists, "data.split_lists")
-        check_roots(roots, root, next(iter(tables), None))
+        check_roots(roots, root)
         require(not (roots and lists), "data.split_lists", split_lists, "left out where data.roots names folders")
         check_pattern(patient_pattern)
         check_places({"root": root, "test_root": test_root, "split_file": split_file, "metadata": metadata})
@@ -148,7 +148,7 @@ class Radiographs(Located):
             patient_pattern=patient_pattern,
             patient_across_classes=patient_across_classes,
         )
-        self.given_root = root or folder_of(tables, "data.table")
+        self.given_root = root or (None if roots else folder_of(tables, "data.table"))
         self.given_roots = roots
         self.wanted_views = read_views(views)
         self.image_size = image_size
@@ -253,8 +253,8 @@ class Radiographs(Located):
         told = [*self.folder.known.told, *(self.metadata.told if self.metadata else ())]
         for line in [*told, *(self.test_folder.known.told if self.test_folder else [])]:
             tell(line)
-        if proposed := self.proposed_pattern():
-            tell(proposed)
+        for line in filter(None, (self.proposed_table(), self.proposed_pattern())):
+            tell(line)
         if not self.split_file:
             for line in self.division.told(self.split, listed=len(self.folder.paths)):
                 tell(line)

@@ -14,8 +14,8 @@ KEY = "data.roots"
 _NAME = re.compile(r"[\w()+-][\w .()+-]*")  # as a folder may be called on any system; no path and no prefix
 
 
-def check_roots(given: Mapping[str, str] | None, root: str | None, table: str | None = None) -> None:
-    """Refuse names of folders with which no path could begin, and a ``root`` or a table of labels beside several.
+def check_roots(given: Mapping[str, str] | None, root: str | None) -> None:
+    """Refuse names of folders with which no path could begin, and a ``root`` beside several.
 
     Raises:
         UserError: Naming the first.
@@ -23,7 +23,6 @@ def check_roots(given: Mapping[str, str] | None, root: str | None, table: str | 
     if given is None:
         return
     require(not root, "data.root", root, f"left out where {KEY} names folders, or {KEY}=null")
-    require(not table, "data.table", table, f"left out where {KEY} names folders: their names tell the classes")
     expected = f"{KEY} must be {{NAME: FOLDER, NAME: FOLDER}}, such as {{site_a: data/a, site_b: data/b}}"
     if not given:
         raise UserError(f"{KEY} names no folder: {expected}.")
@@ -60,12 +59,7 @@ def with_one_label(listings: Mapping[str, Listing], wanted: Sequence[str] | None
     Raises:
         UserError: Where a root holds no images, or there are not two classes.
     """
-    for prefix, listing in listings.items():
-        if not listing.paths:
-            raise UserError(
-                f"{listing.root} holds no images of {list(wanted) if wanted else 'any class'}, but {KEY} names it "
-                f"{_bare(prefix)}: it must hold folders of radiographs, one a class."
-            )
+    refuse_empty(listings, wanted, "it must hold folders of radiographs, one a class")
     found = sorted({name for listing in listings.values() for name, count in listing.class_counts.items() if count})
     classes = list(wanted) if wanted else found
     if len(classes) < 2 or not set(classes) <= set(found):
@@ -76,6 +70,20 @@ def with_one_label(listings: Mapping[str, Listing], wanted: Sequence[str] | None
     labels = {name: label for label, name in enumerate(classes)}
     parts = {prefix: gather({"": listing}, classes, labels.get) for prefix, listing in listings.items()}
     return {prefix: part.below(listings[prefix].root) for prefix, part in parts.items()}
+
+
+def refuse_empty(listings: Mapping[str, Listing], wanted: Sequence[str] | None, must: str) -> None:
+    """Refuse a root without images of any class, or of those ``wanted``.
+
+    Raises:
+        UserError: Saying what ``must`` be.
+    """
+    for prefix, listing in listings.items():
+        if not listing.paths:
+            raise UserError(
+                f"{listing.root} holds no images of {list(wanted) if wanted else 'any class'}, but {KEY} names it "
+                f"{_bare(prefix)}: {must}."
+            )
 
 
 def told_of_roots(listings: Mapping[str, Listing]) -> list[str]:
@@ -93,7 +101,7 @@ def told_of_roots(listings: Mapping[str, Listing]) -> list[str]:
 
 
 def known_of(
-    listings: Mapping[str, Listing], given: Path | None, columns: Mapping[str, str] | None, *, seek: bool
+    listings: Mapping[str, Listing], given: Path | None, columns: Mapping[str, str] | None, *, seek: bool, shared: bool
 ) -> Metadata | None:
     """Return what layouts and tables tell of the images of one root or several, by the paths that they have together.
 
@@ -105,6 +113,7 @@ def known_of(
         given: The table that a key names.
         columns: What a column of a table says -> its name, as a key gives it.
         seek: Whether each root may have a table of its own, in it or beside it, where none is given.
+        shared: Whether one layout names patients and groups in all roots, as a table of labels does.
 
     Raises:
         UserError: Where a table cannot be read, or names none of the images.
@@ -120,7 +129,7 @@ def known_of(
         file = files.get(prefix)
         alone = file is not None and times[file] == 1
         table = _read_table(file, listing.root, listing.paths, columns) if file and alone else None
-        known = merge_rows(known, _within(prefix, merge_rows(_own(listing), table)))
+        known = merge_rows(known, _within(prefix, merge_rows(_own(listing), table), shared=shared))
     if given:
         images = {prefix + path: prefix + path for prefix, part in listings.items() for path in part.paths}
         must = f"begin with {', '.join(listings)}, as those of split.csv do"
@@ -137,13 +146,14 @@ def _own(listing: Listing) -> Metadata | None:
     return Metadata(listing.known.origin, listing.known.rows) if listing.known.rows else None
 
 
-def _within(prefix: str, known: Metadata | None) -> Metadata | None:
+def _within(prefix: str, known: Metadata | None, *, shared: bool) -> Metadata | None:
     """Return the rows of a root's images by the paths that they have among those of all roots."""
     if known is None:
         return None
     rows = {}
     for path, row in known.rows.items():
-        names = {column: f"{prefix}{row[column]}" for column in ("patient", "group") if row.get(column)}
+        own = () if shared else ("patient", "group")
+        names = {column: f"{prefix}{row[column]}" for column in own if row.get(column)}
         rows[prefix + path] = {**row, **names}
     return replace(known, rows=rows)
 

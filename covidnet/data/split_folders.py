@@ -76,8 +76,10 @@ def _told(folder: Path, part: RadiographFolder, learned: set[str] | None) -> lis
 
 
 def _beside(root: Path, folders: dict[str, str]) -> list[tuple[str, str]]:
-    """Return the folders beside those of the split, and why they are left out."""
+    """Return the folders and images beside the folders of the split, and why they are left out."""
     names = sorted(name for name in names_in(root) if name not in folders and not is_junk(name))
     again = "holds split folders again, such as a copy of these, and is not read"
     reasons = {True: again, False: "lies beside the split folders, which alone are read"}
-    return [(name, reasons[bool(side_folders(root / name))]) for name in names if is_folder(root / name)]
+    loose = [(path.name, "lies beside the split folders, in no class") for path in pictures_in(root, names)]
+    found = [(name, reasons[bool(side_folders(root / name))]) for name in names if is_folder(root / name)]
+    return [*found, *loose]

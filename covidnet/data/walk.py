@@ -8,17 +8,18 @@ from pathlib import Path
 
 from covidnet.data.spelling import SIDES, plain
 from covidnet.errors import UserError, printable, short, some
-from covidnet.imaging.kinds import kind_of
+from covidnet.imaging.kinds import Kind, kind_of
 
 DEFAULT_ROOT = Path("data", "COVID-19 Radiography Database")  # data.root, where it is left out
 IMAGES = "images"  # the later release keeps a class's radiographs here, beside "masks"
 MASKS = ("masks", "mask", "lung_masks")
-_AFTER_SIDE = re.compile("(dataset|set|data|images|split)$")  # as in test_set
+_FILLING = "(?:dataset|set|data|images|imgs|xrays?|cxr|split|folder)*"  # as in test_set and 1_train_images
+_SIDE = re.compile(rf"\d*{_FILLING}(?P<side>{'|'.join(SIDES)}){_FILLING}")
 MOST_CLASSES = 1_000  # the parser of a command line takes some milliseconds for each
 LONGEST_CLASS = 255  # characters
 JUNK_FOLDERS = ("__macosx", "__pycache__", "lost+found")
 JUNK_FILES = ("thumbs.db", "desktop.ini")
-TABLES = (".csv", ".tsv")
+TABLES = (".csv", ".tsv", ".xlsx")
 
 Ignored = tuple[Path, str]  # a file or folder that is left out, and the reason
 
@@ -31,8 +32,8 @@ def is_class_name(name: object) -> bool:
     return no_path and "\n" not in name and printable(name) == name
 
 
-def images_below(start: Path, why_no_folder: Callable[[str], str | None]) -> tuple[list[Path], list[Ignored]]:
-    """Return the images in and below a folder, and what else lies there with the reason why it is left out.
+def images_below(start: Path, why_no_folder: Callable[[str], str | None]) -> tuple[dict[Path, Kind], list[Ignored]]:
+    """Return the images in and below a folder by what they are, and what else lies there with why it is left out.
 
     Nothing is decoded: what is named like an image may still be none.
 
@@ -40,7 +41,7 @@ def images_below(start: Path, why_no_folder: Callable[[str], str | None]) -> tup
         start: The folder.
         why_no_folder: Of a folder's name, why it is not searched ("" where nobody needs to be told); None if it is.
     """
-    images: list[Path] = []
+    images: dict[Path, Kind] = {}
     ignored: list[Ignored] = []
     visited = set()
     for current, folders, files in os.walk(start, followlinks=True, onerror=_refuse_unlisted):
@@ -63,7 +64,7 @@ def images_below(start: Path, why_no_folder: Callable[[str], str | None]) -> tup
             path = here / name
             kind = kind_of(path)
             if kind.is_read:
-                images.append(path)
+                images[path] = kind
             else:
                 ignored.append((path, kind.why_not))
     return images, sorted(ignored)
@@ -94,7 +95,8 @@ def holds_no_images(name: str) -> bool:
 
 def side_of(name: str) -> str | None:
     """Return the split, "train", "val" or "test", that a folder of this name holds; None where it is named for none."""
-    return SIDES.get(_AFTER_SIDE.sub("", plain(name)))
+    found = _SIDE.fullmatch(plain(name))
+    return SIDES[found["side"]] if found else None
 
 
 def side_folders(folder: Path) -> dict[str, str]:

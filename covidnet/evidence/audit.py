@@ -11,6 +11,7 @@ import numpy as np
 
 from covidnet.data.division.duplicates import Duplicates, find_duplicates
 from covidnet.data.division.metadata import NAME, linked_groups, write_metadata
+from covidnet.data.division.views import view_of, with_headers
 from covidnet.data.listing import Labelled
 from covidnet.data.radiographs import Radiographs
 from covidnet.data.walk import IMAGES
@@ -88,7 +89,8 @@ def _contents(data: Radiographs, inspected: list[Traits | str]) -> Contents:
         raise UserError(f"None of the {len(inspected)} images in {data.place} can be read: {inspected[0]}.")
     paths = [folder.paths[index] for index, _ in kept]
     traits = [of_image for _, of_image in kept]
-    known = data.metadata.rows if data.metadata else {}
+    views = {path: view for path, view in data.header_views.items() if view_of(view)}
+    known = with_headers(data.metadata.rows if data.metadata else {}, views)
     rows = [known.get(path, _drawn_row(path) if _is_drawn(path) else {}) for path in paths]
     duplicates = _all_duplicates(traits)
     groups = linked_groups(paths, dict(zip(paths, rows, strict=True)), duplicates.pairs)

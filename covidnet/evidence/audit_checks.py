@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from covidnet.data.division.duplicates import Duplicates
 from covidnet.data.division.metadata import linked_groups
 from covidnet.data.listing import Labelled
+from covidnet.data.walk import told_by_reason
 from covidnet.errors import some
 from covidnet.evaluation.probes import cramers_v, probe, views
 from covidnet.evidence.inspection import Traits
@@ -78,7 +79,7 @@ def _check_files(folder: Labelled, unreadable: dict[str, str], release: str | No
     details = {"unreadable": unreadable, "ignored": dict(folder.ignored[:LISTED]), "ignored_count": left}
     counts = ", ".join(f"{number:,} {of_class}" for of_class, number in folder.class_counts.items())
     known = release or "the numbers of no known release"
-    aside = f" {left} other files or folders are left out." if left else ""
+    aside = f" {left} other files or folders are left out: {told_by_reason(folder.ignored, '; ')}." if left else ""
     if unreadable:
         first, why = next(iter(unreadable.items()))
         return Check(

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from covidnet.data.division.metadata import find_metadata, linked_groups, read_metadata
 from covidnet.data.division.sources import UNKNOWN
 from covidnet.data.division.split import prefix_of
-from covidnet.data.division.views import other_views, views_told
+from covidnet.data.division.views import other_views, views_told, with_headers
 from covidnet.data.external import ExternalFolder, find_seen, list_external
+from covidnet.data.headers import views_in_headers
 from covidnet.data.images import Pixels, join_pixels, open_pixels
 from covidnet.data.radiographs import Radiographs
 from covidnet.data.walk import told_by_reason
@@ -254,10 +255,13 @@ def _read_rows(folder: ExternalFolder, given: str | None) -> Mapping[str, Mappin
 
 def _of_views(folder: ExternalFolder, rows: Mapping[str, Mapping[str, str]], wanted: Sequence[str] | None) -> list[str]:
     """Return the images of the views that the model was trained on, and tell how many are left out."""
-    out = other_views(rows, wanted) if wanted else {}
+    if not wanted:
+        return folder.paths
+    headers = views_in_headers(folder.root, folder.dicom & {*folder.paths}, rows)
+    out = other_views(with_headers(rows, headers), wanted)
     left = [path for path in folder.paths if path not in out]
-    if out and wanted:
-        _warn(f"As in the training, {views_told(out, len(folder.paths), wanted)}.")
+    if out:
+        _warn(f"As in the training, {views_told(out, len(folder.paths), wanted, headers)}.")
     if not left:
         raise UserError(f"None of the {len(folder.paths)} images below {folder.root} is of these views.")
     return left

@@ -23,6 +23,7 @@ LONGEST_YAML = 2**18  # bytes: PyYAML reads some hundred thousand a second
 LONGEST_TABLE = 2**30  # bytes: five million rows
 MOST_YAML_VALUES = 100_000  # counted as often as an alias repeats them
 WIDEST_TABLE = 20_000  # columns; a class is one
+_NUMERIC = tuple("0123456789+-.")  # what numbers begin with
 UNREADABLE = (OSError, ValueError, csv.Error)  # what the functions below raise
 
 
@@ -131,7 +132,8 @@ def keep_names(text: str, keys: Sequence[str] | None = None) -> str:
             continue
         seen.add((id(one), named))
         if isinstance(one, yaml.ScalarNode):
-            one.tag = "tag:yaml.org,2002:str" if named else one.tag
+            if named:  # in quotes what other readers of YAML take for numbers, such as 1e3
+                one.tag, one.style = "tag:yaml.org,2002:str", "'" if one.value[:1] in _NUMERIC else None
         elif isinstance(one, yaml.MappingNode):
             for key, value in one.value:
                 below = named or (keys is not None and key.value in keys and isinstance(value, yaml.CollectionNode))

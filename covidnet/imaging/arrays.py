@@ -12,6 +12,7 @@ from covidnet.imaging.radiograph import UnreadableImageError
 Scale = tuple[float, float]  # the numbers that are black and white; what lies beyond is shown as they are
 CHANNELS = (1, 3, 4)  # of an array: grey, RGB, RGB with alpha
 SCALES: tuple[Scale, ...] = ((0, 1), (-1, 1), (0, 255), (0, 4095), (0, 65535), (-1024, 1024))  # that programs use
+LARGEST_SCALE = 50  # times what an array covers of it: on a larger one all of it would be one grey
 MANY_BITS = "has 16 bits in each of several channels; save it as 16-bit grey or with 8 bits"
 
 
@@ -45,6 +46,7 @@ def picture_of_array(array: NDArray[Any], scale: Scale | None = None, *, channel
             f"is an array of {array.dtype}, which are no grey values; give uint8, uint16 or floats in [0, 1]"
         )
     pixels = _channels_last(array, first=channels_first)
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)  # as this machine has them
     if not pixels.size:
         raise UnreadableImageError(f"is an array of the shape {array.shape}, which has no pixels")
     if scale is not None:
@@ -125,5 +127,8 @@ def _scaled(pixels: NDArray[Any], scale: Scale) -> NDArray[np.uint8]:
 
 def _say_scale(bounds: _Bounds) -> str:
     """Return how to say which numbers are black and white, with a pair that would fit."""
-    low, high = next((one for one in SCALES if one[0] <= bounds.low and bounds.high <= one[1]), bounds)
+    span = bounds.high - bounds.low
+    fitting = [one for one in SCALES if one[0] <= bounds.low and bounds.high <= one[1]]
+    wide = [one for one in fitting if span * LARGEST_SCALE > one[1] - one[0]]
+    low, high = next(iter([*wide, *([bounds] if span else []), *fitting, (bounds.low, bounds.low + 1)]))
     return f"say which numbers are black and white: scale=(BLACK, WHITE), such as scale=({low:g}, {high:g})"

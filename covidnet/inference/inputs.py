@@ -1,7 +1,8 @@
 """What a Python caller gives -> decoded radiographs: paths, bytes, Pillow images, arrays and tensors."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from io import IOBase
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -30,7 +31,7 @@ def listed(given: Readable | Iterable[Readable]) -> list[Any]:
         return list(given) if given.ndim == SEVERAL else [given]
     if isinstance(given, str | os.PathLike | Content | Image.Image):
         return [given]
-    if isinstance(given, Iterable):
+    if isinstance(given, Iterable) and not isinstance(given, Mapping | IOBase):  # whose items are no images
         return list(given)
     raise UnreadableImageError(f"What was given {_is_none(given)}, or several of these.")
 
@@ -59,6 +60,8 @@ def open_given(image: Readable, scale: Scale | None, body_part: BodyPart) -> Rad
         return _from_pillow(image)
     if isinstance(image, torch.Tensor):
         return as_radiograph(picture_of_array(_from_tensor(image), scale, channels_first=True))
+    if np.ma.is_masked(image):
+        raise UnreadableImageError("is an array of which a part is masked; say what is to be seen there: .filled(0)")
     if isinstance(image, np.ndarray):
         return as_radiograph(picture_of_array(image, scale))
     raise UnreadableImageError(_is_none(image))

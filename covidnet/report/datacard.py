@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from covidnet.data.division.metadata import LINKS, linked_groups
 from covidnet.data.division.sources import UNKNOWN, sources_of
 from covidnet.data.division.split import SPLITS
 from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
-from covidnet.imaging.decode import FORMATS
+from covidnet.imaging.radiograph import UnreadableImageError
+from covidnet.imaging.sizes import size_of
 
 Table = dict[str, dict[str, int]]  # row -> column -> images
 
@@ -81,7 +81,7 @@ def make_data_card(
         return known
     try:
         found = {name: _sizes(data, [row["path"] for row in split if row["label"] == name]) for name in classes}
-    except (OSError, UnidentifiedImageError, UserError) as error:
+    except (OSError, UnreadableImageError, UserError) as error:
         return replace(known, problem=f"An image cannot be opened: {error}")
     return replace(known, sizes={name: of_class for name, of_class in found.items() if of_class})
 
@@ -106,10 +106,7 @@ def _links(table: str, split: Sequence[Mapping[str, str]], groups: Sequence[int]
 
 def _sizes(data: Radiographs, paths: Sequence[str]) -> Sizes | None:
     """Read the sizes from the files' heads; no pixel is decoded."""
-    sizes = []
-    for path in paths:
-        with Image.open(data.image_file(path), formats=FORMATS) as image:
-            sizes.append(image.size)
+    sizes = [size_of(data.image_file(path)) for path in paths]
     if not sizes:
         return None
     ends = np.quantile(np.array(sizes), (0, 0.5, 1), axis=0, method="nearest").T.tolist()

@@ -10,6 +10,7 @@ from typing import Any
 
 from covidnet.errors import UserError
 from covidnet.imaging.decode import Interpolation
+from covidnet.machine.telling import tell
 
 LIGHTNING = "pytorch-lightning_version"  # a key that Lightning writes into each checkpoint
 OURS = "class_weights"  # a weight that each of our networks has
@@ -61,6 +62,10 @@ def recipe_of(path: Path, content: object, told: Told | None) -> dict[str, Any]:
             f"covidnet.load({str(path)!r}, classes=[...], image_size=...), the classes as datamodule.classes has them. "
             "Checkpoints of covidnet run tell it themselves."
         )
+    tell(
+        f"{path} is read as a {name} of covidnet itself; a class of your own whose forward computes something else is "
+        "to be loaded by its own load_from_checkpoint."
+    )
     init_args = {"image_size": size, "interpolation": told.interpolation}
     return {
         "name": name.lower(),

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from covidnet.commands.main import main
+from covidnet.imaging import kinds
 from covidnet.imaging.dicom.facts import COLUMNS, read_facts
 
 SECRETS = {
@@ -88,6 +89,14 @@ def test_a_table_keeps_together_who_is_one_patient(tree, tmp_path):
     assert [rows[path]["age"] for path in ("a/2", "b/3.dcm", "b/4.dcm")] == ["90", "0.5", ""]
 
 
+def test_the_first_bytes_of_a_file_are_read_once(tree, tmp_path, monkeypatch):
+    asked = []
+    head = kinds._head
+    monkeypatch.setattr(kinds, "_head", lambda path: asked.append(path.name) or head(path))
+    table_of(tree, tmp_path)
+    assert sorted(asked) == ["2"]  # whose ending tells nothing
+
+
 def test_no_value_that_says_who_somebody_is_comes_out(tree, tmp_path, capfd, caplog):
     (tree / "c.dcm").write_bytes((tree / "a" / "1.dcm").read_bytes()[:-150])  # damaged: what pydicom would quote
     assert b"Zebedee" in (tree / "c.dcm").read_bytes()
@@ -103,6 +112,12 @@ def test_a_fact_in_which_a_personal_value_stands_is_left_out(tmp_path):
     file = written(tmp_path / "1.dcm", **SECRETS, Manufacturer="Saint Swithun Infirmary X", ViewPosition="QUASTEL")
     facts = read_facts(file, SALT)
     assert (facts["maker"], facts["view"]) == ("", "")
+
+
+def test_a_view_may_stand_there_as_a_code(tmp_path):
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = "399348003", "SCT", "antero-posterior"
+    assert read_facts(written(tmp_path / "1.dcm", ViewCodeSequence=[item]), SALT)["view"] == "AP"
 
 
 def test_another_salt_gives_other_names_and_the_same_the_same(tree, tmp_path):

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from covidnet.data.folder import RadiographFolder
+from covidnet.data.radiographs import Radiographs
 from covidnet.data.walk import told_by_reason
 from covidnet.errors import UserError
 
@@ -160,10 +161,64 @@ def test_a_table_beside_the_folder_of_images_is_seen_too(tmp_path):
     assert f"add data.table={tmp_path / 'Data_Entry_2017.csv'};" in told(root)
 
 
+def numbered(start, count):
+    return [f"{start}{number:03}/1.png" for number in range(count)]
+
+
+HARDLY_CLASSES = {  # what lies in the root -> what is said
+    "folders of images": (
+        [*numbered("images_", 3), "t.csv"],
+        r"3 folders, .*hardly called as classes .*add data\.table=.*t\.csv",
+    ),
+    "one folder": (["images/1.png", "t.tsv"], r"add data\.table=.*t\.tsv"),
+    "a stage": (["stage_2_train_images/1.png", "stage_2_test_images/1.png", "t.xlsx"], r"add data\.table=.*t\.xlsx"),
+    "patients": ([*numbered("patient", 50), "t.csv"], r"50 folders, .*add data\.table="),
+    "split and class": (
+        ["train_sick/1.png", "train_well/1.png", "test_sick/1.png"],
+        r"\['test_sick', 'train_sick'\]: each name tells a part of a split and a class at once. Give a table with",
+    ),
+}
+
+
+@pytest.mark.parametrize(("paths", "says"), HARDLY_CLASSES.values(), ids=HARDLY_CLASSES)
+def test_folders_that_are_hardly_classes_are_refused_unless_they_are_named(tmp_path, paths, says):
+    root = lay(tmp_path / "root", *paths)
+    assert re.search(says, told(root))
+    folders = sorted({path.split("/")[0] for path in paths if "/" in path})
+    assert len(folders) < 2 or RadiographFolder(root, classes=folders).classes == folders
+
+
+def test_images_of_a_split_in_no_class_are_told_that_a_table_may_tell_theirs(tmp_path):
+    root = lay(tmp_path, "train/1.png", "test/1.png") / "train"
+    assert f"if a table tells their classes, data.root={tmp_path} data.table=FILE." in told(root)
+
+
+def test_folders_of_the_same_names_in_all_classes_may_be_the_classes(tmp_path):
+    folder = RadiographFolder(
+        lay(tmp_path / "a", *(f"{site}/{name}/1.png" for site in ("lima", "oslo") for name in "AB"))
+    )
+    [line] = folder.known.told
+    assert line.startswith("['lima', 'oslo'] are taken for the classes, but in each of them lie ['A', 'B'].")
+    assert f"data.roots={{lima: {tmp_path / 'a' / 'lima'}, oslo:" in line
+    patients = lay(tmp_path / "b", *(f"{name}/p{number}/1.png" for name in "AB" for number in range(3)))
+    assert RadiographFolder(patients).known.told == []
+
+
 def test_our_own_table_is_no_table_of_labels(tmp_path):
     root = lay(tmp_path, "metadata.csv", "NORMAL/1.png") / "NORMAL"
     assert "data.table" not in told(root)
     assert f"give the folder above, data.root={tmp_path}." in told(root)
+
+
+def test_a_table_that_nobody_reads_is_told_with_the_keys_that_read_it(tmp_path):
+    root = lay(tmp_path, "A/1.png", "B/1.png", "metadata.csv", "patients.csv")
+    (root / "patients.csv").write_text("filename,patient\nA/1.png,7\n")
+    sentence = Radiographs(str(root)).proposed_table()
+    assert sentence == (
+        f"Tables that are not read: {root / 'patients.csv'}; data.metadata=FILE takes patients and sources of one, "
+        "data.table=FILE classes too."
+    )
+    assert Radiographs(str(root), metadata=str(root / "patients.csv")).proposed_table() is None
 
 
 def test_radiographs_beside_the_images_folder_are_not_lost_without_a_word(tmp_path):

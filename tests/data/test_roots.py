@@ -222,3 +222,80 @@ def test_lungs_are_covered_by_masks_only_where_all_roots_have_them(sites, caplog
     with caplog.at_level("INFO"):
         _ = joined(sites, lungs="covered").images
     assert "Lungs covered: by a central box." in caplog.text
+
+
+@pytest.fixture
+def together(tmp_path):
+    """Two hospitals' folders without classes, at two depths, and one table that labels their images."""
+    roots = {"lima": tmp_path / "l", "oslo": tmp_path / "o"}
+    rows = ["file,finding,patient,hospital"]
+    for site, (name, folder) in enumerate(roots.items()):
+        for number in range(8):
+            file = folder / ("a/b" if number % 2 else ".") / f"{name}{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.random.default_rng(9 * site + number).integers(0, 256, (24, 24), np.uint8)).save(file)
+            rows.append(f"{file.name},{'AB'[number // 4]},p{number},{['', 'St. Olav'][site]}")
+    return roots, rows
+
+
+def tabled(together, tmp_path, *more, **options):
+    roots, rows = together
+    (tmp_path / "all.csv").write_text("\n".join([*rows, *more]))
+    columns = {"source": "hospital", **options.pop("columns", {})}
+    return joined(roots, table=str(tmp_path / "all.csv"), columns=columns, **options)
+
+
+def test_one_table_labels_the_images_of_several_roots(together, tmp_path):
+    data = tabled(together, tmp_path, "gone.png,A,p9,")
+    assert data.classes == ["A", "B"]
+    assert data.folder.paths == [
+        *(
+            f"{name}/{part}"
+            for name in together[0]
+            for part in sorted(f"{'a/b/' * (n % 2)}{name}{n}.png" for n in range(8))
+        )
+    ]
+    assert data.folder.class_counts == {"A": 8, "B": 8}
+    told = data.folder.known.told
+    assert f"lima ({together[0]['lima']}): 4 A, 4 B." in told
+    assert sum("1 of the 17 images that it names are not below" in line for line in told) == 1
+    assert data.image_file("oslo/a/b/oslo3.png").is_file()
+    assert data.metadata.origin == f"data.roots and {tmp_path / 'all.csv'}"
+    rows = data.metadata.rows  # one person by one name, whichever folder; the table's source counts, else the name
+    assert rows["lima/lima0.png"] | {"finding": ""} == {
+        "patient": "p0",
+        "source": "lima",
+        "collection": "lima",
+        "finding": "",
+    }
+    assert (rows["oslo/oslo0.png"]["source"], rows["oslo/oslo0.png"]["collection"]) == ("St. Olav", "oslo")
+    assert rows["oslo/oslo0.png"]["patient"] == "p0"
+    assert sum(map(len, (data.split.train, data.split.val, data.split.test))) == 16
+
+
+def test_two_files_of_one_name_in_two_roots_are_an_error_that_names_both(together, tmp_path):
+    shutil.copy(together[0]["oslo"] / "oslo0.png", together[0]["lima"] / "a" / "oslo0.png")
+    says = (
+        r"all\.csv names 'oslo0\.png', but below .*/l, .*/o there are 2 such files: lima/a/oslo0\.png and oslo/oslo0\.p"
+    )
+    with pytest.raises(UserError, match=says):
+        _ = tabled(together, tmp_path).folder
+    roots, rows = together
+    whole = [row.replace("oslo0.png", "oslo/oslo0.png") for row in rows]  # as split.csv calls it
+    assert "oslo/oslo0.png" in tabled((roots, whole), tmp_path).folder.paths
+
+
+def test_a_root_of_which_the_table_labels_nothing_is_told(together, tmp_path):
+    roots, rows = together
+    with pytest.raises(
+        UserError, match=r"/o holds no images of any class, but data\.roots names it oslo: the table must"
+    ):
+        _ = tabled((roots, [row for row in rows if "oslo" not in row]), tmp_path).folder
+
+
+def test_patients_by_a_pattern_beside_a_table_are_of_one_root(together, tmp_path):
+    data = tabled(
+        together, tmp_path, columns={"patient": "none"}, patient_pattern=r"(\d)\.png", labels={"A": "A", "B": "B"}
+    )
+    assert data.metadata.rows["oslo/oslo0.png"]["patient"] == "oslo/A/0"
+    assert sum(line.startswith("data.patient_pattern=") for line in data.folder.known.told) == 2

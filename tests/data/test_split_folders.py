@@ -23,10 +23,13 @@ def sides(root):
 @pytest.mark.parametrize(
     ("side", "names"),
     [
-        ("train", ["train", "Train", "TRAINING", "training_set", "train-data", "trainset"]),
+        (
+            "train",
+            ["train", "Train", "TRAINING", "training_set", "train-data", "trainset", "1_train", "split_train_images"],
+        ),
         ("val", ["val", "valid", "Validation", "val_set", "dev", "validation set"]),
         ("test", ["test", "Testing", "test_set", "TEST", "test_images"]),
-        (None, ["trainer", "values", "device", "tested", "attest", "NORMAL", "dataset", ""]),
+        (None, ["trainer", "values", "train_sick", "device", "tested", "attest", "NORMAL", "dataset", ""]),
     ],
 )
 def test_usual_spellings_of_splits_are_known(side, names):
@@ -51,12 +54,14 @@ def test_the_spelling_of_the_folders_stays_in_the_paths(tmp_path, train, test):
 
 def test_junk_and_a_copy_of_it_all_beside_the_split_change_nothing_and_are_told(tmp_path):
     junk = ["__MACOSX/chest_xray/train/NORMAL/._1.jpeg", ".DS_Store", "train/.DS_Store", "val/NORMAL/Thumbs.db"]
-    lay(tmp_path, *KERMANY, *junk, *(f"chest_xray/{path}" for path in KERMANY), "single_prediction/1.png")
+    lay(tmp_path, *KERMANY, *junk, *(f"chest_xray/{path}" for path in KERMANY))
+    lay(tmp_path, "single_prediction/1.png", "loose.png")
     listing = listed(tmp_path)
     assert listing.paths == KERMANY
     assert listing.ignored == [
         ("chest_xray", "holds split folders again, such as a copy of these, and is not read"),
         ("single_prediction", "lies beside the split folders, which alone are read"),
+        ("loose.png", "lies beside the split folders, in no class"),
     ]
 
 

@@ -64,6 +64,15 @@ def test_another_part_of_the_body_is_left_out_and_told_unless_that_is_overruled(
     assert evaluation_of(outside, "--body-part=any")["unreadable"] == {}
 
 
+def test_views_that_the_training_left_out_are_left_out_by_their_headers_too(evaluation_of, outside, capsys):
+    pixels = np.add.outer(np.arange(30), np.arange(40)).astype(np.uint8)
+    for number, view in enumerate(("LL", "PA", "RL")):
+        (outside / "covid" / f"{number}.dcm").write_bytes(dicom(pixels + number, ViewPosition=view))
+    assert evaluation_of(outside)["images"] == 37
+    said = "As in the training, 2 LATERAL of 39 images are left out by their view (2 by that in their DICOM headers)"
+    assert said in capsys.readouterr().err
+
+
 def split_paths(run_folder, split):
     with (run_folder / "split.csv").open(newline="") as lines:
         return [row["path"] for row in csv.DictReader(lines) if row["split"] == split]

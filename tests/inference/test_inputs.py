@@ -87,7 +87,7 @@ def test_where_both_orders_fit_arrays_have_channels_last_and_tensors_first():
 def test_uint16_is_read_as_a_16_bit_file_of_these_pixels(low):
     wide = np.arange(1200, dtype=np.uint16).reshape(30, 40) * 7 + low
     expected = open_radiograph(file_of(Image.fromarray(wide)))
-    for given in (wide, wide[None], wide[..., None], torch.from_numpy(wide), Image.fromarray(wide)):
+    for given in (wide, wide.astype(">u2"), wide[None], wide[..., None], torch.from_numpy(wide), Image.fromarray(wide)):
         radiograph = open_given(given, None, "chest")
         np.testing.assert_array_equal(np.asarray(radiograph.image), np.asarray(expected.image))
         assert radiograph.mode == expected.mode == "I;16"
@@ -151,6 +151,9 @@ REFUSED = {
     "floats of 12 bits": (GREY * 16.0, r"such as scale=\(0, 4095\)"),
     "Hounsfield": (GREY * 8.0 - 1024, r"such as scale=\(-1024, 1024\)"),
     "odd floats": (GREY * 1e3 - 7e4, r"such as scale=\(-70000, 185000\)"),
+    "ImageNet's numbers": (GREY / 40 - 3, r"such as scale=\(-3, 3\.375\)"),
+    "one number": (np.full((4, 4), 7), r"such as scale=\(0, 255\)"),
+    "partly masked": (np.ma.masked_greater(GREY, 9), r"a part is masked; .*\.filled\(0\)"),
     "a little above 1": (GREY / 250, r"numbers from 0 to 1\.02"),
     "NaN": (np.full((4, 4), np.nan), "not finite"),
     "infinity": (np.full((4, 4), np.inf, np.float32), "not finite"),
@@ -239,6 +242,8 @@ def test_one_or_several_are_told_apart(given, count):
     assert len(listed(given)) == count
 
 
-def test_what_is_neither_is_explained():
-    with pytest.raises(ValueError, match=r"What was given is of type NoneType; give a path, .*, or several of these"):
-        listed(None)
+@pytest.mark.parametrize("given", [None, {"a.png": GREY}, io.BytesIO(b"x")], ids=["none", "a mapping", "an open file"])
+def test_what_is_neither_is_explained(given):
+    says = rf"What was given is of type {type(given).__name__}; give a path, .*, or several of these"
+    with pytest.raises(ValueError, match=says):
+        listed(given)

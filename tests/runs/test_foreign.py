@@ -42,6 +42,13 @@ def test_it_is_loaded_when_its_classes_are_told(script):
     assert loaded.predict(paths)[0].calibrated is None
 
 
+def test_that_a_forward_of_its_own_is_not_known_is_told(script, caplog):
+    checkpoint, _, data = script
+    with caplog.at_level("INFO"):
+        covidnet.load(checkpoint, "cpu", classes=data.classes)
+    assert "own.ckpt is read as a ConvNet of covidnet itself; a class of your own whose forward" in caplog.text
+
+
 def test_the_size_of_its_images_is_in_the_arguments_of_a_convnet(script):
     checkpoint, _, data = script
     assert covidnet.load(checkpoint, "cpu", classes=data.classes).image_size == SIZE
@@ -96,6 +103,14 @@ def test_a_module_of_the_users_own_around_one_of_ours_is_explained(tmp_path):
     trainer.save_checkpoint(tmp_path / "wrapped.ckpt")
     with pytest.raises(UserError, match=r"Load it with the class that trained it, MyModule\.load_from_checkpoint"):
         covidnet.load(tmp_path / "wrapped.ckpt", classes=["A", "B"], image_size=1)
+
+
+def test_a_module_among_its_arguments_is_told_how_to_leave_it_out(tmp_path):
+    torch.save({"hyper_parameters": {"model": Wrapped()}}, tmp_path / "own.ckpt")
+    with pytest.raises(
+        UserError, match=r"neither a tensor nor a plain value; a module .* save_hyperparameters\(ignore"
+    ):
+        covidnet.load(tmp_path / "own.ckpt")
 
 
 def test_a_checkpoint_of_another_program_is_told_so(tmp_path):

@@ -95,6 +95,7 @@ def test_help_names_every_command_and_choice():
         ("data.classes=[0,1,10]", "--data.classes=['0', '1', '10']"),
         ("--data.classes=[yes, NO, null]", "--data.classes=['yes', 'NO', 'null']"),
         ("data.labels={A: 1, no: [2.0, on]}", "--data.labels={A: '1', 'no': ['2.0', 'on']}"),
+        ("data.classes=[1e3, 0x10, +1, .5, 1_000]", "--data.classes=['1e3', '0x10', '+1', '.5', '1_000']"),
         ("data.labels.A=1", "--data.labels.A=1"),
         ("data.classes=null", "--data.classes=null"),
         ("data.classes=[A", "--data.classes=[A"),

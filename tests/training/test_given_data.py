@@ -11,8 +11,10 @@ import yaml
 from helpers import LAST, QUICK, RUN, mistake, read_json, read_rows, slow, unpack_run
 from PIL import Image
 
+from bench.hostile import dicom
 from covidnet.commands.main import main as tools
 from covidnet.commands.train import main
+from covidnet.data.radiographs import Radiographs
 from covidnet.runs.checkpoint import KEY
 
 CLASSES = ("NORMAL", "PNEUMONIA")
@@ -154,6 +156,25 @@ def test_the_audit_takes_the_keys_of_training_and_tells_wrong_ones(kermany, caps
     assert "data.views=3 is no list[str] | None." in said(str(kermany), "data.views=3")
     assert "audit looks at one folder, or at those of data.roots, but none is given" in said("data.views=[PA]")
     assert f"but {kermany}, data.roots are given" in said(str(kermany), "data.roots={a: b}")
+
+
+def test_the_audit_tells_views_of_headers_kinds_that_are_left_out_and_takes_a_table_alone(tmp_path, capsys):
+    shades = np.add.outer(np.arange(30), np.arange(40)).astype(np.uint8)
+    names = [f"{number}.dcm" for number in range(8)]
+    for number, name in enumerate(names):
+        (tmp_path / name).write_bytes(dicom(shades + 9 * number, ViewPosition="LL" if number == 3 else "PA"))
+    (tmp_path / "a.heic").touch()
+    rows = [f"{name},{'AB'[number % 2]}" for number, name in enumerate(names)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,finding", *rows]))
+    data = Radiographs(table=str(tmp_path / "labels.csv"), labels={"0": "A", "no": "B"})
+    for words in ([f"data.table={tmp_path / 'labels.csv'}"], data.words):
+        tools(["audit", *words, "--json", "audit.json", "--out", "out.csv", "--force"])
+        report = read_json(Path("audit.json"))
+        sentences = {check["name"]: check["sentence"] for check in report["checks"]}
+        assert "7 PA, 1 LATERAL. New runs leave 1 out (data.views)." in sentences["views"]
+        assert "1 other files or folders are left out: a.heic is HEIC" in sentences["files"]
+        assert {row["path"]: row["view"] for row in read_rows(Path("out.csv"))}["3.dcm"] == "LATERAL"
+    assert report["counts"] == {"0": 4, "no": 4}  # the words of the data say all of it
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def read_metadata(
             f"group and source). Rename one{say}, or give {key}=none to go without."
         )
     names = [row[found["path"]] for row in table.rows]
-    images = find_images(names, paths, root, [file], key)
+    images = find_images(names, paths, {"": root}, [file], key)
     describe = Describer(table, found)
     rows: dict[str, Mapping[str, str]] = {}
     for path, numbers in rows_by_image(table, found["path"], images).items():
@@ -86,7 +86,7 @@ def merge_rows(first: Metadata | None, second: Metadata | None) -> Metadata | No
     rows = {path: dict(row) for path, row in first.rows.items()}
     for path, row in second.rows.items():
         rows.setdefault(path, {}).update({column: value for column, value in row.items() if value})
-    origin = f"{first.origin} and {second.origin}"
+    origin = first.origin if first.origin.endswith(second.origin) else f"{first.origin} and {second.origin}"
     return Metadata(origin, rows, first.unmatched + second.unmatched, [*first.told, *second.told])
 
 

@@ -55,17 +55,19 @@ def check_pattern(pattern: str | None) -> None:
     require(groups == 1, KEY, f"{pattern}, which has {groups} groups,", f"{expected}; (?:...) is no group")
 
 
-def name_patients(listing: Listing, pattern: str, *, across: bool) -> Listed:
+def name_patients(listing: Listing, pattern: str, *, across: bool, within: str = "") -> Listed:
     """Return a listing whose images have the patients that their paths name, where nothing else names one.
 
-    A name is of one person within a class; in two classes it is of two, unless it counts ``across`` them.
+    A name is of one person within a class; in two classes it is of two, unless it counts ``across`` them. It is never
+    of one ``within`` another root.
 
     Raises:
         UserError: Where the pattern takes too long.
     """
     found = _search(pattern, listing.paths)
     classes = [listing.classes[target] for target in listing.targets]
-    own = [(name and (name if across else f"{of_class}/{name}")) for name, of_class in zip(found, classes, strict=True)]
+    names = [name if across else f"{of_class}/{name}" for name, of_class in zip(found, classes, strict=True)]
+    own = [within + name if has else "" for has, name in zip(found, names, strict=True)]
     rows = {
         path: {**row, "patient": row.get("patient") or name} if name else row
         for path, name in zip(listing.paths, own, strict=True)

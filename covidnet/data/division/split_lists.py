@@ -28,7 +28,7 @@ def follow_lists(listing: Listing, files: Mapping[Path, str], key: str) -> Liste
     names = {file: list(dict.fromkeys(read_lines(file, KEY))) for file in files}
     paths = [path.relative_to(listing.root).as_posix() for path in radiographs_below(listing.root)[0]]
     every = [name for held in names.values() for name in held]
-    found = find_images(every, paths, listing.root, list(files), key)
+    found = find_images(every, paths, {"": listing.root}, list(files), key)
     _refuse_unknown(names, found, listing.root)
     sides = _sides(names, files, found)
     told = []

@@ -9,13 +9,14 @@ from covidnet.errors import UserError, some
 
 KEY = "data.views"
 PA, AP, FRONTAL, LATERAL = "PA", "AP", "FRONTAL", "LATERAL"
+NO_HEADERS: Mapping[str, str] = {}
 # Of the words of a cell, in the order in which they decide: "XTABLE LATERAL" is a lateral view, "AP LORDOTIC" an AP.
 _WORDS = {
     LATERAL: ("lateral", "lat", "l", "ll", "rl"),
     PA: ("pa", "posteroanterior", "posterioranterior"),
     AP: ("ap", "anteroposterior", "anteriorposterior"),
     FRONTAL: ("frontal", "front"),
-    "OBLIQUE": ("oblique", "lao", "rao", "lpo", "rpo", "swimmers"),
+    "OBLIQUE": ("oblique", "lao", "rao", "lpo", "rpo", "llo", "rlo", "swimmers"),
     "RIBS": ("costal", "ribs"),
     "CT": ("axial", "coronal", "sagittal", "ct"),  # slices among radiographs, as in covid-chestxray-dataset
     "EXCLUDE": ("exclude",),  # PadChest's own word
@@ -68,7 +69,11 @@ def other_views(rows: Mapping[str, Mapping[str, str]], wanted: Sequence[str]) ->
 
 
 def choose_views(
-    listing: Listing, rows: Mapping[str, Mapping[str, str]], wanted: Sequence[str], keep: Set[str] = frozenset()
+    listing: Listing,
+    rows: Mapping[str, Mapping[str, str]],
+    wanted: Sequence[str],
+    keep: Set[str] = frozenset(),
+    headers: Mapping[str, str] = NO_HEADERS,
 ) -> Listing:
     """Return a listing without the images whose rows tell another view, and tell how many these are.
 
@@ -77,12 +82,14 @@ def choose_views(
         rows: Path -> column -> value; the column is "view".
         wanted: Names of views, as ``read_views`` returns them.
         keep: Paths that take part whatever their view.
+        headers: Path -> view, as the image's own header tells it; it goes before that of a row.
     """
-    present = {path: rows[path] for path in listing.paths if path in rows and path not in keep}
+    told_of = with_headers(rows, headers)
+    present = {path: told_of[path] for path in listing.paths if path in told_of and path not in keep}
     out = other_views(present, wanted)
     cells = [row.get("view", "") for row in present.values()]
     odd = Counter(repr(cell) for cell in cells if cell and not view_of(cell))
-    told = [f"{views_told(out, len(listing.paths), wanted)}; {KEY}=null takes all."] if out else []
+    told = [f"{views_told(out, len(listing.paths), wanted, headers)}; {KEY}=null takes all."] if out else []
     if odd:
         told.append(f"{odd.total():,} images of a view that is not understood ({some(sorted(odd), 3, ', ')}) stay in.")
     return chosen(listing, lambda path: path not in out, told) if told else listing
@@ -103,7 +110,14 @@ def refuse_lost(before: Iterable[Labelled], after: Iterable[Labelled], wanted: S
         )
 
 
-def views_told(out: Mapping[str, str], of: int, wanted: Sequence[str]) -> str:
-    """Return which images their view leaves out, in words."""
+def with_headers(rows: Mapping[str, Mapping[str, str]], headers: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
+    """Return rows by path with the views that headers tell, path -> view."""
+    return {**rows, **{path: {**rows.get(path, {}), "view": view} for path, view in headers.items()}}
+
+
+def views_told(out: Mapping[str, str], of: int, wanted: Sequence[str], headers: Mapping[str, str] = NO_HEADERS) -> str:
+    """Return which images their view leaves out, in words, and how many of them by their own ``headers``."""
     counts = ", ".join(f"{count:,} {view}" for view, count in Counter(out.values()).most_common())
-    return f"{counts} of {of:,} images are left out by their view: {KEY}=[{', '.join(wanted)}]"
+    own = len(out.keys() & headers.keys())
+    by = f" ({own:,} by that in their DICOM headers)" if own else ""
+    return f"{counts} of {of:,} images are left out by their view{by}: {KEY}=[{', '.join(wanted)}]"

@@ -1,7 +1,7 @@
-"""The images of a folder whose classes a table tells."""
+"""The images of one folder or several, whose classes a table tells."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from covidnet.data.listing import Known
@@ -15,51 +15,62 @@ from covidnet.data.tables.several import join_rows, read_tables
 from covidnet.data.tables.words import CONTRADICTED, class_of
 from covidnet.data.walk import holds_no_images, images_below, is_file, is_folder
 from covidnet.errors import UserError, did_you_mean, short, some
+from covidnet.imaging.kinds import DICOM, Kind
 
 MOST_TOLD = 3  # names in a line
 
 
 class TableListing:
-    """The images below ``root`` that a table names and gives one class; a ``Listing``.
+    """The images below ``roots`` that a table names and gives one class; it is ``Labelled``.
 
     Args:
-        root: The folder below which the images lie, at any depth.
+        roots: What the paths of a root's images begin with -> the folder below which they lie, at any depth; "" of an
+            only root.
         files: The tables, each with the side of the split that its rows are on, "" where the table itself may tell.
         keys: How it is read.
         classes: Those wanted, in the order of their labels, or None for all.
-        key: The setting that gave the folder, as an error names it.
+        key: The setting that gave the folders, as an error names it.
 
     Raises:
         UserError: Where there is no such folder or table, or it gives no two classes of images that are there.
     """
 
     def __init__(
-        self, root: Path, files: Mapping[Path, str], keys: TableKeys, classes: Sequence[str] | None, key: str
+        self,
+        roots: Mapping[str, Path],
+        files: Mapping[Path, str],
+        keys: TableKeys,
+        classes: Sequence[str] | None,
+        key: str,
     ) -> None:
-        if not is_folder(root):
-            raise UserError(
-                f"{short(root)} is no folder, but {key} must be the one below which the images of "
-                f"{some([str(file) for file in files])} lie, at any depth."
-            )
-        self.root = root
-        _refuse_in_root(root, files)
+        _refuse_odd_places(roots.values(), files, key)
+        self.place = ", ".join(map(str, roots.values()))
         self._tables = read_tables(files, keys)
         self.columns = self._tables.columns
-        images, ignored = images_below(root, lambda name: "" if holds_no_images(name) else None)
-        self._images = sorted(path.relative_to(root).as_posix() for path in images)
+        self.ignored: list[tuple[str, str]] = []
+        self._images = self._walk(roots, files)
         names = [row[self.columns["path"]] for row in self._tables.table.rows]
-        self.found = find_images(names, self._images, root, list(files), key)
+        self.found = find_images(names, list(self._images), roots, list(files), key)
         rows = rows_by_image(self._tables.table, self.columns["path"], self.found)
         self.table, self._numbers = join_rows(self._tables, rows)
         free = [index for index in range(len(self.table.columns)) if index not in self.columns.values()]
         self.labels = read_labels(self.table, self.columns.get("label"), free, classes, keys)
         self.classes = self.labels.names
         self._refuse_no_image(key)
-        own = {file.absolute() for file in files}
         called = some([file.name for file in files], between=" or ")
-        self.ignored = [(path.relative_to(root).as_posix(), why) for path, why in ignored if path.absolute() not in own]
         self.ignored += [(path, f"is in no row of {called}") for path in self._images if path not in self._numbers]
         self._read(keys)
+
+    def _walk(self, roots: Mapping[str, Path], files: Iterable[Path]) -> dict[str, Kind]:
+        """Return the images below all roots, sorted, by what they are; what is left out goes to ``ignored``."""
+        found: dict[str, Kind] = {}
+        own = {file.absolute() for file in files}
+        for prefix, root in roots.items():
+            images, ignored = images_below(root, lambda name: "" if holds_no_images(name) else None)
+            found |= {prefix + path.relative_to(root).as_posix(): kind for path, kind in images.items()}
+            others = [(path, why) for path, why in ignored if path.absolute() not in own]
+            self.ignored += [(prefix + path.relative_to(root).as_posix(), why) for path, why in others]
+        return dict(sorted(found.items()))
 
     def _read(self, keys: TableKeys) -> None:
         """Give each image its class and what else its rows say, or count why it has none."""
@@ -85,7 +96,8 @@ class TableListing:
             if given:
                 sides[path] = given.pop()
         self._refuse_no_class()
-        self.known = Known(rows, self.table.file, sides, self._told())
+        dicom = {path for path in self.paths if self._images[path] is DICOM}
+        self.known = Known(rows, str(self.table.file), sides, self._told(), dicom)
 
     def _in_one_group(self, told: dict[str, str], numbers: Sequence[int]) -> dict[str, str]:
         """Return what is told of an image; those of a folder that a row names are a group, if no other is known."""
@@ -103,11 +115,11 @@ class TableListing:
         if self.found.paths or self.found.folders:
             return
         column = self.table.columns[self.columns["path"]]
-        there = f"{len(self._images):,} images, such as {self._images[0]!r}" if self._images else "no images"
+        there = f"{len(self._images):,} images, such as {next(iter(self._images))!r}" if self._images else "no images"
         named = f", such as {short(repr(self.found.missing[0]))}" if self.found.missing else ""
         raise UserError(
             f"The column {column!r} of {self.table.file} names {len(self.found.missing):,} images{named}, but none of "
-            f"them lies below {self.root}, which holds {there}. Change {key}, or say which column names the images: "
+            f"them lies below {self.place}, which holds {there}. Change {key}, or say which column names the images: "
             "data.columns={path: COLUMN}."
         )
 
@@ -115,7 +127,7 @@ class TableListing:
         empty = [name for name, count in self.class_counts.items() if not count]
         if empty:
             raise UserError(
-                f"{self.table.file} gives no image below {self.root} to the classes {empty} alone. {self._counted()} "
+                f"{self.table.file} gives no image below {self.place} to the classes {empty} alone. {self._counted()} "
                 "Change data.labels, or leave these classes out of data.classes."
             )
 
@@ -129,7 +141,7 @@ class TableListing:
             names = some([repr(name) for name in found.missing], MOST_TOLD, ", ")
             of = len(found.missing) + len(found.paths) + len(found.folders)
             told.append(
-                f"{len(found.missing):,} of the {of:,} images that it names are not below {self.root}: {names}."
+                f"{len(found.missing):,} of the {of:,} images that it names are not below {self.place}: {names}."
             )
         if found.folders:
             inside = sum(map(len, found.folders.values()))
@@ -152,13 +164,19 @@ class TableListing:
         )
 
 
-def _refuse_in_root(root: Path, files: Iterable[Path]) -> None:
-    """Refuse a table that is not there, but in the root."""
-    for file in files:
-        if not is_file(file) and not file.is_absolute() and is_file(root / file):
+def _refuse_odd_places(roots: Iterable[Path], files: Collection[Path], key: str) -> None:
+    """Refuse what is no folder of images, and a table that is not there, but in a root."""
+    for root in roots:
+        if not is_folder(root):
             raise UserError(
-                f"data.table={file} is not there, but {root / file} is: did you mean data.table={root / file}?"
+                f"{short(root)} is no folder, but {key} must be the one below which the images of "
+                f"{some([str(file) for file in files])} lie, at any depth."
             )
+        for file in files:
+            if not is_file(file) and not file.is_absolute() and is_file(root / file):
+                raise UserError(
+                    f"data.table={file} is not there, but {root / file} is: did you mean data.table={root / file}?"
+                )
 
 
 def _sides(table: Table, column: int | None) -> list[str]:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -42,20 +42,22 @@ class _Match:
     loose: bool = False
 
 
-def find_images(names: Iterable[str], paths: Sequence[str], root: Path, tables: Sequence[Path], key: str) -> Found:
-    """Return which of the images below a folder each name in a table means.
+def find_images(
+    names: Iterable[str], paths: Sequence[str], roots: Mapping[str, Path], tables: Sequence[Path], key: str
+) -> Found:
+    """Return which of the images below one folder or several each name in a table means.
 
-    A name is a path below the folder or the table's own, or the end of one; a path of another machine whose end is
+    A name is a path below a folder or the table's own, or the end of one; a path of another machine whose end is
     here; or the bare name of a file, at any depth. Case, accents and the ending may be written otherwise, where only
     one file fits. Slashes may lean either way. What is no image may be a folder of images, by the same rules, but not
     by its last name in other folders than the table says.
 
     Args:
         names: As the table has them.
-        paths: N paths, POSIX, below the root.
-        root: The folder of the images.
+        paths: N paths, POSIX, below a root, each with that root's prefix before it.
+        roots: What the paths of a root's images begin with -> the folder; "" of an only root.
         tables: The files that have the names.
-        key: The setting that gave the folder, as an error names it.
+        key: The setting that gave the folders, as an error names it.
 
     Raises:
         UserError: Where a name means two images, or two names one image; it tells both.
@@ -65,7 +67,7 @@ def find_images(names: Iterable[str], paths: Sequence[str], root: Path, tables: 
     matches = {name: _Match(name, EXACT) for name in distinct if name in known}
     others = [name for name in distinct if name not in matches]
     if others:
-        images = _Images(paths, root, tables, key)
+        images = _Images(paths, roots, tables, key)
         called = Counter(images.bare(name) for name in distinct)
         for name in others:
             match = images.match(name, alone=called[images.bare(name)] == 1)
@@ -74,7 +76,7 @@ def find_images(names: Iterable[str], paths: Sequence[str], root: Path, tables: 
     kept = _of_one_image(matches, tables, key)
     left = [name for name in distinct if name not in kept]
     named = {match.path for match in kept.values()}
-    folders = _find_folders(left, [path for path in paths if path not in named], root, tables, key) if left else {}
+    folders = _find_folders(left, [path for path in paths if path not in named], roots, tables, key) if left else {}
     return Found(
         {name: match.path for name, match in kept.items()},
         [name for name in left if name not in folders],
@@ -84,7 +86,7 @@ def find_images(names: Iterable[str], paths: Sequence[str], root: Path, tables: 
 
 
 def _find_folders(
-    names: Sequence[str], paths: Sequence[str], root: Path, tables: Sequence[Path], key: str
+    names: Sequence[str], paths: Sequence[str], roots: Mapping[str, Path], tables: Sequence[Path], key: str
 ) -> dict[str, list[str]]:
     """Return the images in and below the folder that each name means, of those that mean one."""
     inside: dict[str, list[str]] = {}
@@ -92,17 +94,26 @@ def _find_folders(
         above = path
         while above := above.rpartition("/")[0]:
             inside.setdefault(above, []).append(path)
-    folders = _Images(list(inside), root, tables, key, what="folders")
+    folders = _Images(list(inside), roots, tables, key, what="folders")
     found = {name: folders.match(name, alone=False, endings=(True,)) for name in names}
     return {name: inside[match.path] for name, match in found.items() if match}
 
 
 class _Images:
-    """The images below a folder, by what a table may call them."""
+    """The images below some folders, by what a table may call them."""
 
-    def __init__(self, paths: Sequence[str], root: Path, tables: Sequence[Path], key: str, what: str = "files") -> None:
-        self.root, self.key, self.what = root.absolute().as_posix(), key, what
+    def __init__(
+        self,
+        paths: Sequence[str],
+        roots: Mapping[str, Path],
+        tables: Sequence[Path],
+        key: str,
+        what: str = "files",
+    ) -> None:
+        self.roots = {prefix: root.absolute().as_posix() for prefix, root in roots.items()}
+        self.key, self.what = key, what
         self.tables = _told(tables)
+        self.prefixes = list(dict.fromkeys(["", *roots]))  # a table may name a root too, as split.csv does
         self.above = list(dict.fromkeys(table.absolute().parent.as_posix() for table in tables))
         self.paths = paths
         self.whole = {ending: _grouped((_key(path, ending=ending), path) for path in paths) for ending in (True, False)}
@@ -127,7 +138,7 @@ class _Images:
         if not parts:
             return None
         for ending in endings:
-            if found := self.whole[ending].get(_key(below, ending=ending)):
+            if found := self._whole(_key(below, ending=ending), ending):
                 return _Match(self._one(name, found, below), EXACT)
             match = self._by_end(name, _key("/".join(parts), ending=ending).split("/"), ending, alone=alone)
             if match:
@@ -137,12 +148,21 @@ class _Images:
     def _by_end(self, name: str, parts: list[str], ending: bool, *, alone: bool) -> _Match | None:
         """Return the image whose path ends as the name, or whose path the name ends in."""
         for start in range(1, len(parts) - 1):
-            if found := self.whole[ending].get("/".join(parts[start:])):
+            if found := self._whole("/".join(parts[start:]), ending):
                 return _Match(self._one(name, found, name), len(parts) - start)
-        if found := self.ends(len(parts), ending).get("/".join(parts)):
+        if found := self.ends(len(parts), ending).get("/".join(parts), []):
             return _Match(self._one(name, found, name), len(parts))
         found = self.ends(1, ending).get(parts[-1], [])
         return _Match(found[0], 1, loose=True) if alone and len(found) == 1 else None
+
+    def _whole(self, key: str, ending: bool) -> list[str]:
+        """Return the images whose whole paths below a folder are such."""
+        grouped = self.whole[ending]
+        return [path for prefix in self._before(key) for path in grouped.get(folded(prefix) + key, ())]
+
+    def _before(self, path: str) -> list[str]:
+        """Return what may stand before a path; of several folders a bare name is no path, for each may have it."""
+        return self.prefixes if "/" in path else [""]
 
     def _ends(self, number: int, ending: bool) -> dict[str, list[str]]:
         """Return the images by the last parts of their paths, so many of them."""
@@ -150,18 +170,21 @@ class _Images:
         return _grouped(("/".join(parts), path) for parts, path in cut)
 
     def _below(self, text: str) -> str:
-        """Return the path below the root of a name that is written from the table's folder, or from the top."""
+        """Return the path below a root of a name that is written from the table's folder, or from the top."""
         if _key(text, ending=True) in self.whole[True]:
             return text
-        places = [os.path.normpath(place) for place in self._written_from(text)]
-        return next((place[len(self.root) + 1 :] for place in places if place.startswith(f"{self.root}/")), text)
+        for place in map(os.path.normpath, self._written_from(text)):
+            for prefix, root in self.roots.items():
+                if place.startswith(f"{root}/"):
+                    return prefix + place[len(root) + 1 :]
+        return text
 
     def _written_from(self, text: str) -> list[str]:
         """Return where a name lies if it is written from the top, or from the folder of a table."""
         return [text] if text.startswith("/") else [f"{folder}/{text}" for folder in self.above]
 
     def _lies_elsewhere(self, text: str) -> bool:
-        """Tell whether a name with folders is a file beside the root: its end alone would mean another one."""
+        """Tell whether a name with folders is a file beside the roots: its end alone would mean another one."""
         if "/" not in text:
             return False
         for place in self._written_from(text):
@@ -172,13 +195,15 @@ class _Images:
         return False
 
     def _one(self, name: str, found: list[str], written: str) -> str:
-        exact = [path for path in found if path == written]
-        if len(found) > 1 and not exact:
+        places = {prefix + written for prefix in self._before(written)}
+        best = [path for path in found if path in places] or found
+        if len(best) > 1:
             raise UserError(
-                f"{self.tables} names {name!r}, but below {self.root} there are {len(found)} such {self.what}: "
-                f"{some(found, 2, ' and ')}. Write their folders into the table, or choose one of them by {self.key}."
+                f"{self.tables} names {name!r}, but below {', '.join(self.roots.values())} there are {len(best)} such "
+                f"{self.what}: {some(best, 2, ' and ')}. Write their folders into the table, or choose one of them by "
+                f"{self.key}."
             )
-        return exact[0] if exact else found[0]
+        return best[0]
 
 
 def _of_one_image(matches: dict[str, _Match], tables: Sequence[Path], key: str) -> dict[str, _Match]:

@@ -7,20 +7,18 @@ which such a value stands, as a hospital's name in that of the maker, is left ou
 import hmac
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
-from covidnet.imaging.dicom.header import Header, read_header
+from covidnet.imaging.dicom.header import Header, read_header_of
+from covidnet.imaging.dicom.view import KEYWORDS, view_text
 
 COLUMNS = ("patient", "study", "view", "laterality", "age", "sex", "maker", "body_part")
 OLDEST = 90  # years; whoever is older is told as this, as few are (45 CFR 164.514(b)(2)(i)(C))
-HEAD = 1 << 18  # bytes of a file that are read first: they hold nearly every header
-MOST = 1 << 30  # that are read at all
 LETTERS_OF_A_HASH = 20  # of 16: two of a million patients share a name by chance once in 10^12
 
 _HASHED = ("PatientID", "IssuerOfPatientID", "StudyInstanceUID")
 _TOLD = (
-    "ViewPosition",
+    *KEYWORDS,
     "ImageLaterality",
     "Laterality",
     "PatientAge",
@@ -57,25 +55,13 @@ def read_facts(file: Path, salt: bytes) -> dict[str, str] | str:
             try which ID gave a name.
     """
     try:
-        header = _header(file)
+        header = read_header_of(file, _KEPT)
     except OSError as error:
         return f"cannot be read: {error.strerror or type(error).__name__}"
     # pydicom raises many kinds on damaged or hostile bytes, and quotes them.
     except Exception:
         header = None
     return _facts(header, salt) if header and header.elements else "is no DICOM file that can be understood"
-
-
-def _header(file: Path) -> Header:
-    """Return the elements in a file's header that a table may need."""
-    with file.open("rb") as stream:
-        content = stream.read(HEAD)
-        with suppress(Exception):  # as of a header that goes on
-            header, _, rest = read_header(content, _KEPT)
-            if len(content) < HEAD or rest.tell() < len(content):  # it stands before the pixels
-                return header
-        header, _, _ = read_header(content + stream.read(MOST - HEAD), _KEPT)
-        return header
 
 
 def _facts(header: Header, salt: bytes) -> dict[str, str]:
@@ -86,7 +72,7 @@ def _facts(header: Header, salt: bytes) -> dict[str, str]:
         return hmac.new(salt, content, "sha256").hexdigest()[:LETTERS_OF_A_HASH]
 
     told = {
-        "view": _matching(_TERM, header.text("ViewPosition").upper()),
+        "view": _matching(_TERM, view_text(header).upper()),
         "laterality": _one_of("LRBU", header.text("ImageLaterality") or header.text("Laterality")),
         "age": _age(header.text("PatientAge")),
         "sex": _one_of("FMO", header.text("PatientSex")),

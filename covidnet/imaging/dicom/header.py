@@ -8,9 +8,11 @@ import math
 import warnings
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -27,6 +29,8 @@ from covidnet.imaging.radiograph import UnreadableImageError
 READS = 30_000  # of a header, and of an item in it: the real ones take some hundreds
 INTEGERS = 1 << 16  # as many as the longest table has
 TEXT = 1024  # bytes of a text that are looked at
+HEAD_OF_A_FILE = 1 << 18  # bytes that are read first: they hold nearly every header
+LARGEST_FILE = 1 << 30  # bytes that are read at all
 EXTRA = 1 << 24  # bytes that a header may add to the pixels where both are deflated
 
 _GROUP = 0x7FE00008  # the first of the tags that hold pixels
@@ -108,8 +112,32 @@ class Limited(BytesIO):
         return super().read(size)
 
 
-def read_header(content: bytes, keywords: Sequence[str] = _OF_A_PICTURE) -> tuple[Header, str, Limited]:
-    """Return a file's header, its transfer syntax, and a stream that stands before the pixels.
+def read_header_of(file: Path, keywords: Sequence[str], *, before: int = _GROUP, head: int = HEAD_OF_A_FILE) -> Header:
+    """Return the elements of a file's header with these keywords; mostly no more of it is read than they take.
+
+    Args:
+        file: The file.
+        keywords: As for ``read_header``.
+        before: The tag at which the reading ends.
+        head: Bytes that are read first; all of the file where the elements go on behind them.
+
+    Raises:
+        Exception: As ``read_header``, and OSError.
+    """
+    with file.open("rb") as stream:
+        content = stream.read(head)
+        with suppress(Exception):  # as of a header that goes on
+            header, _, rest = read_header(content, keywords, before)
+            if len(content) < head or rest.tell() < len(content):  # it stands before the tag
+                return header
+        header, _, _ = read_header(content + stream.read(LARGEST_FILE - head), keywords, before)
+        return header
+
+
+def read_header(
+    content: bytes, keywords: Sequence[str] = _OF_A_PICTURE, before: int = _GROUP
+) -> tuple[Header, str, Limited]:
+    """Return a file's header, its transfer syntax, and a stream that stands before the pixels, or the tag ``before``.
 
     A file without the preamble and the letters begins with its elements, those of the file meta information or others.
     Of the elements those with ``keywords``, as DICOM's dictionary has them, are kept.
@@ -136,7 +164,7 @@ def read_header(content: bytes, keywords: Sequence[str] = _OF_A_PICTURE) -> tupl
         stream,
         is_implicit_VR=syntax == IMPLICIT,
         is_little_endian=syntax != BIG_ENDIAN,
-        stop_when=lambda tag, vr, length: tag >= _GROUP,
+        stop_when=lambda tag, vr, length: tag >= before,
         specific_tags=[_tag(keyword) for keyword in keywords],
     )
     implicit, little_endian = elements.original_encoding  # some files tell another one than they have

@@ -20,7 +20,7 @@ def place(tmp_path):
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / path).touch()
         (tmp_path / folder).mkdir(exist_ok=True, parents=True)
-        return find_images(names, paths, root, [tmp_path / folder / "t.csv"], "data.root")
+        return find_images(names, paths, {"": root}, [tmp_path / folder / "t.csv"], "data.root")
 
     return find
 

@@ -25,7 +25,7 @@ def listed(tmp_path):
             (tmp_path / path).touch()
         options = [keys.get("columns"), keys.get("labels"), None, "unknown", keys.get("disagree", "skip")]
         read = table_keys("t", *options, header, suffix)
-        return TableListing(tmp_path, files, read, keys.get("classes"), "data.root")
+        return TableListing({"": tmp_path}, files, read, keys.get("classes"), "data.root")
 
     return listing
 

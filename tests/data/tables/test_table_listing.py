@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from covidnet.data.listing import Listing
+from covidnet.data.listing import Labelled
 from covidnet.data.radiographs import Radiographs
 from covidnet.data.tables.keys import table_keys
 from covidnet.data.tables.listing import TableListing
@@ -26,7 +26,7 @@ def nih(tmp_path):
         file = root / "labels.csv"
         file.write_text(head + rows)
         keys = table_keys(str(file), columns, labels, None, options.pop("uncertain", "unknown"), **how(options))
-        return TableListing(root, {file: ""}, keys, classes, key)
+        return TableListing({"": root}, {file: ""}, keys, classes, key)
 
     return listing
 
@@ -45,7 +45,7 @@ ROWS = "0.png,A,7,PA,50,x\n1.png,B,8,AP,60,\n2.png,A,,PA,nan,y\n3.png,B,unknown,
 
 
 def test_a_table_is_a_listing(nih):
-    listing: Listing = nih(ROWS)
+    listing: Labelled = nih(ROWS)
     assert listing.classes == ["A", "B"]
     assert listing.paths == [f"images_{n % 2}/images/{n}.png" for n in (0, 2, 1, 3)]
     assert listing.targets == [0, 0, 1, 1]
@@ -177,7 +177,7 @@ def test_a_wrong_table_is_one_sentence(nih, tmp_path, head, rows, keys, message)
 def test_a_root_that_is_not_there_is_told(tmp_path):
     with pytest.raises(UserError, match=r"nowhere is no folder, but data\.root must be the one below which the images"):
         TableListing(
-            tmp_path / "nowhere",
+            {"": tmp_path / "nowhere"},
             {tmp_path / "t.csv": ""},
             table_keys("t.csv", *[None] * 3, "unknown", "skip"),
             None,
