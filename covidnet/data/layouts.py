@@ -7,12 +7,13 @@ from pathlib import Path
 
 from covidnet.data.division.names import name_patients
 from covidnet.data.division.split_lists import follow_lists
-from covidnet.data.given_files import find_given
+from covidnet.data.given_files import find_given, is_below_root
 from covidnet.data.listing import Listed, Listing, apart
 from covidnet.data.roots import KEY as ROOTS
 from covidnet.data.roots import refuse_empty
 from covidnet.data.tables.keys import TableKeys
 from covidnet.data.tables.listing import TableListing
+from covidnet.errors import UserError
 
 TEST_ROOT = "data.test_root"  # the images of which lie in folders by class
 
@@ -96,6 +97,10 @@ class Layout:
         return self._folders(root, classes, key)
 
     def _by_table(self, roots: Mapping[str, Path], classes: Sequence[str] | None, key: str) -> dict[str, Listed]:
+        if len(roots) > 1 and (sought := next(filter(is_below_root, self.tables), None)):
+            raise UserError(
+                f"data.table={sought} is sought in data.root, but {key} names several. Give data.table=FILE."
+            )
         files = self._files(self.tables, next(iter(roots.values())), "data.table")
         return apart(TableListing(roots, files, self.keys, classes, key), roots)
 

@@ -299,3 +299,10 @@ def test_patients_by_a_pattern_beside_a_table_are_of_one_root(together, tmp_path
     )
     assert data.metadata.rows["oslo/oslo0.png"]["patient"] == "oslo/A/0"
     assert sum(line.startswith("data.patient_pattern=") for line in data.folder.known.told) == 2
+
+
+def test_a_table_that_is_sought_in_the_root_needs_one(together):
+    with pytest.raises(
+        UserError, match=r"data\.table=<root>/t\.csv is sought in data\.root, but data\.roots names several"
+    ):
+        _ = joined(together[0], table="<root>/t.csv").folder
