@@ -28,6 +28,8 @@ RIM = 0.11  # of half a side: letters, frames, collimation
 SMOOTH = 0.7  # pixels; Gaussian of both pictures before the last comparison: that which was enlarged is less sharp
 SOFTER = 0.8  # Gaussian of the halved thumbnail, in its pixels: what is finer would not find its place
 FLAT = 1.0  # grey values of contrast; flatter regions, burnt out or black, tell nothing
+BLACK, WHITE = 2.0, 253.0  # grey values beyond which a picture shows nothing
+SPREAD, SHARE = 1.0, 0.05  # so far, in pixels, and from so much on it spoils the detail around it
 LEAST_SEEN = 0.3  # share of a picture that must be left to compare
 
 
@@ -76,7 +78,11 @@ def align(pictures: Pictures, details: Pictures, staying: Numbers, moving: Numbe
 def oriented(pictures: Pictures, orientations: Numbers) -> Pictures:
     """Return pictures (P, S, S), each transposed, then upside down, then mirrored, as its orientation says."""
     turned = pictures.copy()
-    for bit, change in ((4, lambda part: part.swapaxes(1, 2)), (2, lambda part: part[:, ::-1]), (1, lambda part: part[:, :, ::-1])):
+    for bit, change in (
+        (4, lambda part: part.swapaxes(1, 2)),
+        (2, lambda part: part[:, ::-1]),
+        (1, lambda part: part[:, :, ::-1]),
+    ):
         chosen = (orientations & bit) > 0
         turned[chosen] = change(turned[chosen])
     return turned
@@ -140,7 +146,9 @@ def _sampling(places: Floats, size: int) -> Floats:
     """Return the matrices (B, n, size * size) that sample pictures at places (B, 2, n), linearly."""
     pixels = ((places + 1) * (size / 2) - 0.5).clip(0, size - 1)
     weights = np.maximum(1 - np.abs(pixels[..., None] - np.arange(size)), 0)  # (B, 2, n, size)
-    return np.asarray(weights[:, 0, :, :, None] * weights[:, 1, :, None, :], dtype=np.float32).reshape(*places.shape[::2], -1)
+    return np.asarray(weights[:, 0, :, :, None] * weights[:, 1, :, None, :], dtype=np.float32).reshape(
+        *places.shape[::2], -1
+    )
 
 
 def _sampled(pictures: Pictures, places: Floats) -> Floats:
@@ -149,7 +157,9 @@ def _sampled(pictures: Pictures, places: Floats) -> Floats:
     pixels = ((places + 1) * (size / 2) - 0.5).clip(0, size - 1.001)
     whole = np.floor(pixels)
     down, right = (pixels - whole).swapaxes(0, 1)
-    first = (whole[:, 0] * size + whole[:, 1]).astype(np.intp) + np.arange(0, number * size * size, size * size)[:, None]
+    first = (whole[:, 0] * size + whole[:, 1]).astype(np.intp) + np.arange(0, number * size * size, size * size)[
+        :, None
+    ]
     flat = pictures.ravel()
     upper = flat.take(first)
     upper += (flat.take(first + 1) - upper) * right
@@ -170,7 +180,9 @@ def _refined(stays: Pictures, moves: Pictures, maps: Floats, steps: int) -> tupl
     places = _places(size)
     inner = _inside(places[None, :2])[0]
     places, rows = places[:, inner], stays.reshape(number, -1)[:, inner]
-    slopes = np.stack([np.gradient(stays, 2 / size, axis=axis).reshape(number, -1)[:, inner] for axis in (1, 2)], axis=1)
+    slopes = np.stack(
+        [np.gradient(stays, 2 / size, axis=axis).reshape(number, -1)[:, inner] for axis in (1, 2)], axis=1
+    )
     change = (slopes[:, :, None] * places).reshape(number, 6, -1)  # of the picture that stays, by its map's six numbers
     curvature = change @ change.swapaxes(1, 2)
     damping = 0.01 * np.trace(curvature, axis1=1, axis2=2) / 6 + 1e-3
@@ -186,6 +198,12 @@ def _refined(stays: Pictures, moves: Pictures, maps: Floats, steps: int) -> tupl
         delta = (back @ (change @ error[:, :, None])).reshape(number, 2, 3)
         maps = _undone_first(maps, delta.clip(-LARGEST_STEP, LARGEST_STEP))
     return np.asarray(product / np.sqrt(power * np.einsum("pn,pn->p", own, own) + 1e-6)), maps
+
+
+def _burnt(pictures: Pictures) -> Pictures:
+    """Return 1 where pictures, inverted ones below 0, are quite black or white, such as the corners of a turned one."""
+    strength = np.abs(pictures)
+    return ((strength < BLACK) | (strength > WHITE)).astype(np.float32)
 
 
 def _centred(rows: Floats, seen: Floats) -> Floats:
@@ -213,7 +231,7 @@ def _compared(stays: Pictures, moves: Pictures, maps: Floats) -> Floats:
     rows = []
     for pictures in (stays, shown):
         fine, contrast = detail_and_contrast(blur(pictures, SMOOTH))
-        seen *= contrast.reshape(len(stays), -1) > FLAT
+        seen *= ((contrast > FLAT) & (blur(_burnt(pictures), SPREAD) < SHARE)).reshape(len(stays), -1)
         rows.append(fine.reshape(len(stays), -1))
     enough = seen.mean(axis=1) > LEAST_SEEN
     own, other = (_centred(row, seen) for row in rows)

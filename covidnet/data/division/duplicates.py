@@ -12,7 +12,6 @@ Copies that were turned, mirrored, inverted, cropped or framed have their detail
 """
 
 from collections import Counter
-
 from typing import NamedTuple
 
 import numpy as np
@@ -40,13 +39,17 @@ class Duplicates(NamedTuple):
 
     pairs: NDArray[np.int64]  # (P, 2), the lower number first, ascending
     correlations: NDArray[np.float32]  # (P,)
-    kinds: list[str]  # P, what became of one of the two: "moved", "turned", "mirrored", "inverted", or "" for nothing
+    kinds: list[str]  # P, what became of one of the two, as `moved` names it; "" where it lies as the other does
 
-    def told(self) -> str:
-        """Return how many copies there are of each kind, "12 mirrored, 3 turned"; "" where all lie as they lay."""
+    def counts(self) -> dict[str, int]:
+        """Return how many copies there are of each kind but "", the most first."""
         copies = {(int(second), kind) for (_, second), kind in zip(self.pairs, self.kinds, strict=True) if kind}
         counts = Counter(kind for _, kind in copies)
-        return ", ".join(f"{counts[kind]:,} {kind}" for kind in sorted(counts, key=lambda kind: (-counts[kind], kind)))
+        return {kind: counts[kind] for kind in sorted(counts, key=lambda kind: (-counts[kind], kind))}
+
+    def told(self) -> str:
+        """Return the counts as words, "12 mirrored, 3 turned"; "" where there are none."""
+        return ", ".join(f"{count:,} {kind}" for kind, count in self.counts().items())
 
 
 def find_duplicates(thumbnails: NDArray[np.uint8]) -> Duplicates:

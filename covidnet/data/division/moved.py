@@ -30,9 +30,7 @@ class Moved(NamedTuple):
     kinds: list[str]
 
 
-def find_moved(
-    thumbnails: NDArray[np.uint8], whole: Pictures, known: NDArray[np.int64], by_chance: float
-) -> Moved:
+def find_moved(thumbnails: NDArray[np.uint8], whole: Pictures, known: NDArray[np.int64], by_chance: float) -> Moved:
     """Return the pairs of thumbnails (N, S, S), whose detail is ``whole``, that ``known`` pairs (K, 2) do not link.
 
     More is asked of them where different images are alike at one place: up to ``by_chance``, as correlations go.

@@ -21,7 +21,7 @@ MOST_WAVES = 12  # along a ring
 AXES = 96  # of a signature
 SAMPLE, ROWS = 1024, 256  # pictures from which the axes and the threshold are taken
 DAMPING = 0.02  # of the largest variance, so that what hardly varies is not noise made large
-EACH = 0.5  # pairs a picture that are looked at, on average
+FIRST, EACH = 200, 0.5  # pairs that are looked at: so many, and so many more a picture
 CERTAIN = 0.45  # likeness from which on a pair is always looked at
 MOST = 8  # pairs a picture, on average, that are looked at if so many are alike
 BLANK = 0.1  # of detail; a picture of less shows nothing
@@ -39,7 +39,7 @@ class Candidates(NamedTuple):
 
 
 def find_candidates(details: Pictures, groups: NDArray[np.intp]) -> Candidates:
-    """Return about EACH pairs a picture, those of the most similar signatures, by the pictures' detail (N, S, S).
+    """Return about half as many pairs as there are pictures, those of the most similar signatures, by the pictures' detail (N, S, S).
 
     Two of one group (N,) are none, and those without detail are in none.
     """
@@ -118,12 +118,13 @@ def _products(
 
 
 def _threshold(signatures: list[Signatures]) -> float:
-    """Return the likeness that EACH pairs a picture exceed, or CERTAIN where that is less."""
+    """Return the likeness that FIRST pairs and EACH a picture exceed, or CERTAIN where that is less."""
     number = len(signatures[0])
     rows = np.sort(np.random.default_rng(0).permutation(number)[:ROWS])
     values = np.stack([product for _, _, product in _products(signatures, rows, 0)])
     values[:, np.arange(len(rows)), rows] = -1  # each with itself
-    below = values.size - min(int(2 * EACH * len(rows)), values.size)  # each pair is in two rows
+    wanted = 2 * len(rows) * (FIRST / number + EACH)  # each pair is in two rows
+    below = values.size - min(int(wanted), values.size)
     return min(float(np.partition(values, below, axis=None)[below]), CERTAIN)
 
 
