@@ -1,4 +1,4 @@
-"""How many copies that were altered before upload are linked to the radiograph that they show, by what was done to them.
+"""How many copies that were altered before upload are linked to the radiograph that they show, by what was done to it.
 
 Of each kind, so many images of a folder are altered and laid beside all of its images; a copy is found where its pair
 is linked. Half of the folder's images and some of the kinds are kept back: the search was adjusted by the others alone.

@@ -194,8 +194,7 @@ class Radiographs(Located):
     @cached_property
     def copies(self) -> Duplicates:
         """The images that show one radiograph, and what became of them; the same whatever the image size."""
-        thumbnails = self.images.thumbnails
-        return find_duplicates(thumbnails if self.group_duplicates else thumbnails[:0])
+        return find_duplicates(self.images.thumbnails if self.group_duplicates else self.images.thumbnails[:0])
 
     @property
     def duplicates(self) -> Numbers:

@@ -162,8 +162,8 @@ def _check_duplicates(contents: Contents) -> Check:
             "duplicates",
             WARN,
             f"{linked:,} images ({linked / len(contents.paths):.1%}) show a radiograph that another image shows too, "
-            f"in {len(groups)} groups; {surplus} are exact copies{f', {altered}' if altered else ''}. A split at random "
-            f"would test on what was trained on; training here keeps each group on one side. {MISSED}",
+            f"in {len(groups)} groups; {surplus} are exact copies{f', {altered}' if altered else ''}. A split at "
+            f"random would test on what was trained on; training here keeps each group on one side. {MISSED}",
             details,
         )
     return Check("duplicates", PASS, f"No two images show one radiograph. {MISSED}", details)

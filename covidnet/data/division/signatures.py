@@ -39,7 +39,7 @@ class Candidates(NamedTuple):
 
 
 def find_candidates(details: Pictures, groups: NDArray[np.intp]) -> Candidates:
-    """Return about half as many pairs as there are pictures, those of the most similar signatures, by the pictures' detail (N, S, S).
+    """Return about half as many pairs as there are pictures, by their detail (N, S, S): the most similar signatures.
 
     Two of one group (N,) are none, and those without detail are in none.
     """
