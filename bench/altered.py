@@ -147,8 +147,11 @@ KINDS = [
     *(Kind(f"framed in black, {n} %", framed(n / 100), tuned=n != 8) for n in (3, 5, 8, 10)),
     *(Kind(f"framed in white, {n} %", framed(n / 100, 255), tuned=n != 8) for n in (5, 8)),
     *(Kind(f"letterboxed from {r:g}", letterboxed(r), tuned=r > 1) for r in (4 / 3, 1.2, 0.8)),
-    Kind("another window", exposed(1, 40, 200), tuned=True),
-    Kind("another narrow window", exposed(1, 60, 160), tuned=False),
+    Kind("window of greys 40 to 200", exposed(1, 40, 200), tuned=True),
+    *(
+        Kind(f"window of greys {a} to {b}", exposed(1, a, b), tuned=a == 80)
+        for a, b in ((60, 160), (80, 140), (0, 128))
+    ),
     Kind("gamma 0.6", exposed(0.6), tuned=True),
     Kind("gamma 1.7", exposed(1.7), tuned=False),
     Kind("little contrast", flattened(80, 170), tuned=True),

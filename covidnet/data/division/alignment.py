@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from covidnet.data.division.pictures import Pictures, blur, detail_and_contrast
+from covidnet.data.division.pictures import Pictures, blur, burnt_out, detail_and_contrast
 
 Floats = NDArray[np.float32]
 Numbers = NDArray[np.int64]
@@ -28,8 +28,6 @@ RIM = 0.11  # of half a side: letters, frames, collimation
 SMOOTH = 0.7  # pixels; Gaussian of both pictures before the last comparison: that which was enlarged is less sharp
 SOFTER = 0.8  # Gaussian of the halved thumbnail, in its pixels: what is finer would not find its place
 FLAT = 1.0  # grey values of contrast; flatter regions, burnt out or black, tell nothing
-BLACK, WHITE = 2.0, 253.0  # grey values beyond which a picture shows nothing
-SPREAD, SHARE = 1.0, 0.05  # so far, in pixels, and from so much on it spoils the detail around it
 LEAST_SEEN = 0.3  # share of a picture that must be left to compare
 
 
@@ -200,12 +198,6 @@ def _refined(stays: Pictures, moves: Pictures, maps: Floats, steps: int) -> tupl
     return np.asarray(product / np.sqrt(power * np.einsum("pn,pn->p", own, own) + 1e-6)), maps
 
 
-def _burnt(pictures: Pictures) -> Pictures:
-    """Return 1 where pictures, inverted ones below 0, are quite black or white, such as the corners of a turned one."""
-    strength = np.abs(pictures)
-    return ((strength < BLACK) | (strength > WHITE)).astype(np.float32)
-
-
 def _centred(rows: Floats, seen: Floats) -> Floats:
     """Return rows (P, n) less their mean where they are seen, and 0 elsewhere."""
     mean = np.einsum("pn,pn->p", rows, seen) / (np.einsum("pn->p", seen) + 1)
@@ -231,7 +223,7 @@ def _compared(stays: Pictures, moves: Pictures, maps: Floats) -> Floats:
     rows = []
     for pictures in (stays, shown):
         fine, contrast = detail_and_contrast(blur(pictures, SMOOTH))
-        seen *= ((contrast > FLAT) & (blur(_burnt(pictures), SPREAD) < SHARE)).reshape(len(stays), -1)
+        seen *= ((contrast > FLAT) & ~burnt_out(pictures)).reshape(len(stays), -1)
         rows.append(fine.reshape(len(stays), -1))
     enough = seen.mean(axis=1) > LEAST_SEEN
     own, other = (_centred(row, seen) for row in rows)

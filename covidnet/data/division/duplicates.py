@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from covidnet.data.division.burnt import find_burnt
 from covidnet.data.division.moved import UNMOVED, find_moved
 from covidnet.data.division.pictures import Pictures, detail_of
 
@@ -55,8 +56,8 @@ class Duplicates(NamedTuple):
 def find_duplicates(thumbnails: NDArray[np.uint8]) -> Duplicates:
     """Return the pairs of thumbnails ``(N, S, S)`` that show one radiograph; blank images have none.
 
-    Those whose detail lies at one place come first; of pairs that they do not link, those that were turned, mirrored,
-    inverted, cropped, framed or moved.
+    Those whose detail lies at one place come first, then those that were burnt out; of pairs that they do not link, those
+    that were turned, mirrored, inverted, cropped, framed or moved.
     """
     if len(thumbnails) < 2:
         return Duplicates(np.empty((0, 2), dtype=np.int64), np.empty(0, dtype=np.float32), [])
@@ -64,6 +65,9 @@ def find_duplicates(thumbnails: NDArray[np.uint8]) -> Duplicates:
     details = _rows(whole)
     sample = details[np.sort(np.random.default_rng(0).permutation(len(details))[:SAMPLE])]
     pairs, correlations = _at_one_place(details, sample)
+    burnt = find_burnt(thumbnails, whole, _by_chance(sample))
+    new = ~np.isin(burnt[0] @ [len(details), 1], pairs @ [len(details), 1])
+    pairs, correlations = np.concatenate([pairs, burnt[0][new]]), np.concatenate([correlations, burnt[1][new]])
     moved = find_moved(thumbnails, whole, pairs, _by_chance(sample))
     return Duplicates(
         np.concatenate([pairs, moved.pairs]),

@@ -8,6 +8,8 @@ Pictures = NDArray[np.float32]  # (N, S, S)
 FINE, WIDE = 1.5, 3.0  # Gaussians, in pixels: what is left of a picture without the first, its contrast by the second
 PLAIN = 6  # grey values: a row or column that spans fewer is a frame
 FAINT = 2.0  # grey values; flatter regions are not amplified
+BLACK, WHITE = 1.0, 254.0  # grey values up to and from which a picture shows nothing
+SPREAD, SHARE = 1.0, 0.05  # so far, in pixels, and from so much on that spoils the detail around it
 NOTHING = 1e-12  # of a Gaussian: products with numbers below float32's normal ones take five times as long
 
 
@@ -38,6 +40,12 @@ def detail_and_contrast(pictures: Pictures) -> tuple[Pictures, Pictures]:
     detail = pictures - blur(pictures, FINE)
     contrast = np.sqrt(blur(detail**2, WIDE))
     return detail / (contrast + FAINT), contrast
+
+
+def burnt_out(pictures: Pictures) -> NDArray[np.bool_]:
+    """Return where pictures, inverted ones below 0, are quite black or white or near that: corners of a turned one."""
+    strength = np.abs(pictures)
+    return np.asarray(blur(((strength <= BLACK) | (strength >= WHITE)).astype(np.float32), SPREAD) >= SHARE)
 
 
 def between(first: float, last: float, size: int, number: int) -> NDArray[np.float32]:
