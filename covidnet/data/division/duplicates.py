@@ -56,19 +56,20 @@ class Duplicates(NamedTuple):
 def find_duplicates(thumbnails: NDArray[np.uint8]) -> Duplicates:
     """Return the pairs of thumbnails ``(N, S, S)`` that show one radiograph; blank images have none.
 
-    Those whose detail lies at one place come first, then those that were burnt out; of pairs that they do not link, those
-    that were turned, mirrored, inverted, cropped, framed or moved.
+    First come those whose detail lies at one place, burnt-out ones too; then, of pairs that they do not link, those that
+    were turned, mirrored, inverted, cropped, framed or moved.
     """
     if len(thumbnails) < 2:
         return Duplicates(np.empty((0, 2), dtype=np.int64), np.empty(0, dtype=np.float32), [])
     whole = detail_of(thumbnails.astype(np.float32))
     details = _rows(whole)
     sample = details[np.sort(np.random.default_rng(0).permutation(len(details))[:SAMPLE])]
-    pairs, correlations = _at_one_place(details, sample)
-    burnt = find_burnt(thumbnails, whole, _by_chance(sample))
+    by_chance = _by_chance(sample)
+    pairs, correlations = _at_one_place(details, sample, _threshold(by_chance))
+    burnt = find_burnt(thumbnails, whole, by_chance)
     new = ~np.isin(burnt[0] @ [len(details), 1], pairs @ [len(details), 1])
     pairs, correlations = np.concatenate([pairs, burnt[0][new]]), np.concatenate([correlations, burnt[1][new]])
-    moved = find_moved(thumbnails, whole, pairs, _by_chance(sample))
+    moved = find_moved(thumbnails, whole, pairs, by_chance)
     return Duplicates(
         np.concatenate([pairs, moved.pairs]),
         np.concatenate([correlations, moved.likeness]),
@@ -76,13 +77,12 @@ def find_duplicates(thumbnails: NDArray[np.uint8]) -> Duplicates:
     )
 
 
-def _at_one_place(details: Details, sample: Details) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _at_one_place(details: Details, sample: Details, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the pairs whose details correlate by more than chance does, and how much.
 
     The products along the leading axes, and the length of what they leave out, bound each correlation from above; the
     few pairs that the bound lets pass are then compared in full. So nothing is missed, and 20,000 images take seconds.
     """
-    threshold = _threshold(sample)
     leading = details @ _axes(sample)  # (N, AXES)
     rest = np.sqrt(np.maximum((details**2).sum(axis=1) - (leading**2).sum(axis=1), 0))
     bounds = np.column_stack([leading, rest])  # by Cauchy and Schwarz, products of these rows are bounds
@@ -106,12 +106,13 @@ def _rows(pictures: Pictures) -> Details:
     return np.asarray(rows / np.maximum(lengths, 1), dtype=np.float32)  # what is shorter than 1 is rounding: no detail
 
 
-def _threshold(sample: Details) -> float:
+def _threshold(by_chance: float) -> float:
     """Return the correlation that chance does not reach: more than usual where all images are alike, as drawn ones."""
-    return min(max(LEAST, float(np.tanh(np.arctanh(_by_chance(sample)) + MARGIN))), MOST)
+    return min(max(LEAST, float(np.tanh(np.arctanh(by_chance) + MARGIN))), MOST)
 
 
 def _by_chance(sample: Details) -> float:
+    """Return the correlation that one in ten pairs of different images exceeds."""
     chance = (sample @ sample.T)[np.triu_indices(len(sample), 1)]
     return min(float(np.quantile(chance, ALIKE)), MOST)
 

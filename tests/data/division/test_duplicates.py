@@ -89,9 +89,10 @@ def test_the_search_finds_what_comparing_all_pairs_finds(monkeypatch, many):
         images[200 + copy] = ((100 - copy) * images[copy] + copy * images[200 + copy]) // 100
     images = images.astype(np.uint8)
     details = module._rows(detail_of(images.astype(np.float32)))
-    first, second = np.nonzero(np.triu(details @ details.T >= module._threshold(details), 1))
+    least = module._threshold(module._by_chance(details))
+    first, second = np.nonzero(np.triu(details @ details.T >= least, 1))
     monkeypatch.setattr(module, "BLOCK", 64)
-    pairs, correlations = module._at_one_place(details, details)
+    pairs, correlations = module._at_one_place(details, details, least)
     assert 10 < len(pairs) < 90
     assert pairs.tolist() == np.column_stack([first, second]).tolist()
     np.testing.assert_allclose(correlations, (details @ details.T)[first, second], atol=1e-5)
@@ -110,5 +111,5 @@ def test_noise_whose_bounds_say_nothing_is_not_compared_pair_by_pair(monkeypatch
     compared, einsum = [], np.einsum
     monkeypatch.setattr(np, "einsum", lambda rule, *rows: compared.append(len(rows[0])) or einsum(rule, *rows))
     details = module._rows(detail_of(images.astype(np.float32)))
-    module._at_one_place(details, details[: module.SAMPLE])
+    module._at_one_place(details, details[: module.SAMPLE], module.LEAST)
     assert sum(compared) < 100  # 487,579 where the bounds alone choose
