@@ -25,14 +25,14 @@ def find_burnt(
     """
     extreme = ((thumbnails <= BLACK) | (thumbnails >= WHITE)).mean(axis=(1, 2))
     likely = np.flatnonzero(extreme > (1 - SHOWN[1]) / 2)
-    seen = (~burnt_out(thumbnails[likely].astype(np.float32))).reshape(len(likely), -1).astype(np.float32)
+    rows = details.reshape(len(details), -1)
+    seen = (~burnt_out(thumbnails[likely].astype(np.float32))).reshape(-1, rows.shape[1]).astype(np.float32)
     share = seen.mean(axis=1)
     chosen = (share > SHOWN[0]) & (share < SHOWN[1])
     burnt, seen = likely[chosen], seen[chosen]
     pairs, likeness = [np.empty((0, 2), dtype=np.int64)], [np.empty(0, dtype=np.float32)]
     if len(burnt) <= USUAL * len(thumbnails):
         least = min(max(LEAST, float(np.tanh(np.arctanh(by_chance) + MARGIN))), MOST)
-        rows = details.reshape(len(details), -1)
         for start in range(0, len(burnt), BLOCK):
             own = burnt[start : start + BLOCK]
             found = _correlations(rows, rows[own], seen[start : start + BLOCK])

@@ -56,8 +56,8 @@ class Duplicates(NamedTuple):
 def find_duplicates(thumbnails: NDArray[np.uint8]) -> Duplicates:
     """Return the pairs of thumbnails ``(N, S, S)`` that show one radiograph; blank images have none.
 
-    First come those whose detail lies at one place, burnt-out ones too; then, of pairs that they do not link, those that
-    were turned, mirrored, inverted, cropped, framed or moved.
+    First come those whose detail lies at one place, burnt-out ones too; then, of pairs that these do not link, those
+    that were turned, mirrored, inverted, cropped, framed or moved.
     """
     if len(thumbnails) < 2:
         return Duplicates(np.empty((0, 2), dtype=np.int64), np.empty(0, dtype=np.float32), [])
