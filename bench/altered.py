@@ -54,7 +54,7 @@ def cut(share: float, side: str | None = None) -> Change:
         index = SIDES.index(side) if side else int(rng.integers(4))
         box = [0, 0, *image.size]
         box[index] += round(image.size[index % 2] * share) * (1 if index < 2 else -1)
-        return image.crop(tuple(box))
+        return image.crop((box[0], box[1], box[2], box[3]))
 
     return change
 
@@ -109,9 +109,9 @@ def compressed(quality: int) -> Change:
     return change
 
 
-def resized(*size: int) -> Change:
+def resized(width: int, height: int) -> Change:
     """Resize, whatever becomes of the ratio of width and height."""
-    return lambda image, _: image.resize(size)
+    return lambda image, _: image.resize((width, height))
 
 
 def reoriented(name: str) -> Change:

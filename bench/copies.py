@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=120, help="images of each kind")
     parser.add_argument("--half", choices=HALVES, default="checking", help="of the folder's images")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="kinds whose names hold this")
     args = parser.parse_args()
     data = Radiographs(args.data, metadata="none")
     thumbnails, paths = data.images.thumbnails, data.images.paths
@@ -46,7 +47,7 @@ def main() -> None:
     print(LINE("kind", "adjusted", "found", "other links"))
     originals = [open_radiograph(read(Path(data.image_file(paths[number])))).image.convert("L") for number in chosen]
     rng = np.random.default_rng(args.seed)
-    for kind in KINDS:
+    for kind in [kind for kind in KINDS if args.only in kind.name]:
         altered = np.stack([thumbnail(kind.change(image, rng)) for image in originals])
         found, wrong = _found(thumbnails, altered, chosen, groups)
         print(LINE(kind.name, "by it" if kind.tuned else "", found, wrong or "-"), flush=True)

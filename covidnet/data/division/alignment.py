@@ -69,7 +69,8 @@ def align(pictures: Pictures, details: Pictures, staying: Numbers, moving: Numbe
     stays = sign[going, None, None] * oriented(pictures[staying[pair[going]]], orientation[going])
     likeness = _compared(stays, pictures[moving[pair[going]]], maps[going])
     best = going[np.argsort(likeness, kind="stable")]  # of two guesses of a pair the better one is written last
-    result = Alignment(*(np.zeros(len(staying), dtype=kind) for kind in (np.float32, np.int64, np.bool_)))
+    number = len(staying)
+    result = Alignment(np.zeros(number, np.float32), np.zeros(number, np.int64), np.zeros(number, np.bool_))
     result.likeness[pair[best]] = np.sort(likeness, kind="stable")
     result.orientation[pair[best]] = orientation[best]
     result.inverted[pair[best]] = sign[best] < 0
@@ -78,15 +79,10 @@ def align(pictures: Pictures, details: Pictures, staying: Numbers, moving: Numbe
 
 def oriented(pictures: Pictures, orientations: Numbers) -> Pictures:
     """Return pictures (P, S, S), each transposed, then upside down, then mirrored, as its orientation says."""
-    turned = pictures.copy()
-    for bit, change in (
-        (4, lambda part: part.swapaxes(1, 2)),
-        (2, lambda part: part[:, ::-1]),
-        (1, lambda part: part[:, :, ::-1]),
-    ):
-        chosen = (orientations & bit) > 0
-        turned[chosen] = change(turned[chosen])
-    return turned
+    mirrored, upside_down, transposed = ((orientations & bit > 0)[:, None, None] for bit in (1, 2, 4))
+    turned = np.where(transposed, pictures.swapaxes(1, 2), pictures)
+    turned = np.where(upside_down, turned[:, ::-1], turned)
+    return np.asarray(np.where(mirrored, turned[:, :, ::-1], turned))
 
 
 def _halved(pictures: Pictures) -> Pictures:

@@ -40,7 +40,7 @@ def find_moved(thumbnails: NDArray[np.uint8], whole: Pictures, known: NDArray[np
     pictures[framed], details[framed] = inner, detail_of(inner)
     graph = coo_array((np.ones(len(known)), tuple(known.T)), shape=(len(thumbnails), len(thumbnails)))
     _, groups = connected_components(graph, directed=False)
-    found = find_candidates(details, groups)
+    found = find_candidates(details, groups.astype(np.int64))
     aligned = align(pictures, details, found.staying, found.enlarged, found.shares)
     least = min(max(LEAST, float(np.tanh(np.arctanh(by_chance) + MARGIN))), MOST)
     alike = np.flatnonzero(aligned.likeness >= least)

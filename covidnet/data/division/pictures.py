@@ -39,7 +39,7 @@ def detail_and_contrast(pictures: Pictures) -> tuple[Pictures, Pictures]:
     """Return the detail of each picture, and its local contrast in grey values."""
     detail = pictures - blur(pictures, FINE)
     contrast = np.sqrt(blur(detail**2, WIDE))
-    return detail / (contrast + FAINT), contrast
+    return np.asarray(detail / (contrast + FAINT), dtype=np.float32), np.asarray(contrast, dtype=np.float32)
 
 
 def burnt_out(pictures: Pictures) -> NDArray[np.bool_]:
@@ -52,7 +52,7 @@ def between(first: float, last: float, size: int, number: int) -> NDArray[np.flo
     """Return the matrix (number, size) that samples evenly, from edge to edge, what lies between two places."""
     places = first + (np.arange(number) + 0.5) * (last - first) / number - 0.5
     weights = np.maximum(1 - np.abs(places[:, None].clip(0, size - 1) - np.arange(size)), 0)
-    return weights.astype(np.float32)
+    return np.asarray(weights, dtype=np.float32)
 
 
 def without_frames(thumbnails: NDArray[np.uint8]) -> tuple[NDArray[np.int64], Pictures]:

@@ -38,7 +38,7 @@ class Candidates(NamedTuple):
     shares: NDArray[np.float32]  # of the sides of the other that the one that stays shows, about
 
 
-def find_candidates(details: Pictures, groups: NDArray[np.intp]) -> Candidates:
+def find_candidates(details: Pictures, groups: NDArray[np.int64]) -> Candidates:
     """Return about half as many pairs as there are pictures, by their detail (N, S, S): the most similar signatures.
 
     Two of one group (N,) are none, and those without detail are in none.
@@ -129,7 +129,7 @@ def _threshold(signatures: list[Signatures]) -> float:
 
 
 def _block(
-    signatures: list[Signatures], groups: NDArray[np.intp], start: int, least: float
+    signatures: list[Signatures], groups: NDArray[np.int64], start: int, least: float
 ) -> tuple[NDArray[np.generic], ...]:
     """Return likeness, who stays, who is enlarged, and the side, of some rows and all that follow them."""
     found = []
