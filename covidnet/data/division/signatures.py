@@ -22,7 +22,8 @@ AXES = 96  # of a signature
 SAMPLE, ROWS = 1024, 256  # pictures from which the axes and the threshold are taken
 DAMPING = 0.02  # of the largest variance, so that what hardly varies is not noise made large
 FIRST, EACH = 200, 0.5  # pairs that are looked at: so many, and so many more a picture
-CERTAIN = 0.45  # likeness from which on a pair is always looked at
+POSSIBLE, CERTAIN = 0.05, 0.45  # likeness up to which a pair is never looked at, and from which on it always is
+FEW = 20  # of so few pictures all pairs are looked at: they have no axes
 MOST = 8  # pairs a picture, on average, that are looked at if so many are alike
 BLANK = 0.1  # of detail; a picture of less shows nothing
 BLOCK = 1024  # pictures compared at once with all others: what bounds the memory
@@ -46,7 +47,7 @@ def find_candidates(details: Pictures, groups: NDArray[np.int64]) -> Candidates:
     signatures = _whitened([_features(details, side) for side in SIDES])
     shown = (np.abs(details).max(axis=(1, 2)) > BLANK)[:, None]
     signatures = [of_side * shown for of_side in signatures]
-    least = _threshold(signatures)
+    least = _threshold(signatures) if len(details) > FEW else -1.0
     found = [_block(signatures, groups, start, least) for start in range(0, len(details), BLOCK)]
     likeness, staying, enlarged, side = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.argsort(-likeness, kind="stable")[: 2 * MOST * len(details)]
@@ -125,7 +126,7 @@ def _threshold(signatures: list[Signatures]) -> float:
     values[:, np.arange(len(rows)), rows] = -1  # each with itself
     wanted = 2 * len(rows) * (FIRST / number + EACH)  # each pair is in two rows
     below = values.size - min(int(wanted), values.size)
-    return min(float(np.partition(values, below, axis=None)[below]), CERTAIN)
+    return min(max(float(np.partition(values, below, axis=None)[below]), POSSIBLE), CERTAIN)
 
 
 def _block(

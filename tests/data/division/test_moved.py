@@ -8,6 +8,8 @@ from PIL import Image
 
 from bench.altered import KINDS
 from covidnet.data.division.duplicates import find_duplicates
+from covidnet.data.division.pictures import detail_of
+from covidnet.data.division.signatures import find_candidates
 from covidnet.data.phantom import draw_radiograph
 from covidnet.imaging.decode import thumbnail
 
@@ -72,7 +74,14 @@ def test_drawn_thoraces_are_alike_but_no_copies_and_a_mirrored_one_is_found_amon
     assert found == [[number, 40 + copy] for copy, number in enumerate(COPIED)]
 
 
-def test_blank_images_are_no_copies_of_one_another_in_no_more_time_than_others():
-    blank = np.zeros((3000, 48, 48), dtype=np.uint8)
+def test_blank_images_are_not_even_candidates():
+    blank = np.zeros((300, 48, 48), dtype=np.uint8)
     blank[::2] = 200
     assert find_duplicates(blank).pairs.shape == (0, 2)
+    assert len(find_candidates(detail_of(blank.astype(np.float32)), np.arange(300)).staying) == 0
+
+
+def test_of_two_images_alone_a_mirrored_copy_is_found():
+    image = blots()[3]
+    both = np.stack([thumbnail(image), thumbnail(image)[:, ::-1]])
+    assert find_duplicates(both).pairs.tolist() == [[0, 1]]
