@@ -47,7 +47,7 @@ def find_candidates(details: Pictures, groups: NDArray[np.int64]) -> Candidates:
     signatures = _whitened([_features(details, side) for side in SIDES])
     shown = (np.abs(details).max(axis=(1, 2)) > BLANK)[:, None]
     signatures = [of_side * shown for of_side in signatures]
-    least = _threshold(signatures) if len(details) > FEW else -1.0
+    least = _threshold(signatures) if len(details) > FEW else -np.inf
     found = [_block(signatures, groups, start, least) for start in range(0, len(details), BLOCK)]
     likeness, staying, enlarged, side = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.argsort(-likeness, kind="stable")[: 2 * MOST * len(details)]

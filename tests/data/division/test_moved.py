@@ -79,9 +79,3 @@ def test_blank_images_are_not_even_candidates():
     blank[::2] = 200
     assert find_duplicates(blank).pairs.shape == (0, 2)
     assert len(find_candidates(detail_of(blank.astype(np.float32)), np.arange(300)).staying) == 0
-
-
-def test_of_two_images_alone_a_mirrored_copy_is_found():
-    image = blots()[3]
-    both = np.stack([thumbnail(image), thumbnail(image)[:, ::-1]])
-    assert find_duplicates(both).pairs.tolist() == [[0, 1]]
