@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from covidnet.data.changes.kinds import Augmentation, Lungs, Style
 from covidnet.data.division.division import NO_SOURCES, Division
-from covidnet.data.division.duplicates import find_duplicates
+from covidnet.data.division.duplicates import Duplicates, find_duplicates
 from covidnet.data.division.names import check_pattern, propose
 from covidnet.data.division.split import TEST_PREFIX, Split, write_split
 from covidnet.data.division.views import read_views
@@ -197,10 +197,14 @@ class Radiographs(Located):
         return join(*opened) if len(opened) > 1 else opened[0]
 
     @cached_property
+    def copies(self) -> Duplicates:
+        """The images that show one radiograph, and what became of them; the same whatever the image size."""
+        return find_duplicates(self.images.thumbnails if self.group_duplicates else self.images.thumbnails[:0])
+
+    @property
     def duplicates(self) -> Numbers:
-        """Pairs of images (P, 2) that show one radiograph; the same whatever the image size."""
-        thumbnails = self.images.thumbnails
-        return find_duplicates(thumbnails if self.group_duplicates else thumbnails[:0]).pairs
+        """Pairs of images (P, 2) that show one radiograph."""
+        return self.copies.pairs
 
     @cached_property
     def division(self) -> Division:
@@ -217,6 +221,7 @@ class Radiographs(Located):
             seed=self.seed,
             val_fraction=self.val_fraction,
             test_per_class=self.test_per_class,
+            altered=self.copies.told(),
         )
 
     @cached_property

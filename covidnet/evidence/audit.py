@@ -104,11 +104,13 @@ def _all_duplicates(traits: Sequence[Traits]) -> Duplicates:
     first: dict[str, int] = {}
     same = [(first.setdefault(of_image.pixels, index), index) for index, of_image in enumerate(traits)]
     exact = {pair: 1.0 for pair in same if pair[0] != pair[1]}
-    alike = {(int(a), int(b)): float(r) for (a, b), r in zip(found.pairs, found.correlations, strict=True)}
+    kinds = dict(zip(map(tuple, found.pairs.tolist()), found.kinds, strict=True))
+    alike = dict(zip(kinds, found.correlations.tolist(), strict=True))
     pairs = sorted({**alike, **exact}.items())
     return Duplicates(
         np.array([pair for pair, _ in pairs], dtype=np.int64).reshape(-1, 2),
         np.array([correlation for _, correlation in pairs], dtype=np.float32),
+        [kinds.get(pair, "") for pair, _ in pairs],
     )
 
 

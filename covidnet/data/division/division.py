@@ -37,6 +37,7 @@ class Division:
         seed: Of the draw.
         val_fraction: Share of the images outside the test that validate.
         test_per_class: Images a class that are held out, where they are not tested apart.
+        altered: What is told of copies that do not lie as the other image does, as "12 mirrored".
     """
 
     paths: Sequence[str]
@@ -50,6 +51,7 @@ class Division:
     seed: int
     val_fraction: float
     test_per_class: int
+    altered: str = ""
 
     @property
     def rows(self) -> Mapping[str, Mapping[str, str]]:
@@ -143,8 +145,9 @@ class Division:
         ]
         moved = sum(sides[0][number] != sides[1][number] for number in sides[0])
         return (
-            f"{len(np.unique(self.pairs))} images show a radiograph that another image shows too; each such group "
-            f"is on one side of the split, which moved {moved} images (data.duplicates=false leaves them apart)."
+            f"{len(np.unique(self.pairs))} images show a radiograph that another image shows too"
+            f"{f' ({self.altered})' if self.altered else ''}; each such group is"
+            f" on one side of the split, which moved {moved} images (data.duplicates=false leaves them apart)."
         )
 
     def leaks_told(self, root: str) -> str | None:

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 import covidnet.data.division.duplicates as module
 from covidnet.data.division.duplicates import find_duplicates
+from covidnet.data.division.pictures import detail_of
 from covidnet.data.phantom import draw_radiograph
 from covidnet.imaging.decode import thumbnail
 
@@ -87,13 +88,14 @@ def test_the_search_finds_what_comparing_all_pairs_finds(monkeypatch, many):
     for copy in range(100):  # of ever less likeness
         images[200 + copy] = ((100 - copy) * images[copy] + copy * images[200 + copy]) // 100
     images = images.astype(np.uint8)
-    details = module._details(images)
-    first, second = np.nonzero(np.triu(details @ details.T >= module._threshold(details), 1))
+    details = module._rows(detail_of(images.astype(np.float32)))
+    least = module._threshold(module._by_chance(details))
+    first, second = np.nonzero(np.triu(details @ details.T >= least, 1))
     monkeypatch.setattr(module, "BLOCK", 64)
-    found = find_duplicates(images)
-    assert 10 < len(found.pairs) < 90
-    assert found.pairs.tolist() == np.column_stack([first, second]).tolist()
-    np.testing.assert_allclose(found.correlations, (details @ details.T)[first, second], atol=1e-5)
+    pairs, correlations = module._at_one_place(details, details, least)
+    assert 10 < len(pairs) < 90
+    assert pairs.tolist() == np.column_stack([first, second]).tolist()
+    np.testing.assert_allclose(correlations, (details @ details.T)[first, second], atol=1e-5)
 
 
 def test_the_order_of_the_images_does_not_matter():
@@ -108,5 +110,6 @@ def test_noise_whose_bounds_say_nothing_is_not_compared_pair_by_pair(monkeypatch
     images = np.random.default_rng(0).integers(0, 256, (1500, 48, 48)).astype(np.uint8)
     compared, einsum = [], np.einsum
     monkeypatch.setattr(np, "einsum", lambda rule, *rows: compared.append(len(rows[0])) or einsum(rule, *rows))
-    find_duplicates(images)
+    details = module._rows(detail_of(images.astype(np.float32)))
+    module._at_one_place(details, details[: module.SAMPLE], module.LEAST)
     assert sum(compared) < 100  # 487,579 where the bounds alone choose
