@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from covidnet.data.division.metadata import NAME, Metadata, find_metadata, merge_rows, read_metadata
-from covidnet.data.division.names import refuse_unmatched
+from covidnet.data.division.names import propose, refuse_unmatched
 from covidnet.data.division.split import TEST_PREFIX, paths_in_split, prefix_of
 from covidnet.data.division.views import refuse_lost
 from covidnet.data.layouts import Layout
@@ -113,6 +113,11 @@ class Located:
                 "data.metadata=FILE, or leave data.columns out."
             )
         return known_of(self._all_listings, file, self._columns, seek=seek, shared=bool(self.layout.tables))
+
+    def proposed_pattern(self) -> str | None:
+        """Return a sentence on a pattern that finds patients in names, where no patient is known."""
+        known = self.metadata.rows.values() if self.metadata else []
+        return None if any(row.get("patient") for row in known) else propose(self.listings)
 
     def proposed_table(self) -> str | None:
         """Return a sentence on the tables beside the folders of the classes that no key names; they may be meant."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from covidnet.data.changes.kinds import Augmentation, Lungs, Style
 from covidnet.data.division.division import NO_SOURCES, Division
 from covidnet.data.division.duplicates import Duplicates, find_duplicates
-from covidnet.data.division.names import check_pattern, propose
+from covidnet.data.division.names import check_pattern
 from covidnet.data.division.split import TEST_PREFIX, Split, write_split
 from covidnet.data.division.views import read_views
 from covidnet.data.given_files import by_side, folder_of
@@ -268,11 +268,6 @@ class Radiographs(Located):
             warn(astride)
         if not self.split_file and (leaked := self.division.leaks_told(self.place)):
             warn(leaked)
-
-    def proposed_pattern(self) -> str | None:
-        """Return a sentence on a pattern that finds patients in names, where no patient is known."""
-        known = self.metadata.rows.values() if self.metadata else []
-        return None if any(row.get("patient") for row in known) else propose(self.listings)
 
     def source_weights(self) -> NDArray[np.float64] | None:
         """Return the weight in the loss of each training image (N,); None where the class alone tells it."""
