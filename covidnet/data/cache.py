@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from covidnet.data.cache_journal import LONGEST_LINE, SPARE_LINES, Entry, bytes_on_disk, lines_of, parse, thumbnail_of
 from covidnet.data.decoding import Decoded, decode_all, digest_of, file_identity, stack_thumbnails
+from covidnet.data.spelling import Spellings
 from covidnet.errors import MachineError, UserError
 from covidnet.files.folders import default_cache_dir, locked
 from covidnet.files.plain_file import make_plain_folders, open_plain, refuse_no_file
@@ -155,7 +156,7 @@ def _usable_entries(
     folder: Path, decoding: Decoding, root: Path, paths: Sequence[str], *, verify: bool
 ) -> tuple[dict[str, Entry], dict[str, Thumbnail]]:
     """Return the entries of ``paths`` that may be trained on, and thumbnails; compact a cache that is mostly stale."""
-    journal = _read_journal(folder, decoding)
+    journal = _as_asked(_read_journal(folder, decoding), paths)
     planes = _map(folder, decoding)
     wanted = set(paths)
     fresh = [entry for path, entry in journal.items() if path in wanted and _unchanged(root, entry, verify=verify)]
@@ -169,6 +170,17 @@ def _usable_entries(
         entries = _compact(folder, decoding, planes, kept)
         return {path: entry for path, entry in entries.items() if path in usable}, thumbnails
     return usable, thumbnails
+
+
+def _as_asked(journal: dict[str, Entry], paths: Sequence[str]) -> dict[str, Entry]:
+    """Return entries by the names that are asked for now: a disk may write one otherwise than when it was decoded."""
+    lacking = [path for path in paths if path not in journal]
+    others = Spellings(journal.keys() - set(paths) if lacking else ())
+    named = {own: path for path in lacking if (own := others.find(path))}
+    return {
+        named.get(own, own): replace(entry, path=named[own]) if own in named else entry
+        for own, entry in journal.items()
+    }
 
 
 def _unchanged(root: Path, entry: Entry, *, verify: bool) -> bool:

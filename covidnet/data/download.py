@@ -91,7 +91,7 @@ def _fetched(target: Path, version: int | None) -> Path:
         with _kept(file):
             clients.download_file(response, str(file), handle)
         if size and _size(file) != size:
-            raise UserError(f"{file} has {_size(file):,} bytes, but the hub's archive has {size:,}. Remove it.")
+            raise UserError(f"{file} has {_size(file):,} bytes, but the hub's archive has {size:,}. Move it away.")
     return file
 
 
@@ -142,7 +142,7 @@ def _explained(target: Path, version: int | None) -> Iterator[None]:
         raise UserError(f"{_why(error, version)}\n{by_hand(target, version)}") from error
     except ValueError as error:  # kaggle.json that cannot be read
         raise UserError(
-            f"The hub's library refuses: {error}. Mend it, or remove it. {by_hand(target, version)}"
+            f"The hub's library refuses: {error}. Mend it, or move it away. {by_hand(target, version)}"
         ) from error
     except OSError as error:
         raise UserError(f"The download cannot be written beside {target}: {error}. Give --to FOLDER.") from error

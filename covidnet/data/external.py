@@ -10,7 +10,7 @@ import numpy as np
 
 from covidnet.data.division.duplicates import find_duplicates
 from covidnet.data.images import Pixels
-from covidnet.data.spelling import plain
+from covidnet.data.spelling import composed, plain
 from covidnet.data.walk import IMAGES, holds_no_images, images_below, refuse_no_external_root, told_by_reason
 from covidnet.errors import UserError, did_you_mean, some
 from covidnet.imaging.kinds import DICOM
@@ -91,7 +91,7 @@ def list_external(root: Path, classes: Sequence[str], given: Mapping[str, str]) 
         root,
         paths=[path.as_posix() for path, _, _ in labelled],
         labels=[label for _, label, _ in labelled],
-        sources=["/".join(path.parts[:depth]) for path, _, depth in labelled],
+        sources=[composed("/".join(path.parts[:depth])) for path, _, depth in labelled],
         names=names,
         ignored=left_out,
         dicom={path.relative_to(root).as_posix() for path, kind in images.items() if kind is DICOM},

@@ -12,7 +12,7 @@ from torchvision.datasets import ImageFolder
 
 from covidnet.data.division.metadata import NAME as METADATA
 from covidnet.data.listing import Known
-from covidnet.data.spelling import SIDES, plain
+from covidnet.data.spelling import SIDES, by_name, composed, plain
 from covidnet.data.walk import (
     IMAGES,
     MASKS,
@@ -43,7 +43,8 @@ _Contents = tuple[dict[Path, Kind], list[Ignored]]  # the images of a folder; wh
 class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no types
     """``root/<class>/*`` or ``root/<class>/images/*`` as ``(path, label)`` samples in an order of their own.
 
-    ``samples`` are sorted by their path below ``root``, whatever order the disk lists them in. ``masks`` folders,
+    ``samples`` are sorted by their path below ``root``, whatever order the disk lists them in and however it writes
+    accents; folders that differ in that alone are one class, called by its composed name. ``masks`` folders,
     hidden files and folders, and empty class folders give no sample and no class; nor does a folder that is named like
     a split inside a class, unless all classes are divided so. ``ignored`` lists the other files and folders found in
     the classes, with the reason. It is a ``Listing``, and walks a class folder once.
@@ -61,12 +62,12 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
     def __init__(
         self, root: Path, classes: Sequence[str] | None = None, key: str = "data.root", *, whole: bool = True
     ) -> None:
-        self.wanted = list(classes) if classes is not None else None
+        self.wanted = list(map(composed, classes)) if classes is not None else None
         self.key = key
         self.whole = whole
         self.ignored: list[tuple[str, str]] = []
         self.known = Known()
-        self._contents: dict[str, _Contents] = {}  # of each folder, from when the classes are found
+        self._contents: dict[str, _Contents] = {}  # of each folder, as the disk writes it, from when classes are found
         refuse_no_root(root, key)
         super().__init__(str(root), loader=_not_loaded_here, allow_empty=True)
         self.root = root
@@ -86,18 +87,19 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
         """Return the class folders that hold images, in the order of their labels."""
         root = Path(directory)
         names = names_in(root)
-        folders = sorted(name for name in names if not is_junk(name) and is_folder(root / name))
+        folders = sorted((name for name in names if not is_junk(name) and is_folder(root / name)), key=by_name)
         self._contents = {name: _images_of_class(root / name) for name in folders}
         self._read_divided(root)
-        found = [name for name in folders if self._contents[name][0]]
+        held = [name for name in folders if self._contents[name][0]]
+        found = list(dict.fromkeys(map(composed, held)))
         if self.wanted is None:
             for name in folders:
                 images, ignored = self._contents[name]
                 if not images:  # no class, but not nothing either
                     self._ignore(root, ignored or [(root / name, "holds no images and is no class")])
         if self.wanted is None:
-            self._refuse_other_layouts(root, found)
-            told = _told_of_one_above(root, {name: self._contents[name] for name in found})
+            self._refuse_other_layouts(root, held)
+            told = _told_of_one_above(root, {name: self._contents[name] for name in held})
             self.known = replace(self.known, told=told)
             classes = found
         else:
@@ -128,18 +130,21 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
     ) -> list[tuple[str, int]]:
         """List the images of every class as it was found; fills ``ignored``."""
         samples, dicom = [], set()
+        folders: dict[str, list[_Contents]] = {}
+        for name, contents in self._contents.items():
+            folders.setdefault(composed(name), []).append(contents)
         for name, label in class_to_idx.items():
-            images, ignored = self._contents.get(name, ({}, []))
-            samples += [(str(path), label) for path in images]
-            dicom |= {path.relative_to(directory).as_posix() for path, kind in images.items() if kind is DICOM}
-            self._ignore(Path(directory), ignored)
+            for images, ignored in folders.get(name, []):
+                samples += [(str(path), label) for path in images]
+                dicom |= {path.relative_to(directory).as_posix() for path, kind in images.items() if kind is DICOM}
+                self._ignore(Path(directory), ignored)
         self._contents = {}
         self.known = replace(self.known, dicom=dicom)
-        return sorted(samples, key=lambda sample: Path(sample[0]).relative_to(directory).as_posix())
+        return sorted(samples, key=lambda sample: by_name(Path(sample[0]).relative_to(directory).as_posix()))
 
     def _read_divided(self, root: Path) -> None:
         """Read the split folders inside the classes, where all classes hold one of training images and another."""
-        own = [name for name in self._contents if self.wanted is None or name in self.wanted]
+        own = [name for name in self._contents if self.wanted is None or composed(name) in self.wanted]
         inside = {name: side_folders(root / name) for name in own}
         divided = {name: sides for name, sides in inside.items() if {"train"} < set(sides.values())}
         if not divided or any(self._contents[name][0] for name in own if name not in divided):
@@ -182,7 +187,7 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
                 f"{root} holds {found}, as one class of the later release does. Give the folder above it: "
                 f"{self.key}={root.parent}."
             )
-        if len(found) < 2 and self.whole:
+        if len(set(map(composed, found))) < 2 and self.whole:
             inner = [found[0]] if found and len(_class_like(root / found[0])) > 1 else []
             hint = f" Its folder {inner[0]!r} looks like the root: {self.key}={root / inner[0]}." if inner else ""
             if any(pictures_in(root, names_in(root))):

@@ -128,7 +128,7 @@ def _tell_unreadable(root: Path, unreadable: dict[str, str], *, skip: bool) -> N
     lines = "\n".join(f"  {path}: {reason}" for path, reason in sorted(unreadable.items()))
     message = f"{len(unreadable)} images below {root} cannot be read:\n{lines}"
     if not skip:
-        raise UserError(f"{message}\nMend or remove them, or go on without them: data.on_error=skip.")
+        raise UserError(f"{message}\nMend them, move them elsewhere, or go on without them: data.on_error=skip.")
     warn(f"{message}\nThey are skipped (data.on_error=skip).")
 
 

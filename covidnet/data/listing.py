@@ -18,6 +18,7 @@ class Known:
         origin: What says so, as a sentence names it: a file or a key.
         sides: Path -> "train", "val" or "test", where the layout divides its images.
         told: What the user is told of it, a sentence each.
+        warned: What the user may not have meant, a sentence each.
         dicom: Paths of the DICOM files, whose headers may tell more.
     """
 
@@ -25,7 +26,13 @@ class Known:
     origin: str = ""
     sides: Mapping[str, str] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
+    warned: list[str] = field(default_factory=list)
     dicom: Set[str] = frozenset()
+
+    @property
+    def lines(self) -> list[str]:
+        """All sentences."""
+        return [*self.told, *self.warned]
 
 
 class Labelled(Protocol):
@@ -109,7 +116,7 @@ def gather(parts: Mapping[str, Labelled], classes: Sequence[str], label_of: Call
         classes: Names of the classes, in the order of their labels.
         label_of: The label that the name of a class in a part means; None leaves its images out.
     """
-    paths, targets, ignored, told = [], [], [], []
+    paths, targets, ignored, told, warned = [], [], [], [], []
     rows: dict[str, Mapping[str, str]] = {}
     sides: dict[str, str] = {}
     dicom: set[str] = set()
@@ -124,8 +131,9 @@ def gather(parts: Mapping[str, Labelled], classes: Sequence[str], label_of: Call
         sides |= {prefix + path: side for path, side in part.known.sides.items()}
         dicom |= {prefix + path for path in part.known.dicom}
         told += part.known.told
+        warned += part.known.warned
     origins = dict.fromkeys(part.known.origin for part in parts.values() if part.known.origin)
-    known = Known(rows, " and ".join(origins), sides, told, dicom)
+    known = Known(rows, " and ".join(origins), sides, told, warned, dicom)
     return Gathered(list(classes), paths, targets, ignored, known)
 
 
@@ -136,7 +144,7 @@ def apart(images: Labelled, roots: Mapping[str, Path]) -> dict[str, Listed]:
         images: Their paths begin with the prefix of a root.
         roots: That prefix -> the folder.
     """
-    known, told = images.known, images.known.told
+    known, told, warned = images.known, images.known.told, images.known.warned
     found = {}
     for prefix, root in roots.items():
         own = [(path.removeprefix(prefix), label) for path, label in zip(images.paths, images.targets, strict=True)
@@ -144,10 +152,10 @@ def apart(images: Labelled, roots: Mapping[str, Path]) -> dict[str, Listed]:
         rows, sides = below(prefix, known.rows), below(prefix, known.sides)
         ignored = [(path.removeprefix(prefix), why) for path, why in images.ignored if path.startswith(prefix)]
         dicom = {path.removeprefix(prefix) for path in known.dicom if path.startswith(prefix)}
-        of_root = Known(rows, known.origin, sides, told, dicom)
+        of_root = Known(rows, known.origin, sides, told, warned, dicom)
         paths, targets = [path for path, _ in own], [label for _, label in own]
         found[prefix] = Gathered(list(images.classes), paths, targets, ignored, of_root).below(root)
-        told = []
+        told, warned = [], []
     return found
 
 

@@ -14,8 +14,9 @@ from covidnet.data.layouts import Layout
 from covidnet.data.listing import Labelled, Listing, gather
 from covidnet.data.local import folder_beside, local_file, local_folder
 from covidnet.data.roots import known_of, refuse_overlap, told_of_roots, with_one_label
+from covidnet.data.spelling import Spellings
 from covidnet.data.viewing import Viewing
-from covidnet.data.walk import tables_in
+from covidnet.data.walk import spelt_below, tables_in
 from covidnet.errors import UserError, some
 
 
@@ -156,7 +157,9 @@ class Located:
 
     @cached_property
     def _viewing(self) -> Viewing:
-        return Viewing(self.wanted_views, paths_in_split(self.split_file) if self.split_file else frozenset())
+        listed = Spellings(prefix + path for prefix, part in self._all_listings.items() for path in part.paths)
+        named = paths_in_split(self.split_file) if self.split_file else set()
+        return Viewing(self.wanted_views, {listed.find(path) or path for path in named})
 
     @property
     def header_views(self) -> dict[str, str]:
@@ -257,7 +260,7 @@ class Located:
         return [self.roots, *([{TEST_PREFIX: self.test_root}] if self.test_root else [])]
 
     def image_file(self, path: str) -> Path:
-        """Return where the image ``path`` of a split lies.
+        """Return where the image ``path`` of a split lies, which may spell it otherwise than the disk.
 
         Raises:
             UserError: Where it is of none of the roots.
@@ -267,4 +270,4 @@ class Located:
         prefix = prefix_of(path, folders)
         if prefix not in folders:
             raise UserError(f"The image {path} is in none of the folders of data.roots, {sorted(folders)}.")
-        return folders[prefix] / path.removeprefix(prefix)
+        return folders[prefix] / spelt_below(folders[prefix], [path.removeprefix(prefix)])[0]

@@ -106,16 +106,20 @@ def _draw_file(job: tuple[Path, int, int], seed: int, size: int, shortcut: float
 
 
 def _holds(folder: Path, readme: str, files: list[Path]) -> bool:
-    """Return whether ``folder`` is the whole set; raise if it is something else, which is not ours to delete."""
+    """Return whether ``folder`` is the whole set; raise if it is something else, which is not ours."""
     if not folder.exists() or not any(folder.iterdir()):
         return False
     path = folder / "README.md"
     if not path.is_file() or path.stat().st_size > LONGEST_README or path.read_bytes() != readme.encode():
-        raise UserError(f"{folder} holds something other than these phantoms: name another folder or delete it.")
+        raise UserError(
+            f"{folder} holds something other than these phantoms, and stays as it is. Give data.root=FOLDER, a new one "
+            "to draw them into, or leave data.root out. To measure a model that was trained on phantoms on these "
+            f"images: covidnet evaluate RUN {folder}"
+        )
     if missing := [file for file in files if not (folder / file).is_file()]:
         raise UserError(
-            f"{folder} lacks {len(missing)} of its {len(files)} phantoms, '{missing[0]}' first: "
-            "delete the folder and it is drawn again."
+            f"{folder} lacks {len(missing)} of its {len(files)} phantoms, '{missing[0]}' first: move it away, or name "
+            "another folder (data.root=FOLDER), and they are drawn again."
         )
     return True
 

@@ -20,6 +20,7 @@ from covidnet.data.layouts import Layout
 from covidnet.data.local import check_places, local_path
 from covidnet.data.located import Located
 from covidnet.data.roots import check_roots
+from covidnet.data.spelling import composed, twins_told
 from covidnet.data.tables.keys import Disagree, Uncertain, table_keys
 from covidnet.data.walk import DEFAULT_ROOT
 from covidnet.errors import require, some
@@ -132,6 +133,7 @@ class Radiographs(Located):
     ) -> None:
         super().__init__()  # the data modules are Radiographs that Lightning serves
         tables, lists = by_side(table, "data.table"), by_side(split_lists, "data.split_lists")
+        roots = {composed(name): folder for name, folder in roots.items()} if roots else roots
         check_roots(roots, root)
         require(not (roots and lists), "data.split_lists", split_lists, "left out where data.roots names folders")
         check_pattern(patient_pattern)
@@ -153,7 +155,7 @@ class Radiographs(Located):
         self.wanted_views = read_views(views)
         self.image_size = image_size
         self.batch_size = batch_size
-        self.wanted_classes = classes
+        self.wanted_classes = [*map(composed, classes)] if classes is not None else None
         self.seed = seed
         self.val_fraction = val_fraction
         self.test_per_class = test_per_class
@@ -255,10 +257,13 @@ class Radiographs(Located):
             f"{self.notice}{len(self.images.paths):,} images in {self.place}: "
             + "; ".join(f"{name} {_with_commas(numbers)}" for name, numbers in counts.items())
         )
-        told = [*self.folder.known.told, *(self.metadata.told if self.metadata else ())]
-        for line in [*told, *(self.test_folder.known.told if self.test_folder else [])]:
+        known = [self.folder.known, *([self.metadata] if self.metadata else [])]
+        known += [self.test_folder.known] if self.test_folder else []
+        for line in [line for one in known for line in one.told]:
             tell(line)
-        for line in filter(None, (self.proposed_table(), self.proposed_pattern())):
+        for line in filter(None, [twins_told(self.images.paths), *(line for one in known for line in one.warned)]):
+            warn(line)
+        for line in filter(None, (self.proposed_table(), self.proposed_pattern(), self.division.few_told(self.split))):
             tell(line)
         if not self.split_file:
             for line in self.division.told(self.split, listed=len(self.folder.paths)):

@@ -171,7 +171,7 @@ def _named_from(file: Path, listings: Mapping[str, Listing]) -> dict[str, str]:
 
 def _read_shared(file: Path, images: Mapping[str, str], columns: Mapping[str, str] | None, must: str) -> Metadata:
     """Read a table of images of several roots: what it calls them -> the path among those of all roots."""
-    table = _read_table(file, file.absolute().parent, list(images), columns, must)
+    table = _read_table(file, file.absolute().parent, list(images), columns, must, own=False)
     return replace(table, rows={images[name]: row for name, row in table.rows.items()})
 
 
@@ -181,8 +181,10 @@ def _read_table(
     paths: Sequence[str],
     columns: Mapping[str, str] | None,
     must: str = "be relative to data.root or to the table's own folder",
+    *,
+    own: bool = True,
 ) -> Metadata:
-    metadata = read_metadata(file, root, paths, columns=columns)
+    metadata = read_metadata(file, root, paths, columns=columns, own=own)
     if not metadata.rows:
         raise UserError(
             f"{file} names {metadata.unmatched} images, but none of those in {root}. Its paths must {must}. Change "

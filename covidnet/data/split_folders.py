@@ -6,7 +6,7 @@ from pathlib import Path
 
 from covidnet.data.folder import RadiographFolder
 from covidnet.data.listing import Listed, gather
-from covidnet.data.spelling import plain
+from covidnet.data.spelling import composed, plain
 from covidnet.data.walk import holds_no_images, is_folder, is_junk, names_in, pictures_in, side_folders
 
 
@@ -15,7 +15,7 @@ def find_split_folders(root: Path, classes: Sequence[str] | None) -> dict[str, s
 
     Where all ``classes`` that were asked for are folders of the root, these are read and no split.
     """
-    if not is_folder(root) or (classes and all(is_folder(root / name) for name in classes)):
+    if not is_folder(root) or (classes and set(map(composed, classes)) <= set(_folder_names(root))):
         return {}
     found = side_folders(root)
     return found if "train" in found.values() else {}
@@ -39,11 +39,11 @@ def list_split_folders(
         if side == "train"
     }
     others = {
-        name: RadiographFolder(root / name, _class_folders(root / name), key, whole=False)
+        name: RadiographFolder(root / name, _folder_names(root / name), key, whole=False)
         for name in folders
         if name not in trained
     }
-    names = list(classes) if classes else sorted({one for part in trained.values() for one in part.classes})
+    names = [*map(composed, classes)] if classes else sorted({one for part in trained.values() for one in part.classes})
     labels = {name: label for label, name in enumerate(names)}
     spelt = {plain(name): label for name, label in labels.items()}
     parts = {f"{name}/": (trained | others)[name] for name in folders}
@@ -56,8 +56,10 @@ def list_split_folders(
     return replace(found, ignored=ignored, known=known).below(root)
 
 
-def _class_folders(folder: Path) -> list[str]:
-    return sorted(name for name in names_in(folder) if not holds_no_images(name) and is_folder(folder / name))
+def _folder_names(folder: Path) -> list[str]:
+    """Return what the folders in a folder are called that may be classes, composed."""
+    names = (name for name in names_in(folder) if not holds_no_images(name) and is_folder(folder / name))
+    return sorted({composed(name) for name in names})
 
 
 def _told(folder: Path, part: RadiographFolder, learned: set[str] | None) -> list[str]:

@@ -4,9 +4,9 @@ import glob
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from covidnet.data.spelling import SIDES, plain
+from covidnet.data.spelling import SIDES, Spellings, plain
 from covidnet.errors import UserError, printable, short, some
 from covidnet.imaging.kinds import Kind, kind_of
 
@@ -74,6 +74,24 @@ def radiographs_below(folder: Path) -> tuple[list[Path], list[Ignored]]:
     """Return the images in and below a folder, sorted, and what is left out; masks are neither."""
     images, ignored = images_below(folder, lambda name: "" if holds_no_images(name) else None)
     return sorted(images), ignored
+
+
+def spelt_below(root: Path, paths: Sequence[str]) -> list[str]:
+    """Return paths below a folder as its disk writes them; one that is there in no spelling stays as it is."""
+    names: dict[Path, Spellings] = {}
+
+    def found(path: str) -> str:
+        here = root
+        for part in PurePosixPath(path).parts:
+            if here not in names:
+                names[here] = Spellings(names_in(here) if is_folder(here) else ())
+            own = names[here].find(part)
+            if own is None:
+                return path
+            here /= own
+        return here.relative_to(root).as_posix()
+
+    return [path if os.path.lexists(root / path) else found(path) for path in paths]
 
 
 def pictures_in(folder: Path, names: Iterable[str]) -> Iterator[Path]:

@@ -202,13 +202,20 @@ def score_drops(inside: Mapping[str, Any], outside: Mapping[str, Any]) -> dict[s
     """
     present = [name for name, scores in outside["per_class"].items() if scores["support"]]
     lacking = len(present) < len(outside["per_class"])
-    if lacking:
-        inside = {**inside, **balanced_over(inside, present)}
+    inside = comparable(inside, present)
     drops = {name: _drop(inside, outside, name) for name in (DROPPING[:1] if lacking else DROPPING)}
     for name in present:
         one, other = (scores["per_class"][name] for scores in (inside, outside))
         drops[f"sensitivity_{name}"] = _drop(one, other, "sensitivity")
     return {name: drop for name, drop in drops.items() if drop}
+
+
+def comparable(inside: Mapping[str, Any], classes: Sequence[str]) -> Mapping[str, Any]:
+    """Return the scores of a model's own test, whose balanced accuracy is over the ``classes`` that lie outside too."""
+    if len(classes) == len(inside["per_class"]):
+        return inside
+    over = balanced_over(inside, classes)
+    return {**inside, **over, "intervals": {**inside["intervals"], **over["intervals"]}}
 
 
 def balanced_over(scores: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
@@ -222,6 +229,8 @@ def balanced_over(scores: Mapping[str, Any], classes: Sequence[str]) -> dict[str
     limits = [one["intervals"].get("sensitivity") for one in chosen]
     if None in rates:
         return {"balanced_accuracy": None, "intervals": {}}
+    if len(chosen) == 1:  # it is one number with the sensitivity
+        return {"balanced_accuracy": rates[0], "intervals": {"balanced_accuracy": limits[0]} if limits[0] else {}}
     mean = float(np.mean(rates))
     pairs = [(limit, rate) for limit, rate in zip(limits, rates, strict=True) if limit]
     low = math.hypot(*(rate - limit[0] for limit, rate in pairs)) / len(rates)

@@ -64,6 +64,8 @@ def score_outputs(
         "precision": proportion_interval(right[decided], patients[decided]),
         "recall": proportion_interval(right & decided, patients),
     }
+    if len(np.unique(labels)) == 1:  # the accuracy, the balanced one and the sensitivity of the class are one number
+        intervals["balanced_accuracy"] = wilson["accuracy"]
     return {
         **overall,
         **pooled,

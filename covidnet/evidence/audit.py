@@ -73,7 +73,7 @@ def audit_images(data: Radiographs) -> Audit:
         "layout": _layout(folder),
         "counts": folder.class_counts,
         "metadata": table.origin if table else None,
-        "told": folder.known.told,
+        "told": [*folder.known.lines, *(table.warned if table else ())],
     }
     named = f"as many as {release} has" if release and release != DRAWN else release
     checks = run_checks(folder, unreadable, contents, named, run_known_checks(data, contents))

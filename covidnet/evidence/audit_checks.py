@@ -86,8 +86,8 @@ def _check_files(folder: Labelled, unreadable: dict[str, str], release: str | No
         return Check(
             name,
             FAIL,
-            f"{len(unreadable)} of {total:,} images cannot be read ({first} {why}): mend or remove them, or train with "
-            f"data.on_error=skip.{aside}",
+            f"{len(unreadable)} of {total:,} images cannot be read ({first} {why}): mend them, move them elsewhere, or "
+            f"train with data.on_error=skip.{aside}",
             details,
         )
     return Check(name, PASS, f"All {total:,} images can be read: {counts}; {known}.{aside}", details)

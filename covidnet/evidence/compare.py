@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from covidnet.data.division.metadata import linked_groups
 from covidnet.data.radiographs import Radiographs
+from covidnet.data.spelling import Spellings
 from covidnet.errors import UserError, did_you_mean
 from covidnet.evaluation.comparison import compare_outputs, compare_recalls, compare_sides
 from covidnet.evaluation.survival import compare_survival
@@ -135,6 +136,7 @@ def _file(one: Path, part: str) -> Path | None:
 def _match(sides: Sequence[Sequence[Predictions]], names: tuple[Path, Path], part: str) -> Matched:
     """Return what all runs say of the images that all of them have, in the order of the first run."""
     one = sides[0][0]
+    sides = [[other.spelt_as(one.paths) for other in side] for side in sides]
     for name, side in zip(names, sides, strict=True):
         for other in side:
             if set(other.classes) != set(one.classes):
@@ -252,7 +254,8 @@ def _patients(folders: Sequence[Radiographs], paths: list[str]) -> tuple[Groups,
         known = data.metadata
     except UserError as error:
         return None, f"{error} So {alone}"
-    rows = {path: known.rows[path] for path in paths if path in known.rows} if known else {}
+    named = Spellings(known.rows if known else ())
+    rows = {path: known.rows[own] for path in paths if (own := named.find(path))} if known else {}
     if known and rows:
         groups = np.array(linked_groups(paths, rows))
         patients = f"{len(np.unique(groups))} patients or groups"

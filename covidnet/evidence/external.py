@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from covidnet.data.division.duplicates import find_duplicates
 from covidnet.data.division.metadata import find_metadata, linked_groups, read_metadata
 from covidnet.data.division.sources import UNKNOWN
 from covidnet.data.division.split import prefix_of
@@ -20,9 +21,10 @@ from covidnet.data.external import ExternalFolder, find_seen, list_external
 from covidnet.data.headers import views_in_headers
 from covidnet.data.images import Pixels, join_pixels, open_pixels
 from covidnet.data.radiographs import Radiographs
-from covidnet.data.walk import told_by_reason
+from covidnet.data.spelling import Spellings
+from covidnet.data.walk import spelt_below, told_by_reason
 from covidnet.errors import UserError, some
-from covidnet.evaluation.comparison import score_drops
+from covidnet.evaluation.comparison import comparable, score_drops
 from covidnet.evidence.external_table import sentence
 from covidnet.imaging.radiograph import BodyPart
 from covidnet.machine.device import find_device
@@ -115,7 +117,7 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
     sources_of = dict(zip(folder.paths, folder.sources, strict=True))
     labels = np.array([labels_of[path] for path in paths], dtype=np.int64)
     sources = [rows.get(path, {}).get("source") or sources_of[path] or UNKNOWN for path in paths]
-    groups = np.array(linked_groups(paths, rows), dtype=np.int64)
+    groups = _linked(paths, rows, pixels.thumbnails[chosen if data.group_duplicates else []])
 
     model = trained_model.model().to(device)
     logits, _ = outputs_of(model, pixels.gather, np.array(chosen, dtype=np.int64), device, title="evaluating")
@@ -125,9 +127,8 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
         weights = model.class_weights.numpy(force=True)
         return score_model(logits[among], labels[among], classes, weights, groups[among], calibration)
 
-    names = np.array(sources)
     external = scored(np.ones(len(labels), dtype=bool))
-    per_source = {name: scored(names == name) for name in sorted(set(sources))}
+    per_source = {name: scored(np.array(sources) == name) for name in sorted(set(sources))}
     inside = _inside(checkpoint)
     notice = trained_model.preprocessing.notice
     report = {
@@ -146,9 +147,17 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
         "unreadable": pixels.unreadable,
     }
     if inside:
-        report |= {"inside": _shaped(inside), "drop": score_drops(inside, external)}
+        over = comparable(inside, report["classes_present"])
+        report |= {"inside": _shaped(over), "drop": score_drops(inside, external)}
     report["sentence"] = sentence(report)
     return Evaluation(report, paths, logits, labels, classes, sources, groups)
+
+
+def _linked(
+    paths: Sequence[str], rows: Mapping[str, Mapping[str, str]], thumbnails: NDArray[np.uint8]
+) -> NDArray[np.int64]:
+    """Return a number for each image (N,): those that patients, groups or copies link share it, as in a run's test."""
+    return np.array(linked_groups(paths, rows, find_duplicates(thumbnails).pairs), dtype=np.int64)
 
 
 def _shaped(scores: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,7 +170,7 @@ def _shaped(scores: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _inside(checkpoint: Path) -> dict[str, Any] | None:
+def _inside(checkpoint: Path) -> Mapping[str, Any] | None:
     """Return the scores of the run's own test, which its results.json holds."""
     folder, key = run_directory(checkpoint), MODELS.get(checkpoint.stem)
     file = folder / RESULTS if folder else None
@@ -200,7 +209,9 @@ def _trained_on(checkpoint: Path, data: Radiographs) -> _Trained | None:
         rows = data.metadata.rows if data.metadata else {}
     except UserError:  # what has become of the table since is no matter of this command
         rows = {}
-    return _Trained(paths, {row["source"] for path in paths if (row := rows.get(path)) and row.get("source")})
+    known = Spellings(rows)
+    found = (rows[own] for path in paths if (own := known.find(path)))
+    return _Trained(paths, {row["source"] for row in found if row.get("source")})
 
 
 def _find_seen(pixels: Pixels, data: Radiographs, trained: _Trained, options: Options) -> dict[str, str] | None:
@@ -211,7 +222,7 @@ def _find_seen(pixels: Pixels, data: Radiographs, trained: _Trained, options: Op
         paths.setdefault(prefix, []).append(path.removeprefix(prefix))
     own = join_pixels(
         {
-            prefix: _open(data, root, paths.get(prefix, []), options, data.body_part)
+            prefix: _open(data, root, spelt_below(root, paths.get(prefix, [])), options, data.body_part)
             for prefix, root in data.roots.items()
         }
     )

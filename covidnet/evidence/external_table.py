@@ -7,7 +7,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from covidnet.evaluation.comparison import balanced_over
 from covidnet.evaluation.names import BY_KEY
 from covidnet.runs.screen import in_brackets, with_interval
 
@@ -28,10 +27,6 @@ def print_report(report: Mapping[str, Any]) -> None:
     if inside:
         table.add_column("drop", justify="right", no_wrap=True)
     sides = [_flat(side) for side in _sides(report)]
-    over = balanced_over(inside, present) if inside and len(present) < len(report["classes"]) else None
-    if over:
-        sides[0] |= {"balanced_accuracy": over["balanced_accuracy"]}
-        sides[0]["intervals"] = {**sides[0]["intervals"], **over["intervals"]}
     table.add_row("images", *(f"{side['images']:,}" for side in _sides(report)))
     for key in OVERALL:
         table.add_row(BY_KEY[key].short, *(_cell(side, key) for side in sides), _drop_cell(drops.get(key)))
@@ -43,7 +38,7 @@ def print_report(report: Mapping[str, Any]) -> None:
             cells = [_cell(scores, key) for scores in of_class]
             table.add_row(f"  {BY_KEY[key].short}", *cells, _drop_cell(drops.get(f"{key}_{name}")))
     console.print(table)
-    if over:
+    if inside and len(present) < len(report["classes"]):
         console.print(f"Balanced accuracy is over the classes that lie outside: {', '.join(present)}.", markup=False)
     if len(report["per_source"]) > 1:
         console.print()
@@ -102,8 +97,8 @@ def sentence(report: Mapping[str, Any]) -> str:
         return f"Balanced accuracy is {external} on {many}; the run's own test is not there to compare it with."
     lacking = len(report["classes_present"]) < len(report["classes"])
     over = f" over {', '.join(report['classes_present'])}" if lacking else ""
-    own = _flat(report["inside"]) if not lacking else balanced_over(report["inside"], report["classes_present"])
-    told = f"Balanced accuracy{over} is {_words(own)} on the model's own test and {external} on {many}: "
+    own = _words(_flat(report["inside"]))
+    told = f"Balanced accuracy{over} is {own} on the model's own test and {external} on {many}: "
     change = f"{'a drop' if drop['value'] >= 0 else 'a rise'} of {100 * abs(drop['value']):.1f} points"
     if not drop["interval"]:
         return f"{told}{change}; how sure that is cannot be told from so few patients."

@@ -70,8 +70,10 @@ def _check_split(data: Radiographs, contents: Contents) -> Check | None:
         return Check("split", FAIL, astride, counts)
     if problem:
         return Check("split", WARN, f"The split that the data give cannot be trained on: {problem}", counts)
-    sentence = f"Of the split that the data give ({listed}), no patient, group or copy is known on two sides."
-    return Check("split", PASS, sentence, counts)
+    sentence = f"Of the split that the data give ({listed}), no patient, group or copy is known on two sides"
+    if unknown := sum(not row.get("patient") for row in contents.rows):
+        return Check("split", WARN, f"{sentence}; but the patients of {unknown:,} images are not known.", counts)
+    return Check("split", PASS, f"{sentence}.", counts)
 
 
 def _check_views(contents: Contents) -> Check | None:

@@ -107,11 +107,11 @@ def _name(run: Run) -> str:
 
 
 def _survival(whole: Run, covered: Run) -> dict[str, Any]:
-    first, second = whole.predictions, covered.predictions
-    assert first is not None
-    assert second is not None
     data = whole.open_data()
     paths = [data.images.paths[number] for number in data.numbers("test")]
+    assert whole.predictions is not None
+    assert covered.predictions is not None
+    first, second = (run.predictions.spelt_as(paths) for run in (whole, covered) if run.predictions)
     patients = dict(zip(paths, data.patients("test"), strict=True))
     return surviving_skill(
         first.probabilities,

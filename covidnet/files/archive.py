@@ -178,4 +178,4 @@ def _refused(archive: Path, name: str, why: str) -> UserError:
 
 
 def _damaged(archive: Path, error: Exception) -> UserError:
-    return UserError(f"{archive} is damaged ({error}). Remove it and download it anew.")
+    return UserError(f"{archive} is damaged ({error}). Move it away and download it anew.")

@@ -80,6 +80,6 @@ def _open(path: str, flags: int) -> int:
 
 def _refused(file: Path) -> UserError:
     return UserError(
-        f"{file} is a link, or no plain file of one name: what it leads to is neither read nor written. Remove it; if "
-        "you have not made it, ask who else can write to that folder."
+        f"{file} is a link, or no plain file of one name: what it leads to is neither read nor written. Move it "
+        "away; if you have not made it, ask who else can write to that folder."
     )

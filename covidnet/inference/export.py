@@ -32,6 +32,7 @@ FOLDER = "export"  # of a run
 ONNX, TORCH = "model.onnx", "model.pt2"
 EXTRA = "covidnet.json"  # in model.pt2, what model.onnx has as metadata
 LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
+CHANNELS = (1, 3)  # of an image that an exported file takes
 TOLERANCE = 1e-4  # by which a probability may differ from PyTorch's
 CHECKED = 32  # of a run's test images
 ONE_FILE = 2**31 - 2**24  # bytes of weights that fit into model.onnx itself; protobuf ends at 2 GiB
@@ -194,6 +195,7 @@ def onnx_runner(file: Path) -> Runner:
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
 
     def run_it(images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        _refuse_odd_channels(images)
         found: list[NDArray[np.float32]] = session.run(None, {"images": images})
         return found
 
@@ -206,6 +208,7 @@ def torch_runner(file: Path) -> Runner:
 
     @torch.no_grad()
     def run_it(images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        _refuse_odd_channels(images)
         return [found.numpy() for found in module(torch.from_numpy(images))]
 
     return run_it
@@ -310,6 +313,14 @@ def refuse_missing_libraries() -> None:
         raise UserError(
             f"covidnet export needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not "
             f"installed: pip install {' '.join(missing)}"
+        )
+
+
+def _refuse_odd_channels(images: NDArray[np.uint8]) -> None:
+    if images.shape[3] not in CHANNELS:
+        raise UserError(
+            f"images of the shape {images.shape} have {images.shape[3]} channels, but an exported model takes "
+            f"{' or '.join(map(str, CHANNELS))}, last: grey or RGB."
         )
 
 

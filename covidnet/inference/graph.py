@@ -53,9 +53,8 @@ class Deployed(nn.Module):
         Probabilities (B, C); where they were fitted, calibrated ones (B, C) and how unlike the training images each
         image is, (B,).
         """
-        in_colour = torch.arange(3).clamp(max=images.shape[3] - 1)  # one channel three times, or three once
         resized = self.resize(images.permute(0, 3, 1, 2))
-        logits, features = self.model.logits_and_features(to_images(resized[:, in_colour]))
+        logits, features = self.model.logits_and_features(to_images(resized[:, _in_colour(images.shape[3])]))
         said = [logits.softmax(dim=1)]
         if self.temperature is not None:
             said.append((logits / self.temperature).softmax(dim=1))
@@ -152,6 +151,16 @@ class Nearest(nn.Module):
         half = torch.arange(self.size) == 0
         # Pillow adds step after step, and so do we: a product would round to another pixel here and there.
         return torch.where(half, steps / 2, steps).cumsum(dim=0).floor().to(torch.int64)
+
+
+def _in_colour(channels: int) -> Tensor:
+    """Return the numbers of the channels that are red, green and blue (3,): of one channel three times the first.
+
+    Of another number than 1 or 3 they are beyond all channels: no format of graphs has a word for "refuse", but each
+    ends where an index is out of bounds.
+    """
+    count = torch.full((), channels)
+    return torch.arange(3).clamp(max=channels - 1) + channels * ((count - 1) * (count - 3)).abs()
 
 
 def _distance(features: Tensor, known: Tensor) -> Tensor:

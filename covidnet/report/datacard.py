@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from covidnet.data.division.metadata import LINKS, linked_groups
+from covidnet.data.division.metadata import LINKS, Metadata, linked_groups
 from covidnet.data.division.sources import UNKNOWN, sources_of
 from covidnet.data.division.split import SPLITS
 from covidnet.data.radiographs import Radiographs
+from covidnet.data.spelling import Spellings
 from covidnet.errors import UserError
 from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.imaging.sizes import size_of
@@ -32,6 +33,8 @@ class Links(NamedTuple):
     images: int  # linked to another one
     groups: int  # of more than one image
     astride: int  # groups with images on two sides of the split
+    unknown: int  # images whose patient nobody knows
+    of: int  # images in all
 
 
 @dataclass(frozen=True)
@@ -64,18 +67,21 @@ def make_data_card(
     if data is None or not split:
         return DataCard(table, None, None, {}, None)
     try:
-        metadata, told, given = data.metadata, data.folder.known.told, bool(data.sides)
+        metadata, told, given = data.metadata, data.folder.known.lines, bool(data.sides)
     except UserError as error:
         return DataCard(table, None, None, {}, str(error))
     known = DataCard(table, None, None, {}, None, told=told, given=given)
     paths = [row["path"] for row in split]
     if metadata:
+        named = Spellings(metadata.rows)
+        paths = [named.find(path) or path for path in paths]
         linked = any(metadata.rows.get(path, {}).get(column) for path in paths for column in LINKS)
         known = replace(
             known,
+            told=[*told, *metadata.warned],
             sources=_by(split, classes, sources_of(paths, metadata.rows)),
             collections=_by(split, classes, [metadata.rows.get(path, {}).get("collection", UNKNOWN) for path in paths]),
-            links=_links(metadata.origin, split, linked_groups(paths, metadata.rows)) if linked else None,
+            links=_links(metadata, split, paths) if linked else None,
         )
     if not sizes:
         return known
@@ -95,13 +101,16 @@ def _by(split: Sequence[Mapping[str, str]], classes: Sequence[str], named: Seque
     return {of_class: {name: found[of_class, name] for name in names} for of_class in classes}
 
 
-def _links(table: str, split: Sequence[Mapping[str, str]], groups: Sequence[int]) -> Links:
+def _links(metadata: Metadata, split: Sequence[Mapping[str, str]], paths: Sequence[str]) -> Links:
+    groups = linked_groups(paths, metadata.rows)
     sizes = Counter(groups)
     sides: dict[int, set[str]] = {}
     for row, group in zip(split, groups, strict=True):
         sides.setdefault(group, set()).add(row["split"])
     linked = [size for size in sizes.values() if size > 1]
-    return Links(table, sum(linked), len(linked), sum(len(names) > 1 for names in sides.values()))
+    astride = sum(len(names) > 1 for names in sides.values())
+    unknown = sum(not metadata.rows.get(path, {}).get("patient") for path in paths)
+    return Links(metadata.origin, sum(linked), len(linked), astride, unknown, len(paths))
 
 
 def _sizes(data: Radiographs, paths: Sequence[str]) -> Sizes | None:

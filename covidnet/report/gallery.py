@@ -47,12 +47,18 @@ class Card:
 
 
 class HeatShare(NamedTuple):
-    """The heat of many images: its mean share inside the lungs, against the share of the image that they take."""
+    """The heat of many images: its mean share inside the lungs, or their box, and the share of the image they take."""
 
     images: int
     mean: float
     interval: tuple[float, float] | None
     area: float
+    masked: bool  # the lungs are those of masks; else a central box stands for them
+
+    @property
+    def region(self) -> str:
+        """What the heat is measured inside of."""
+        return "the lungs" if self.masked else "the central box"
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,7 @@ def make_gallery(run: Run, predictions: Predictions, data: Radiographs) -> Galle
 
     def summary(numbers: Sequence[int]) -> HeatShare | None:
         heated = [(share, regions[number].mean()) for number in numbers if (share := shares[number]) is not None]
-        return _summary(*np.array(heated).T) if heated else None
+        return _summary(*np.array(heated).T, masked=bool(masks)) if heated else None
 
     by_class = {
         name: summary([number for number in sample if predictions.labels[number] == label])
@@ -184,12 +190,12 @@ def _pixels(file: Path, data: Radiographs) -> NDArray[np.uint8]:
     return np.broadcast_to(decode(read(file), size, data.interpolation, data.body_part), (3, size, size))
 
 
-def _summary(shares: NDArray[np.float64], areas: NDArray[np.float64]) -> HeatShare:
+def _summary(shares: NDArray[np.float64], areas: NDArray[np.float64], *, masked: bool) -> HeatShare:
     interval = None
     if len(shares) > 1:
         found = bootstrap((shares,), np.mean, method="percentile", n_resamples=2000, rng=0).confidence_interval
         interval = (float(found.low), float(found.high))
-    return HeatShare(len(shares), float(shares.mean()), interval, float(areas.mean()))
+    return HeatShare(len(shares), float(shares.mean()), interval, float(areas.mean()), masked)
 
 
 def _jpeg(pixels: NDArray[np.float64]) -> str:

@@ -22,7 +22,7 @@ from covidnet.report.checklist import answer, fill
 from covidnet.report.datacard import DataCard, make_data_card
 from covidnet.report.facts import MODEL_NAMES, data_of, settings_of, versions_of
 from covidnet.report.gallery import Gallery, make_gallery
-from covidnet.runs.files import AUDIT, EXTERNAL, SHORTCUTS
+from covidnet.runs.files import AUDIT, EXTERNAL, SHORTCUTS, looks_told
 from covidnet.runs.run import Run
 
 REPORT = "report.html"
@@ -74,6 +74,7 @@ def render(run: Run) -> str:
     found = _verdicts(run, card, gallery, optional, commands)
     return environment.get_template("template.html.j2").render(
         run=run,
+        looks_told=looks_told,
         name=f"{run.folder.absolute().parent.name} / {run.folder.absolute().name}",
         notice=run.scores.get("notice", ""),
         images=sum(values["support"] for values in run.scores["per_class"].values()),

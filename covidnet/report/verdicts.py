@@ -79,20 +79,21 @@ def leak_verdict(links: Links | None, audit: str) -> Verdict:
     if links.astride:
         sentence = f"{links.astride:,} patients or groups of near-duplicates have images on two sides of the split."
         return Verdict("FAIL", question, f"No: {sentence} The test results are too good.")
-    return Verdict(
-        "PASS", question,
-        f"As far as is known: none of the {links.groups:,} linked groups is on two sides of the split.",
-    )  # fmt: skip
+    apart = f"none of the {links.groups:,} linked groups is on two sides of the split."
+    if links.unknown:
+        whose = f"Of {links.unknown:,} of the {links.of:,} images nobody knows the patient"
+        return Verdict("WARN", question, f"Not known. {whose}; {apart}", audit)
+    return Verdict("PASS", question, f"All {links.of:,} images have a patient, and {apart}")
 
 
 def heat_verdict(heat: HeatShare | None) -> Verdict | None:
-    """Tell whether the heat lies in the lungs more than it would by chance."""
+    """Tell whether the heat lies in the lungs, or in the box that stands for them, more than it would by chance."""
     if heat is None:
         return None
-    question = "Does the model look at the lungs?"
-    sentence = (
-        f"{_percent(heat.mean)} of the heat lies inside the lungs, which take {_percent(heat.area)} of the image."
-    )
+    question = f"Does the model look at {heat.region}?"
+    takes = "take" if heat.masked else "stands for the lungs where there are no masks and takes"
+    found = f"{_percent(heat.mean)} of the heat lies inside {heat.region}"
+    sentence = f"{found}, which {takes} {_percent(heat.area)} of the image."
     if heat.interval and heat.interval[0] > heat.area:
         return Verdict("PASS", question, f"More than by chance: {sentence}")
     return Verdict("WARN", question, f"Not more than by chance: {sentence}")

@@ -11,6 +11,7 @@ import torch
 
 from covidnet.data.changes.kinds import Lungs
 from covidnet.data.radiographs import Radiographs
+from covidnet.data.spelling import all_composed
 from covidnet.errors import UserError
 from covidnet.files.plain import misfit
 from covidnet.files.tensors import check_crc, read_tensors
@@ -71,7 +72,9 @@ class Checkpoint:
     def __init__(self, path: Path, told: Told | None = None) -> None:
         self.path = path
         self._content = _read(path, told)
-        self.recipe: dict[str, Any] = self._content[KEY]  # what ``RunRecord`` put there, with ``classes``
+        recipe = self._content[KEY]
+        named = {key: all_composed(recipe[key]) for key in ("classes", "calibration") if key in recipe}
+        self.recipe: dict[str, Any] = {**recipe, **named}  # what ``RunRecord`` put there, with ``classes``
 
     @property
     def run(self) -> Path | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from covidnet.data.spelling import all_composed
 from covidnet.errors import UserError
 from covidnet.evaluation.names import METRICS
 from covidnet.files import reading
@@ -21,7 +22,7 @@ LEVELS = ("PASS", "WARN", "FAIL")
 
 
 def read_json(file: Path) -> Any:
-    """Return what a JSON file of a run holds, or None where it is not there.
+    """Return what a JSON file of a run holds, its names composed, or None where it is not there.
 
     Raises:
         UserError: Where it cannot be read, or a value in it is of another kind than this program writes there.
@@ -33,8 +34,8 @@ def read_json(file: Path) -> Any:
         if file.name in KINDS:
             KINDS[file.name](content, "it")
     except UNREADABLE as error:
-        raise UserError(f"{file} cannot be read as JSON: {error}. Remove it, or write it anew.") from error
-    return content
+        raise UserError(f"{file} cannot be read as JSON: {error}. Move it away, or write it anew.") from error
+    return all_composed(content)
 
 
 def _one(told: str, holds: Callable[[Any], bool]) -> Kind:

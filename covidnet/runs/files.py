@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from covidnet.data.spelling import composed
 from covidnet.errors import UserError
 from covidnet.files.reading import UNREADABLE, read_rows, read_table
 from covidnet.files.whole import whole, write_whole
@@ -68,13 +69,18 @@ def counted_tests(folder: Path) -> list[list[str]]:
     except UNREADABLE as error:
         raise UserError(
             f"{file}, which counts how often the test split was looked at, is damaged: {error}. Bring back a copy, or "
-            "remove it, and the count begins anew."
+            "move it away, and the count begins anew."
         ) from error
+
+
+def looks_told(times: int) -> str:
+    """Return how often a test was looked at, in words."""
+    return f"These test images have been evaluated {times:,} {'time' if times == 1 else 'times'}"
 
 
 def unreadable(file: Path, error: Exception) -> UserError:
     """Return the refusal of a file of a run that is damaged."""
-    return UserError(f"{file} is damaged and cannot be read: {reason_of(error)}. Remove it, or bring back a copy.")
+    return UserError(f"{file} is damaged and cannot be read: {reason_of(error)}. Bring back a copy, or move it away.")
 
 
 def reason_of(error: Exception) -> str:
@@ -83,7 +89,7 @@ def reason_of(error: Exception) -> str:
 
 
 def read_rows_of(file: Path) -> list[dict[str, str]]:
-    """Return the rows of a run's split.csv.
+    """Return the rows of a run's split.csv, the names of its classes composed.
 
     Raises:
         UserError: Where it cannot be read, or lacks a column or a value.
@@ -94,4 +100,4 @@ def read_rows_of(file: Path) -> list[dict[str, str]]:
             raise ValueError(f"it has no columns {', '.join(SPLIT_COLUMNS)} with a value in each row")
     except UNREADABLE as error:
         raise unreadable(file, error) from error
-    return rows
+    return [{**row, "label": composed(row["label"])} for row in rows]

@@ -1,14 +1,15 @@
 """The predictions of a run: a row an image, written and read back."""
 
 import csv
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from covidnet.data.spelling import Spellings, composed
 from covidnet.errors import UserError
 from covidnet.files.reading import read_table
 from covidnet.files.whole import whole
@@ -64,6 +65,11 @@ class Predictions:
         numbers: NDArray[np.int64] = self.probabilities.argmax(axis=1)
         return numbers
 
+    def spelt_as(self, paths: Iterable[str]) -> "Predictions":
+        """Return the same, each image by the name that it has among ``paths``, if it is one of them."""
+        known = Spellings(paths)
+        return replace(self, paths=[known.find(path) or path for path in self.paths])
+
     def of(self, paths: Sequence[str], classes: Sequence[str]) -> "Predictions":
         """Return what is said of some of the images, in this order of images and classes."""
         row_of = {path: row for row, path in enumerate(self.paths)}
@@ -80,29 +86,30 @@ class Predictions:
 
 
 def read_predictions(file: Path) -> Predictions:
-    """Read what ``results.write_predictions`` wrote.
+    """Read what ``results.write_predictions`` wrote; the names of classes are composed.
 
     Raises:
         UserError: Where the file cannot be read as such.
     """
     try:
         columns, rows = read_table(file, strict=True)
-        classes = [name.removeprefix(PROBABILITY) for name in columns if name.startswith(PROBABILITY)]
+        own = [name for name in columns if name.startswith(PROBABILITY)]
+        classes = [composed(name.removeprefix(PROBABILITY)) for name in own]
         number = {name: label for label, name in enumerate(classes)}
-        probabilities = np.array([[float(row[f"{PROBABILITY}{name}"]) for name in classes] for row in rows])
+        probabilities = np.array([[float(row[name]) for name in own] for row in rows])
         if not rows or len(number) != len(classes) or not np.all((probabilities >= 0) & (probabilities <= 1)):
             raise ValueError("it holds no image, a class twice, or what is no probability")
         if any(None in row.values() or None in row for row in rows):
             raise ValueError("a row has fewer or more values than there are columns")
         return Predictions(
             [row["path"] for row in rows],
-            np.array([number[row["label"]] for row in rows], dtype=np.int64),
+            np.array([number[composed(row["label"])] for row in rows], dtype=np.int64),
             probabilities,
             classes,
-            [row["source"] for row in rows] if "source" in columns else None,
+            [composed(row["source"]) for row in rows] if "source" in columns else None,
             np.array([int(row["patient"]) for row in rows], dtype=np.int64) if "patient" in columns else None,
         )
     except (OSError, csv.Error, KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
-            f"{file} cannot be read as predictions: {reason_of(error)}. Remove it and write it anew."
+            f"{file} cannot be read as predictions: {reason_of(error)}. Move it away and write it anew."
         ) from error

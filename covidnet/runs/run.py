@@ -21,10 +21,11 @@ from covidnet.runs.files import (
     PREDICTIONS,
     RESULTS,
     SPLIT,
+    counted_tests,
     read_rows_of,
     unreadable,
 )
-from covidnet.runs.find import refuse_unfinished
+from covidnet.runs.find import refuse_unfinished, run_directory
 from covidnet.runs.predictions import Predictions, read_predictions
 
 History = dict[str, list[tuple[int, float]]]  # column of metrics.csv -> (epoch from 1, value)
@@ -62,6 +63,17 @@ class Run:
     def recipe(self) -> dict[str, Any] | None:
         """How the best model and its data were made, as its checkpoint says."""
         return self.best.recipe if self.best else None
+
+    @property
+    def looks(self) -> int | None:
+        """How often the test of the run that trained the model was evaluated until now; None where nobody counted.
+
+        What ``results.json`` tells is the number of its own day: the lungs test and the command test look again.
+        """
+        given = self.settings.get("ckpt_path")
+        trained = [self.folder, run_directory(Path(given)) if isinstance(given, str) else None]
+        counts = (len(counted_tests(folder)) for folder in trained if folder)
+        return next(filter(None, counts), None) or self.results.get("test_evaluations")
 
     @cached_property
     def predictions(self) -> Predictions | None:

@@ -199,8 +199,8 @@ def _over_folds(tests: Sequence[tuple[Fold, Run]], plan: Plan) -> dict[str, Any]
     numbers = {path: number for number, path in enumerate(plan.sources)}
     cases = []
     for fold, run in tests:
-        predictions = run.predictions
-        assert predictions is not None
+        assert run.predictions is not None
+        predictions = run.predictions.spelt_as(plan.sources)
         right = predictions.predicted == predictions.labels
         for path, label, hit in zip(predictions.paths, predictions.labels, right, strict=True):
             name = run.classes[label]
@@ -208,6 +208,9 @@ def _over_folds(tests: Sequence[tuple[Fold, Run]], plan: Plan) -> dict[str, Any]
             cases.append((hit, fold.number, *of, plan.patients[path], numbers[path], name in fold.held_out))
     right, folds, labels, sources, patients, images, unseen = np.array(cases, dtype=np.int64).T
     mean, limits = mean_balanced_accuracy(right.astype(bool), folds, labels, sources, patients)
+    if len(tests) == 1:  # the mean of one fold is its own balanced accuracy
+        ((_, run),) = tests
+        limits = (run.scores.get("intervals") or {}).get("balanced_accuracy")
     per_source: dict[str, dict[str, Any]] = {}
     held_out = unseen.astype(bool)
     for label, source in np.unique(np.stack([labels, sources], axis=1)[held_out], axis=0):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from covidnet.data.spelling import all_composed
 from covidnet.errors import UserError
 from covidnet.files.plain import defaults_of
 from covidnet.files.reading import read_yaml
@@ -88,7 +89,7 @@ def refuse_changes(config: Mapping[str, Any], recipe: Mapping[str, Any], typed: 
     for section, values in recorded.items():
         for key, value in values.items():
             now = config[section]["init_args"].get(key)
-            if now != value:
+            if all_composed(now) != all_composed(value):
                 raise UserError(
                     f"{section}.{key}={now} does not go with this checkpoint, which holds {section}.{key}={value}. "
                     "Leave it out, or train anew without ckpt_path."

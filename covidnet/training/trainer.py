@@ -18,7 +18,7 @@ from covidnet.machine.telling import tell, warn
 from covidnet.models.classifier import Classifier
 from covidnet.models.parts.epoch import Outputs
 from covidnet.runs.checkpoint import Checkpoint, add_to_recipe
-from covidnet.runs.files import PREDICTIONS, RESULTS, count_test, write_results
+from covidnet.runs.files import PREDICTIONS, RESULTS, TESTS, count_test, looks_told, write_results
 from covidnet.runs.find import run_directory
 from covidnet.runs.predictions import write_predictions
 from covidnet.runs.scoring import score_model
@@ -160,8 +160,8 @@ class Trainer(pl.Trainer):
         for name in models:
             results["test_evaluations"] = count_test(trained, name)
         write_results(folder / RESULTS, results)
-        looks = f"The test split of {trained} has been evaluated {results['test_evaluations']} times."
-        print_scores(models, f"{datamodule.notice}{folder}", looks)
+        looks = looks_told(results["test_evaluations"])
+        print_scores(models, f"{datamodule.notice}{folder}", f"{looks}, as {trained / TESTS} tells.")
 
     def _write_predictions(self, outputs: Outputs, datamodule: RadiographyDataModule, folder: Path) -> None:
         logits, labels = outputs

@@ -9,14 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import QUICK, call, paint, slow
+from helpers import QUICK, call, paint, read_json, slow
 from PIL import Image
 
 from bench.hostile import dicom
 from covidnet.commands import evaluate
 from covidnet.commands.train import main
 from covidnet.errors import UserError
+from covidnet.report.card import write_card
+from covidnet.report.page import write_report
 from covidnet.runs.predictions import read_predictions
+from covidnet.runs.screen import with_interval
 
 NAMES = ("covid", "Normal", "viral")  # of the painted COVID-19, NORMAL, Viral Pneumonia
 
@@ -169,6 +172,44 @@ def test_classes_that_the_folder_lacks_are_left_out_of_the_comparison(evaluation
     own = [report["inside"]["per_class"][name]["sensitivity"] for name in report["classes_present"]]
     assert report["drop"]["balanced_accuracy"]["value"] == sum(own) / 2 - sum(rates) / 2
     assert set(report["drop"]) == {"balanced_accuracy", "sensitivity_COVID-19", "sensitivity_NORMAL"}
+
+
+def intervals_in(record, name=()):
+    """Yield each interval that a document holds, by the names that lead to it; ``overall`` metrics are the record's."""
+    for key, value in record.items():
+        if key == "intervals":
+            yield from (((*name, metric), tuple(limits)) for metric, limits in value.items())
+        elif isinstance(value, dict):
+            yield from intervals_in(value, (*name, key))
+
+
+def test_one_number_has_one_interval_wherever_it_is_shown(evaluation_of, trained, outside, tmp_path, capsys):
+    root = tmp_path / "sites"
+    for site, names in (("one", NAMES[:1]), ("two", NAMES)):
+        for name in names:
+            shutil.copytree(outside / name, root / site / name)
+    report = evaluation_of(root)
+    own = dict(intervals_in(read_json(trained / "results.json")["best"]))
+    assert dict(intervals_in(report["inside"])) == own
+    alone = report["per_source"]["one"]
+    limits = [*(alone["intervals"][key] for key in ("accuracy", "balanced_accuracy"))]
+    assert limits == [alone["per_class"]["COVID-19"]["intervals"]["sensitivity"]] * 2
+    assert evaluation_of(root / "two")["intervals"].keys() >= {"accuracy", "balanced_accuracy"}
+
+    of_one = evaluation_of(root / "one")  # whose own test is told over this class alone
+    shown = capsys.readouterr().out
+    inside = of_one["inside"]
+    assert inside["intervals"]["balanced_accuracy"] == inside["per_class"]["COVID-19"]["intervals"]["sensitivity"]
+    assert of_one["drop"]["balanced_accuracy"] == of_one["drop"]["sensitivity_COVID-19"]
+    own_limits = inside["intervals"]["balanced_accuracy"]
+    assert with_interval(inside["overall"]["balanced_accuracy"], own_limits, ".2f") in shown
+    page, card = (write(trained).read_text() for write in (write_report, write_card))
+    for key in ("accuracy", "balanced_accuracy"):
+        low, high = own[(key,)]
+        assert f"{100 * low:.1f} to {100 * high:.1f}" in page
+        assert f"{100 * low:.1f} to {100 * high:.1f}" in card
+    low, high = inside["intervals"]["balanced_accuracy"]
+    assert f"{100 * low:.1f} to {100 * high:.1f}" in page
 
 
 def test_sources_come_from_the_table_and_else_from_the_folders_above(evaluation_of, tmp_path):

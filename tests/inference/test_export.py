@@ -17,6 +17,7 @@ from PIL import Image
 import covidnet
 from covidnet.commands.main import main as tools
 from covidnet.commands.train import main
+from covidnet.errors import UserError
 from covidnet.inference import export
 
 DOCS = Path(__file__).parents[2] / "docs" / "export.md"
@@ -81,6 +82,19 @@ def test_a_batch_says_what_its_images_say(run, arrays):
     session = onnxruntime.InferenceSession(run / "export" / "model.onnx", providers=["CPUExecutionProvider"])
     together = session.run(["probabilities"], {"images": several[..., None]})[0]
     np.testing.assert_allclose(together, ask(run, several)["probabilities"], atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_other_channels_than_grey_or_rgb_are_refused_by_both_files_and_by_what_runs_them(run, channels):
+    images = np.zeros((1, 9, 9, channels), dtype=np.uint8)
+    onnx, program = run / "export" / "model.onnx", run / "export" / "model.pt2"
+    with pytest.raises(Exception, match="invalid index"):
+        onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"]).run(None, {"images": images})
+    with pytest.raises((RuntimeError, IndexError, AssertionError)):
+        torch.export.load(program).module()(torch.from_numpy(images))
+    for runner in (export.onnx_runner(onnx), export.torch_runner(program)):
+        with pytest.raises(UserError, match=f"{channels} channels"):
+            runner(images)
 
 
 def test_grey_in_three_channels_is_grey(run, arrays):

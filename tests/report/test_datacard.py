@@ -22,7 +22,7 @@ def test_a_group_on_two_sides_of_the_split_is_counted(tmp_path: Path) -> None:
     write_table(tmp_path / "xrays" / "metadata.csv", ["path", "patient", "source"], rows)
     card = make_data_card(run.split, run.results["counts"], run.classes, run.open_data())
     assert card.links is not None
-    assert card.links[1:] == (2, 1, 1)
+    assert card.links[1:] == (2, 1, 1, 8, 10)
     assert card.sources is not None
     assert card.sources[CLASSES[0]] == {"hospital": 1, "unknown": 4}
 

@@ -20,9 +20,15 @@ def test_better_than_guessing_needs_the_whole_interval_above_it(low: float, leve
 
 
 @pytest.mark.parametrize(
-    ("links", "level"), [(None, "NOT RUN"), (Links("t", 4, 2, 0), "PASS"), (Links("t", 4, 2, 1), "FAIL")]
+    ("links", "level"),
+    [
+        (None, "NOT RUN"),
+        (Links("t", 4, 2, 0, 0, 9), "PASS"),
+        (Links("t", 4, 2, 0, 1, 9), "WARN"),
+        (Links("t", 4, 2, 1, 1, 9), "FAIL"),
+    ],
 )
-def test_linked_images_on_two_sides_fail(links: Links | None, level: str) -> None:
+def test_linked_images_on_two_sides_fail_and_unknown_patients_do_not_pass(links: Links | None, level: str) -> None:
     assert verdicts.leak_verdict(links, "audit").level == level
 
 
@@ -39,9 +45,18 @@ def test_a_drop_outside_counts_once_its_interval_leaves_zero(
 
 @pytest.mark.parametrize(("low", "level"), [(0.55, "PASS"), (0.45, "WARN")])
 def test_heat_must_lie_in_the_lungs_more_than_by_chance(low: float, level: str) -> None:
-    verdict = verdicts.heat_verdict(HeatShare(40, 0.6, (low, 0.7), 0.5))
+    verdict = verdicts.heat_verdict(HeatShare(40, 0.6, (low, 0.7), 0.5, masked=True))
     assert verdict is not None
     assert verdict.level == level
+
+
+def test_without_masks_heat_is_told_of_the_central_box() -> None:
+    masks, box = (verdicts.heat_verdict(HeatShare(40, 0.6, (0.5, 0.7), 0.4, masked=masked)) for masked in (True, False))
+    assert masks is not None
+    assert box is not None
+    assert "central box" not in f"{masks}"
+    assert box.question == "Does the model look at the central box?"
+    assert "60.0\u00a0% of the heat lies inside the central box" in box.sentence
 
 
 def test_the_worst_verdict_stands_over_all() -> None:

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from covidnet.data.changes.kinds import Lungs
 from covidnet.data.division.split import prefix_of
-from covidnet.data.walk import IMAGES, MASKS, is_folder, names_in
+from covidnet.data.spelling import Spellings
+from covidnet.data.walk import IMAGES, MASKS, is_folder, names_in, spelt_below
 from covidnet.imaging.decode import decode, read
 from covidnet.lung_box import lung_box
 
@@ -57,16 +58,19 @@ def mask_paths(root: Path, paths: Sequence[str]) -> list[str]:
     """Return the lung mask beside each image, as the later release has them, or nothing where one image has none.
 
     The mask of ``<class>/images/NAME``, or of ``<class>/NAME``, is ``<class>/masks/NAME``; the folders may be written
-    in any letter case. Masks for some images and a box for the others would tell their classes apart by the shape of
-    what is covered, so whoever asks where the lungs are asks here, for all images at once.
+    in any letter case, a mask's name in any spelling of the image's. Masks for some images and a box for the others
+    would tell their classes apart by the shape of what is covered, so whoever asks where the lungs are asks here, for
+    all images at once.
     """
-    folders: dict[PurePosixPath, list[PurePosixPath]] = {}
+    folders: dict[PurePosixPath, dict[PurePosixPath, Spellings]] = {}
     found = []
     for path in map(PurePosixPath, paths):
         folder = path.parent.parent if path.parent.name.lower() == IMAGES else path.parent
         if folder not in folders:
-            folders[folder] = [folder / name for name in _mask_folders(root / folder)]
-        mask = next((masks / path.name for masks in folders[folder] if (root / masks / path.name).is_file()), None)
+            masks = [folder / name for name in _mask_folders(root / folder)]
+            folders[folder] = {one: Spellings(names_in(root / one)) for one in masks if is_folder(root / one)}
+        masks_of = ((one, names.find(path.name)) for one, names in folders[folder].items())
+        mask = next((one / name for one, name in masks_of if name and (root / one / name).is_file()), None)
         if mask is None:
             return []
         found.append(mask.as_posix())
@@ -88,7 +92,7 @@ def masks_of_split(units: Sequence[Mapping[str, Path]], paths: Sequence[str]) ->
         own.setdefault(prefix, []).append(path.removeprefix(prefix))
     masks: dict[str, Path] = {}
     for unit in units:
-        found = {prefix: mask_paths(root, own[prefix]) for prefix, root in unit.items()}
+        found = {prefix: mask_paths(root, spelt_below(root, own[prefix])) for prefix, root in unit.items()}
         if all(len(found[prefix]) == len(own[prefix]) for prefix in unit):
             masks |= {
                 prefix + path: root / mask

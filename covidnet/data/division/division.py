@@ -15,6 +15,7 @@ from covidnet.data.division.sources import UNKNOWN, balanced_weights, sources_of
 from covidnet.data.division.split import TEST_PREFIX, Split, read_split, seeded_split
 from covidnet.errors import UserError, some
 
+FEW_PATIENTS = 5  # of a class in the test, one of them with several images: fewer are told of 10 images and more
 NO_SOURCES = (
     "data.balance=source: no table names the source of any training image, so classes alone are balanced. "
     "Give one with the columns path and source (data.metadata); covidnet audit begins one."
@@ -123,6 +124,25 @@ class Division:
             f"{len(astride):,} patients or groups of copies have images on two sides of the split that was given, "
             f"{tested:,} test images among them (such as {some(first, 2)}): what the test says of unseen patients is "
             "too good."
+        )
+
+    def few_told(self, split: Split) -> str | None:
+        """Return which classes' test images are of very few patients, where images are linked; None where none are."""
+        lines = []
+        for label, name in enumerate(self.classes):
+            numbers = [number for number in split.test if self.labels[number] == label]
+            sizes = Counter(int(self.patients[number]) for number in numbers).most_common()
+            if not sizes or sizes[0][1] == 1:  # no two are linked
+                continue
+            if 2 * sizes[0][1] <= len(numbers) and (len(sizes) >= FEW_PATIENTS or len(numbers) < 2 * FEW_PATIENTS):
+                continue
+            largest = next(self.paths[number] for number in numbers if self.patients[number] == sizes[0][0])
+            lines.append(f"the {len(numbers):,} of {name} are of {len(sizes):,}, {sizes[0][1]:,} of one ({largest})")
+        if not lines:
+            return None
+        return (
+            f"Of the test images, by patients or groups of copies: {'; '.join(lines)}. What the test says of such a "
+            "class it says of these people. Another data.seed or a larger data.test_per_class may bring others."
         )
 
     def _links_told(self, table: Metadata, listed: int) -> str | None:

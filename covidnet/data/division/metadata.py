@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covidnet.data.tables.columns import OURS, find_columns, told_of_reading
+from covidnet.data.tables.lost import lost_told, nowhere
 from covidnet.data.tables.places import find_images
 from covidnet.data.tables.reading import read_any_table
 from covidnet.data.tables.rows import Describer, rows_by_image
@@ -28,6 +29,7 @@ class Metadata:
     rows: Mapping[str, Mapping[str, str]]  # path below the root -> column -> value
     unmatched: int = 0  # rows that name no image of the folder
     told: Sequence[str] = ()  # how the table was read, where that was a guess, a sentence each
+    warned: Sequence[str] = ()  # rows that name no image which is there, and what that means, a sentence each
 
 
 def find_metadata(root: Path) -> Path | None:
@@ -42,6 +44,8 @@ def read_metadata(
     paths: Sequence[str],
     key: str = "data.metadata",
     columns: Mapping[str, str] | None = None,
+    *,
+    own: bool = True,
 ) -> Metadata:
     """Read a table, of whatever make, for the images ``paths`` (POSIX, below ``root``).
 
@@ -54,6 +58,7 @@ def read_metadata(
         paths: N paths.
         key: The setting that gave the table, as an error names it.
         columns: What a column says -> its name, or "none"; as ``data.columns`` gives it.
+        own: Whether ``root`` holds these images and no others, but of classes that were not asked for.
 
     Raises:
         UserError: Where the file is missing, is no table, has no column of paths, or gives one image two patients,
@@ -76,7 +81,11 @@ def read_metadata(
         if odd:
             raise UserError(f"{file} names {path} twice with different values of {odd}. Mend the table, or {key}=none.")
     there = images.paths.keys() | images.folders.keys()
-    return Metadata(str(file), rows, sum(name not in there for name in names), told_of_reading(table, guessed))
+    unmatched = sum(name not in there for name in names)
+    lost = nowhere(images.missing, paths, root, file, key, search=own)
+    then = "nobody knows whose they are, and images of one patient may stand in training and in test."
+    warned = [lost_told(table, found, lost, str(root), len(paths), len(paths) - len(rows), then)] if lost else []
+    return Metadata(str(file), rows, unmatched, told_of_reading(table, guessed), warned)
 
 
 def merge_rows(first: Metadata | None, second: Metadata | None) -> Metadata | None:
@@ -87,7 +96,8 @@ def merge_rows(first: Metadata | None, second: Metadata | None) -> Metadata | No
     for path, row in second.rows.items():
         rows.setdefault(path, {}).update({column: value for column, value in row.items() if value})
     origin = first.origin if first.origin.endswith(second.origin) else f"{first.origin} and {second.origin}"
-    return Metadata(origin, rows, first.unmatched + second.unmatched, [*first.told, *second.told])
+    told, warned = [*first.told, *second.told], [*first.warned, *second.warned]
+    return Metadata(origin, rows, first.unmatched + second.unmatched, told, warned)
 
 
 def write_metadata(file: Path, rows: Sequence[Mapping[str, str]]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from covidnet.data.listing import Labelled, Listed, Listing, with_known
-from covidnet.data.spelling import plain
+from covidnet.data.spelling import composed, plain
 from covidnet.data.walk import IMAGES, side_of
 from covidnet.errors import UserError, require, short
 
@@ -59,12 +59,12 @@ def name_patients(listing: Listing, pattern: str, *, across: bool, within: str =
     """Return a listing whose images have the patients that their paths name, where nothing else names one.
 
     A name is of one person within a class; in two classes it is of two, unless it counts ``across`` them. It is never
-    of one ``within`` another root.
+    of one ``within`` another root. Pattern and paths are composed first: however an accent is written, the name is one.
 
     Raises:
         UserError: Where the pattern takes too long.
     """
-    found = _search(pattern, listing.paths)
+    found = _search(composed(pattern), [*map(composed, listing.paths)])
     classes = [listing.classes[target] for target in listing.targets]
     names = [name if across else f"{of_class}/{name}" for name, of_class in zip(found, classes, strict=True)]
     own = [within + name if has else "" for has, name in zip(found, names, strict=True)]
@@ -107,7 +107,7 @@ def propose(parts: Mapping[str, Labelled]) -> str | None:
         parts: What the paths of each root begin with -> its images, by paths below it.
     """
     images = [
-        (prefix, part.classes[target], path)
+        (prefix, part.classes[target], composed(path))
         for prefix, part in parts.items()
         for path, target in zip(part.paths, part.targets, strict=True)
     ]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from covidnet.data.spelling import Spellings, by_name, composed, one_name
 from covidnet.errors import UserError, short
 from covidnet.files.reading import UNREADABLE, read_table
 from covidnet.files.whole import whole
@@ -47,18 +48,18 @@ def seeded_split(
 ) -> Split:
     """Split images into training, validation and test, stratified by class, whole groups on one side.
 
-    Groups are drawn in the order of a hash of the seed and their first path, so that the same files and seed give the
-    same split on any machine, in any listing order, with any version of any library. The test split takes groups until
-    each class has at least ``test_per_class`` images; then the validation split takes groups that fit until each class
-    has ``val_fraction`` of its remaining images (rounded, at least one).
+    Groups are drawn in the order of a hash of the seed and of the ``one_name`` of their first path, so that the same
+    files and seed give the same split on any machine, in any listing order, with any version of any library. The test
+    split takes groups until each class has at least ``test_per_class`` images; then the validation split takes groups
+    that fit until each class has ``val_fraction`` of its remaining images (rounded, at least one).
 
     Raises:
         UserError: Where a class would be left without validation or training images.
     """
     members: dict[int, list[int]] = {}
-    for index in sorted(range(len(paths)), key=lambda i: paths[i]):
+    for index in sorted(range(len(paths)), key=lambda i: by_name(paths[i])):
         members.setdefault(groups[index], []).append(index)
-    units = sorted(members.values(), key=lambda unit: _rank(seed, paths[unit[0]]))
+    units = sorted(members.values(), key=lambda unit: _rank(seed, one_name(paths[unit[0]])))
     totals = _count((range(len(paths)),), labels, len(classes))
     too_few = [name for name, n in zip(classes, totals, strict=True) if n < test_per_class + 2]
     if too_few:
@@ -91,6 +92,8 @@ def read_split(
 ) -> tuple[Split, list[str]]:
     """Read a split file back; return it with the images of the folder that the file does not name.
 
+    A name may be spelt otherwise than on the disk (``Spellings``).
+
     Raises:
         UserError: Where the file is no split file, names images that are not there, or another class or split.
     """
@@ -102,7 +105,9 @@ def read_split(
     if not {"path", "label", "split"} <= set(columns):
         raise UserError(f"{file} has the columns {short(columns)}, but a split file has path, label and split. {key}")
     index_of = {path: index for index, path in enumerate(paths)}
-    missing = sorted(row["path"] or "" for row in rows if row["path"] not in index_of)
+    spellings = Spellings(paths)
+    own = [spellings.find(row["path"] or "") for row in rows]
+    missing = sorted(row["path"] or "" for row, path in zip(rows, own, strict=True) if path is None)
     if missing:
         raise UserError(
             f"{file} names {len(missing)} images that are not in the folder, the first {short(missing[0])!r}. "
@@ -110,14 +115,15 @@ def read_split(
         )
     chosen: dict[str, list[int]] = {name: [] for name in SPLITS}
     seen: set[str] = set()
-    for row in rows:
-        path, index = row["path"], index_of[row["path"]]
+    for row, path in zip(rows, own, strict=True):
+        assert path is not None
+        index = index_of[path]
         if path in seen:
             raise UserError(f"{file} names {path!r} twice. {key}")
         seen.add(path)
         if row["split"] not in chosen:
             raise UserError(f"{file} puts {path!r} in {row['split']!r}; a split is one of {', '.join(SPLITS)}. {key}")
-        if row["label"] != classes[labels[index]]:
+        if composed(row["label"] or "") != composed(classes[labels[index]]):
             folder = classes[labels[index]]
             raise UserError(f"{file} calls {path!r} {row['label']!r}; its folder says {folder!r}. {key}")
         chosen[row["split"]].append(index)

@@ -31,13 +31,14 @@ def follow_lists(listing: Listing, files: Mapping[Path, str], key: str) -> Liste
     found = find_images(every, paths, {"": listing.root}, list(files), key)
     _refuse_unknown(names, found, listing.root)
     sides = _sides(names, files, found)
-    told = []
+    told, warned = [], []
     if found.missing:
         lists = some([file.name for file in files], between=" and ")
         missing = some([repr(name) for name in found.missing], MOST_TOLD, ", ")
-        told.append(
+        unlisted = sum(path not in sides for path in listing.paths)
+        warned.append(
             f"{len(found.missing):,} of the {len(set(every)):,} names in {lists} are of no image below {listing.root}: "
-            f"{missing}."
+            f"{missing}. And {unlisted:,} of the {len(listing.paths):,} images there are in no list."
         )
     if listing.known.sides:
         told.append(f"{KEY} tells the split; what folders or a column tell of it does not count.")
@@ -47,6 +48,7 @@ def follow_lists(listing: Listing, files: Mapping[Path, str], key: str) -> Liste
         listing.known,
         sides={path: sides[path] for path in listing.paths if path in sides},
         told=[*listing.known.told, *told],
+        warned=[*listing.known.warned, *warned],
     )
     images = Gathered(list(listing.classes), list(listing.paths), list(listing.targets), ignored, known)
     return images.below(listing.root)

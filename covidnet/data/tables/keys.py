@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from covidnet.data.spelling import composed
 from covidnet.data.tables.columns import refuse_odd_roles
 from covidnet.errors import UserError
 
@@ -76,17 +77,21 @@ def table_keys(
             "[patient, path, label, source]."
         )
     refuse_odd_roles(columns or {}, "data.columns")
+    named = {role: composed(name) for role, name in (columns or {}).items()}
     by_class = _labels_by_class(labels or {})
-    return TableKeys(header, columns or {}, path_suffix or "", by_class, separator, uncertain, disagree)
+    names = [*map(composed, header)] if header else header
+    return TableKeys(names, named, composed(path_suffix or ""), by_class, separator, uncertain, disagree)
 
 
 def _labels_by_class(labels: Mapping[str, str | Sequence[str]]) -> dict[str, list[str]]:
-    """Return class -> labels, each label of one class.
+    """Return class -> labels, each label of one class, composed.
 
     Raises:
         UserError: Where a class has no label, or one label is of two classes.
     """
-    found = {name: [given] if isinstance(given, str) else list(given) for name, given in labels.items()}
+    found: dict[str, list[str]] = {}
+    for name, given in labels.items():
+        found.setdefault(composed(name), []).extend(map(composed, [given] if isinstance(given, str) else given))
     of: dict[str, str] = {}
     for name, given in found.items():
         if not given or not all(given):

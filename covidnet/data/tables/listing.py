@@ -5,9 +5,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from covidnet.data.listing import Known
-from covidnet.data.spelling import SIDES, known, plain
+from covidnet.data.spelling import SIDES, by_name, known, plain
 from covidnet.data.tables.keys import TableKeys
 from covidnet.data.tables.labels import read_labels
+from covidnet.data.tables.lost import lost_told
 from covidnet.data.tables.places import find_images
 from covidnet.data.tables.reading import Table
 from covidnet.data.tables.rows import Describer, rows_by_image
@@ -70,7 +71,7 @@ class TableListing:
             found |= {prefix + path.relative_to(root).as_posix(): kind for path, kind in images.items()}
             others = [(path, why) for path, why in ignored if path.absolute() not in own]
             self.ignored += [(prefix + path.relative_to(root).as_posix(), why) for path, why in others]
-        return dict(sorted(found.items()))
+        return dict(sorted(found.items(), key=lambda item: by_name(item[0])))
 
     def _read(self, keys: TableKeys) -> None:
         """Give each image its class and what else its rows say, or count why it has none."""
@@ -81,7 +82,7 @@ class TableListing:
         self.left_out: Counter[str] = Counter()
         rows: dict[str, dict[str, str]] = {}
         sides: dict[str, str] = {}
-        for path, numbers in sorted(self._numbers.items()):
+        for path, numbers in sorted(self._numbers.items(), key=lambda item: by_name(item[0])):
             label = class_of([self.labels.words[number] for number in numbers], keys.disagree)
             told, odd = describe(numbers)
             given = {side for number in numbers if (side := side_of[number])}
@@ -97,7 +98,7 @@ class TableListing:
                 sides[path] = given.pop()
         self._refuse_no_class()
         dicom = {path for path in self.paths if self._images[path] is DICOM}
-        self.known = Known(rows, str(self.table.file), sides, self._told(), dicom)
+        self.known = Known(rows, str(self.table.file), sides, self._told(), self._warned(), dicom)
 
     def _in_one_group(self, told: dict[str, str], numbers: Sequence[int]) -> dict[str, str]:
         """Return what is told of an image; those of a folder that a row names are a group, if no other is known."""
@@ -137,20 +138,24 @@ class TableListing:
         told = list(self._tables.told)
         if not {"patient", "group"} & self.columns.keys():
             told.append(f"No column of {file} says of which patient an image is (data.columns={{patient: COLUMN}}).")
-        if found.missing:
-            names = some([repr(name) for name in found.missing], MOST_TOLD, ", ")
-            of = len(found.missing) + len(found.paths) + len(found.folders)
-            told.append(
-                f"{len(found.missing):,} of the {of:,} images that it names are not below {self.place}: {names}."
-            )
         if found.folders:
             inside = sum(map(len, found.folders.values()))
             told.append(f"{len(found.folders):,} of its names are folders: they hold {inside:,} images.")
         if found.loose:
-            told.append(f"{found.loose:,} of them were found by their names alone, in other folders than it says.")
+            told.append(
+                f"{found.loose:,} of its images were found by their names alone, in other folders than it says."
+            )
         if self.labels.lacking:
             told.append(f"It has no label {some([repr(one) for one in self.labels.lacking], between=', ')}.")
         return [*told, self._counted()] if self.left_out else told
+
+    def _warned(self) -> list[str]:
+        """Return which rows match nothing, and what it means; of several tables their rows as they were read."""
+        lost, images = self.found.missing, len(self._images)
+        without = images - len(self._numbers)
+        then = "without a class they take no part."
+        table = self._tables.table
+        return [lost_told(table, self.columns, lost, self.place, images, without, then)] if lost else []
 
     def _counted(self) -> str:
         """Return how many of the images have a class, and why the others have none."""

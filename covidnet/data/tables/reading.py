@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from covidnet.data.spelling import plain
+from covidnet.data.spelling import composed, plain
 from covidnet.errors import UserError, short
 from covidnet.files.reading import LONGEST_TABLE, UNREADABLE, WIDEST_TABLE, parse_rows, read_bytes
 from covidnet.files.sheet import START, read_sheet
@@ -40,7 +40,7 @@ _MORE_SPACES = re.compile("(?m)^ +| +$|(?<= ) +")  # than the one between two ce
 
 @dataclass(frozen=True)
 class Table:
-    """The cells of a table, without the spaces around them.
+    """The cells of a table, without the spaces around them, their accents composed.
 
     Attributes:
         file: Where it lies, as a message says it.
@@ -174,7 +174,7 @@ def _separator(text: str, separators: Sequence[str]) -> str:
 
 
 def _table(file: Path, rows: list[list[str]], told: str, first: int = 2) -> Table:
-    filled = [cells for row in rows if any(cells := [cell.strip() for cell in row])]
+    filled = [cells for row in rows if any(cells := [composed(cell.strip()) for cell in row])]
     header, body = (filled[0], filled[1:]) if filled else ([], [])
     header = [name.strip("\ufeff") for name in header]  # a second mark
     width = len(header)

@@ -32,6 +32,7 @@ from covidnet.models.parts.captured_step import CapturedStep, NotKeptError
 from covidnet.models.parts.step import Step
 
 PRECISIONS = ("32-true", "bf16-mixed", "bf16-true")  # those without a gradient scaler, which asks the CPU each step
+NO_GPU = "it runs on no CUDA GPU"
 # A captured step has none of these moments.
 MISSED_HOOKS = ("on_before_backward", "on_after_backward", "on_before_optimizer_step", "on_before_zero_grad")
 # What a model of somebody's own does here, a captured step would leave out.
@@ -141,20 +142,21 @@ class CapturedModule(LightningModule):
             gc.collect()  # what was computed, from the circles of a traceback
 
     def _do_without(self, reason: str) -> None:
-        """Tell that the step is not captured, and why.
+        """Tell that the step is not captured, and why; without a CUDA GPU nobody has expected it.
 
         Raises:
             UserError: Where that was demanded.
         """
         if self.capture is True:
             raise UserError(f"model.capture=true cannot be had: {reason}. Leave it at auto, or change that.")
-        tell(f"The training step is not captured in a CUDA graph: {reason}.")
+        if reason != NO_GPU or torch.cuda.is_available():
+            tell(f"The training step is not captured in a CUDA graph: {reason}.")
 
 
 def obstacle(trainer: pl.Trainer) -> str:
     """Return why a training step cannot be recorded under ``trainer``, or nothing where it can."""
     if trainer.strategy.root_device.type != "cuda":
-        return "it runs on no CUDA GPU"
+        return NO_GPU
     if trainer.world_size > 1:
         return (
             f"{trainer.world_size} processes exchange gradients in each step; where data.batch_size is small, one GPU "

@@ -78,9 +78,10 @@ def test_a_table_without_patients_is_told(nih):
 
 
 def test_rows_without_a_file_and_files_without_a_row_are_counted_and_named(nih):
-    listing = nih(ROWS + "8.png,A,7,PA,1,\n9.png,B,7,PA,1,\n")
-    assert "2 of the 6 images that it names are not below" in listing.known.told[1]
-    assert listing.known.told[1].endswith(": '8.png', '9.png'.")
+    listing = nih(ROWS + "8.png,A,7,PA,1,\n9.png,B,9,PA,1,\n")
+    [warned] = listing.known.warned
+    assert "2 of the 6 images that" in warned
+    assert ": '8.png', '9.png'. So 1 of its 3 patients have no image. And 2 of the 6 images there are in no" in warned
     assert [path for path, reason in listing.ignored if reason == "is in no row of labels.csv"] == [
         "images_0/images/4.png",
         "images_1/images/5.png",

@@ -553,10 +553,10 @@ def test_a_search_for_odd_gradients_hinders_a_recording(monkeypatch):
         assert capture.obstacle(planned(monkeypatch)) == "trainer.detect_anomaly=true"
 
 
-def test_a_training_without_a_gpu_is_not_captured_and_says_so(caplog):
+def test_a_training_on_a_machine_without_a_gpu_is_not_captured_and_says_nothing_of_it(caplog):
     with caplog.at_level("INFO"):
         train(network(), epochs=1)
-    assert "not captured in a CUDA graph: it runs on no CUDA GPU." in caplog.text
+    assert "not captured" not in caplog.text  # nobody has expected it
 
 
 def test_capture_that_was_demanded_and_cannot_be_had_is_refused():
