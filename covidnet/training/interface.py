@@ -38,9 +38,9 @@ from covidnet.training.checks import (
     check_files,
     check_lungs_test,
     check_monitors,
+    check_network,
     check_processes,
     check_sections,
-    check_sides,
     odd_checkpoint,
 )
 from covidnet.training.joining import Joining
@@ -176,7 +176,7 @@ class CommandLineInterface(OneCommandLine):
                 super().instantiate_classes()
         except WRONG_VALUES as error:
             raise user_error(error) or UserError(f"A key has a value that cannot be: {_reason(error)}") from error
-        check_sides(self.model, self.datamodule.image_size)
+        check_network(self.model, self.datamodule.image_size)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build the trainer with our run directory, whatever loggers the user adds to it."""
