@@ -31,6 +31,14 @@ class FeatureMap(NamedTuple):
     side: int
 
 
+class Output(NamedTuple):
+    """What a layer gives of several images, (B, ...), alone or among others."""
+
+    module: nn.Module
+    values: Tensor
+    alone: bool
+
+
 def last_feature_map(model: Network, images: Tensor) -> FeatureMap:
     """Return the last layer that still says where in the image something is, and that the answer hangs on.
 
@@ -43,11 +51,12 @@ def last_feature_map(model: Network, images: Tensor) -> FeatureMap:
         UserError: Where no layer gives one, or a later one keeps places in a way that is not understood.
     """
     names = _stages(model)
-    outputs: list[tuple[nn.Module, Tensor]] = []
+    outputs: list[Output] = []
 
     def note(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
         several = output if isinstance(output, tuple | list) else [output]
-        outputs.extend((module, one) for one in several if isinstance(one, Tensor) and _has_places(one))
+        alone = several is not output
+        outputs.extend(Output(module, one, alone) for one in several if isinstance(one, Tensor) and _has_places(one))
 
     hooks = [module.register_forward_hook(note) for module in names]
     try:
@@ -58,23 +67,33 @@ def last_feature_map(model: Network, images: Tensor) -> FeatureMap:
     finally:
         for hook in hooks:
             hook.remove()
-    gradients = torch.autograd.grad(logits.amax(dim=1).sum(), [one for _, one in outputs], allow_unused=True)
-    found: list[tuple[nn.Module, Tensor, bool]] = []  # with whether the answer hangs on its places
-    for (module, output), gradient in zip(outputs, gradients, strict=True):
-        places = None if gradient is None else as_map(model, gradient)
-        found.append((module, output, gradient is not None and bool((gradient if places is None else places).any())))
-    used = [one for one in found if one[2]] or found
-    maps = [one for one in used if as_map(model, one[1]) is not None]
-    if not maps:
+    score = logits.amax(dim=1).sum()
+    gradients = torch.autograd.grad(score, [one.values for one in outputs], allow_unused=True)
+    hangs = [_is_used(model, one, gradient) for one, gradient in zip(outputs, gradients, strict=True)]
+    used = [one for one, wanted in zip(outputs, hangs, strict=True) if wanted] or outputs
+    if all(_map_of(model, one) is None for one in used):
         raise UserError(f"No layer of {model.name} keeps a map of the image, so Grad-CAM has nothing to show.")
-    module, output, _ = used[-1]
-    places = as_map(model, output)
+    last = used[-1]
+    places = _map_of(model, last)
     if places is None:
+        gives = f"{(*last.values.shape[1:],)}{'' if last.alone else ' among others'}"
         raise UserError(
-            f"The last layer of {model.name} that knows places, {names[module]}, keeps them as {(*output.shape[1:],)}, "
-            "which cannot be laid over an image: Grad-CAM has nothing to show."
+            f"The last layer of {model.name} that knows places, {names[last.module]}, gives {gives}, which cannot be "
+            "laid over an image: Grad-CAM has nothing to show."
         )
-    return FeatureMap(names[module], module, places.shape[-1])
+    return FeatureMap(names[last.module], last.module, places.shape[-1])
+
+
+def _map_of(model: Network, output: Output) -> Tensor | None:
+    return as_map(model, output.values) if output.alone else None
+
+
+def _is_used(model: Network, output: Output, gradient: Tensor | None) -> bool:
+    """Tell whether the answer hangs on the places of an output, by its gradient."""
+    if gradient is None:
+        return False
+    places = as_map(model, gradient) if output.alone else None
+    return bool((gradient if places is None else places).any())
 
 
 @contextmanager
