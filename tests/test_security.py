@@ -20,7 +20,6 @@ import yaml
 from helpers import mistake, paint
 from made_run import write_run
 from PIL import Image
-from torch import nn
 
 from covidnet.commands.main import main as tools
 from covidnet.commands.train import main

@@ -68,7 +68,7 @@ def last_feature_map(model: Network, images: Tensor) -> FeatureMap:
         for hook in hooks:
             hook.remove()
     score = logits.amax(dim=1).sum()
-    gradients = torch.autograd.grad(score, [one.values for one in outputs], allow_unused=True)
+    gradients = torch.autograd.grad(score, [*(one.values for one in outputs), pair], allow_unused=True)[:-1]
     hangs = [_is_used(model, one, gradient) for one, gradient in zip(outputs, gradients, strict=True)]
     used = [one for one, wanted in zip(outputs, hangs, strict=True) if wanted] or outputs
     if all(_map_of(model, one) is None for one in used):
