@@ -1,15 +1,15 @@
 """What is refused of a configuration that the parser lets through, before anything is built."""
 
+import os
 from collections.abc import Container, Mapping
-from typing import Any
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
-from covidnet.errors import UserError, did_you_mean
+from covidnet.errors import UserError
 from covidnet.machine.faults import is_out_of_memory
-from covidnet.models.classifier import METRICS, Classifier
+from covidnet.models.classifier import Classifier
 from covidnet.models.network import Network
 from covidnet.models.parts.backbone import misfit, told
 from covidnet.runs.trust import limit_names, refuse_unlisted
@@ -57,36 +57,17 @@ def check_processes(trainer: Namespace) -> None:
         UserError: Naming the keys that join them.
     """
     name, world = started()
+    if world == 1 and trainer.num_nodes not in (None, 1) and "MASTER_ADDR" not in os.environ:
+        raise UserError(
+            f"trainer.num_nodes={trainer.num_nodes} needs a process on each machine, but one was started, here. Start "
+            "it on each by torchrun or srun with trainer=ddp, or leave trainer.num_nodes out."
+        )
     if world > 1 and (trainer.strategy == "auto" or (str(trainer.devices) == "1" and trainer.num_nodes == 1)):
         raise UserError(
             f"{world} processes were started ({name}={world}), but trainer.devices={trainer.devices} and "
             f"trainer.num_nodes={trainer.num_nodes} ask for one. Add trainer=ddp, trainer.devices=<processes a "
             "machine> and trainer.num_nodes=<machines>, or start it without torchrun or srun."
         )
-
-
-def check_monitors(config: Namespace) -> None:
-    """Refuse to stop by, or to keep the best of, what is not measured, or is better the other way round.
-
-    Raises:
-        UserError: Naming the key.
-    """
-    known = [f"{stage}_{metric}" for stage in ("val", "train") for metric in METRICS]
-    own = str(config.model.get("class_path")).startswith("covidnet.")  # another may log more
-    for key in ("early_stopping", "checkpoint"):
-        monitor: Any = config[key].monitor
-        if own and monitor is not None and monitor not in known:
-            raise UserError(
-                f"{key}.monitor={monitor} is not measured: give one of {', '.join(known)}."
-                f"{did_you_mean(str(monitor), known)}"
-            )
-        stage = str(monitor).partition("_")[0]
-        if config.trainer.get(f"limit_{stage}_batches") == 0:
-            raise UserError(
-                f"{key}.monitor={monitor} is not measured with trainer.limit_{stage}_batches=0: change one of them."
-            )
-        if "accuracy" in str(monitor) and config[key].mode == "min":
-            raise UserError(f"{key}.monitor={monitor} is better when higher: add {key}.mode=max.")
 
 
 def check_lungs_test(asked: bool, processes: int) -> None:

@@ -34,18 +34,19 @@ from covidnet.runs.find import find_checkpoint, run_directory
 from covidnet.runs.remote import RunStore, bring_checkpoint, local_runs, run_store, store_to_go_on
 from covidnet.runs.trust import limit_names, refuse_bomb_in, refuse_unlisted
 from covidnet.training.args import TRAINING, CommandLine, program
+from covidnet.training.blame import blame
 from covidnet.training.checks import (
     check_files,
     check_lungs_test,
-    check_monitors,
     check_network,
     check_processes,
     check_sections,
     odd_checkpoint,
 )
 from covidnet.training.joining import Joining
-from covidnet.training.lightning import OneCommandLine, WholeCSVLogger, keep_whole, last_checkpoint
+from covidnet.training.lightning import OneCommandLine, WholeCSVLogger, keep_whole, last_checkpoint, put_first
 from covidnet.training.parser import CommandParser, check_config, is_inline, read_once
+from covidnet.training.promises import check_callbacks, check_promises
 from covidnet.training.record import RunRecord
 from covidnet.training.resume import ENDING, recipe_layer, refuse_changes
 from covidnet.training.trainer import Trainer
@@ -105,6 +106,7 @@ class CommandLineInterface(OneCommandLine):
                 send_rest(self.trainer, self.runs, ckpt_path)
         except Exception as error:
             mistake = explain(user_error(error) or error, self._batch_size(), self.how_to_go_on())
+            mistake = mistake or blame(error, self.how_to_go_on())
             if self.record and self.record.restoring:
                 mistake = mistake or odd_checkpoint(self.config_init[line.command].get("ckpt_path"), error)
             if mistake is None:
@@ -166,7 +168,7 @@ class CommandLineInterface(OneCommandLine):
                 "Without one it would measure random weights."
             )
         check_processes(self.config[command].trainer)
-        check_monitors(self.config[command])
+        check_promises(self.config[command])
 
     def instantiate_classes(self) -> None:
         """Build data, model and trainer; what their constructors refuse is the user's to mend."""
@@ -191,12 +193,17 @@ class CommandLineInterface(OneCommandLine):
         self.record = RunRecord(self._recipe(), logger)
         own = [*write_back, self.record, Joining(), last_checkpoint()]
         self.trainer_defaults = {"callbacks": own}
+        keepers = [config.early_stopping, config.checkpoint, own[-1]]
+        callbacks = config.trainer.get("callbacks") or []
+        check_callbacks(callbacks if isinstance(callbacks, list) else [callbacks], keepers)
+        self.record.keepers = keepers
         if is_url(config.trainer.get("default_root_dir")):
             kwargs["default_root_dir"] = str(runs_folder(config))  # Lightning would look into the store by itself
         try:
             trainer = super().instantiate_trainer(logger=loggers, **where_and_how(config.trainer), **kwargs)
         except WRONG_VALUES as error:
             raise UserError(f"The trainer's keys do not go together, or not with this machine: {error}") from error
+        put_first(trainer, keepers)
         keep_whole(trainer)
         check_lungs_test(config.get("shortcuts", False), trainer.world_size)
         return trainer
