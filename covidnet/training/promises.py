@@ -71,8 +71,8 @@ CALLBACKS: Mapping[type[Callback], str] = {
     callbacks.LearningRateFinder: f"{UNKNOWN} model.learning_rate, or use the command search",
     callbacks.ModelPruning: "it gives the weights other names, and checkpoints hold them under the network's own: "
     "prune what covidnet.load gives",
-    callbacks.BaseFinetuning: "it moves weights between groups of the optimizer, which a checkpoint cannot go on with: "
-    "give model.freeze_backbone=true, and for the second part a run with model.weights",
+    callbacks.BackboneFinetuning: "it is built with a function, which no command line can give: give "
+    "model.freeze_backbone=true, or train all of it",
 }
 
 

@@ -133,7 +133,9 @@ def test_weights_of_another_size_are_fitted_to_the_images(ending, tmp_path):
     assert fitted.pos_embed.shape[1] == 6 * 6 + other.num_prefix_tokens
     assert torch.equal(fitted.blocks[0].attn.qkv.weight, other.blocks[0].attn.qkv.weight)
     first = other.pos_embed[:, other.num_prefix_tokens :].detach().mean()
-    assert float(fitted.pos_embed[:, other.num_prefix_tokens :].detach().mean()) == pytest.approx(float(first), abs=1e-3)
+    assert float(fitted.pos_embed[:, other.num_prefix_tokens :].detach().mean()) == pytest.approx(
+        float(first), abs=1e-3
+    )
     assert "state_dict" not in fitted.pretrained_cfg
 
 
