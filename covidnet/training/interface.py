@@ -105,7 +105,7 @@ class CommandLineInterface(OneCommandLine):
                 ckpt_path = None if self.resumed else self.config_init[line.command].get("ckpt_path")
                 send_rest(self.trainer, self.runs, ckpt_path)
         except Exception as error:
-            mistake = explain(user_error(error) or error, self._batch_size(), self.how_to_go_on())
+            mistake = explain(user_error(error) or error, _batch_size(self), self.how_to_go_on())
             mistake = mistake or blame(error, self.how_to_go_on())
             if self.record and self.record.restoring:
                 mistake = mistake or odd_checkpoint(self.config_init[line.command].get("ckpt_path"), error)
@@ -194,8 +194,7 @@ class CommandLineInterface(OneCommandLine):
         own = [*write_back, self.record, Joining(), last_checkpoint()]
         self.trainer_defaults = {"callbacks": own}
         keepers = [config.early_stopping, config.checkpoint, own[-1]]
-        callbacks = config.trainer.get("callbacks") or []
-        check_callbacks(callbacks if isinstance(callbacks, list) else [callbacks], keepers)
+        check_callbacks(config.trainer.get("callbacks"), keepers)
         self.record.keepers = keepers
         if is_url(config.trainer.get("default_root_dir")):
             kwargs["default_root_dir"] = str(runs_folder(config))  # Lightning would look into the store by itself
@@ -282,12 +281,6 @@ class CommandLineInterface(OneCommandLine):
         training = {section: {key: config[section][key] for key in keys} for section, keys in ENDING.items()}
         return {"name": self.name, "model": config["model"], "data": config["data"], "training": training}
 
-    def _batch_size(self) -> int | None:
-        """Return ``data.batch_size``, where the command line has been read that far."""
-        config = getattr(self, "config", {}).get(self.command_line.command)
-        size = config.get("data.init_args.batch_size") if config else None
-        return size if isinstance(size, int) else None
-
     def _hold(self, run: Path) -> None:
         """Lock the run directory while this process lives: two that write there would destroy each other's work."""
         lock = hold(run, LOCK)
@@ -313,6 +306,13 @@ class CommandLineInterface(OneCommandLine):
             shutil.rmtree(self.claimed)
             if self.runs:
                 self.runs.release(self.claimed)
+
+
+def _batch_size(interface: CommandLineInterface) -> int | None:
+    """Return ``data.batch_size``, where the command line has been read that far."""
+    config = getattr(interface, "config", {}).get(interface.command_line.command)
+    size = config.get("data.init_args.batch_size") if config else None
+    return size if isinstance(size, int) else None
 
 
 def _reason(error: Exception) -> str:

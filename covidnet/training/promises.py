@@ -7,7 +7,7 @@ not refused works. ``docs/lightning-keys.md`` lists every key and callback; a te
 
 import copy
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -122,11 +122,11 @@ def check_monitors(config: Namespace) -> None:
             raise UserError(f"{where}monitor={monitor} is better when higher: add {where}mode=max.")
 
 
-def check_callbacks(given: Iterable[Callback], own: Sequence[Callback]) -> None:
+def check_callbacks(given: Sequence[Callback] | Callback | None, own: Sequence[Callback]) -> None:
     """Refuse callbacks of the user's that a run cannot save, read back or tell from its own.
 
     Args:
-        given: Those of ``trainer.callbacks``.
+        given: Those of ``trainer.callbacks``, if there are any.
         own: Those that each run has.
 
     Raises:
@@ -134,7 +134,7 @@ def check_callbacks(given: Iterable[Callback], own: Sequence[Callback]) -> None:
     """
     keys = {one.state_key: one for one in own}
     files = {getattr(one, "filename", None) for one in own if isinstance(one, ModelCheckpoint)} | {Path(LAST).stem}
-    for callback in given:
+    for callback in [given] if isinstance(given, Callback) else given or []:
         name = type(callback).__name__
         if is_overridden("state_dict", callback, parent=Callback):
             if callback.state_key in keys:
