@@ -78,6 +78,11 @@ def call(tool: ModuleType, *words: object) -> Any:
     return tool.run(parser.parse_args([str(word) for word in words]))
 
 
+def count_images(batch: Sequence[Any]) -> int:
+    """Return the images of a batch, as a callback of Lightning asks for them."""
+    return len(batch[0])
+
+
 class Ended(Callback):
     """End this process by a signal, once, before a batch of an epoch."""
 

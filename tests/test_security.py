@@ -20,7 +20,6 @@ import yaml
 from helpers import mistake, paint
 from made_run import write_run
 from PIL import Image
-from torch import nn
 
 from covidnet.commands.main import main as tools
 from covidnet.commands.train import main
@@ -32,7 +31,7 @@ from covidnet.evidence.compare import _images_of
 from covidnet.files.archive import unpack
 from covidnet.imaging.decode import open_radiograph, read
 from covidnet.imaging.radiograph import UnreadableImageError
-from covidnet.models.networks.inception import load_backbone_weights
+from covidnet.models.parts.backbone import create_backbone
 from covidnet.runs.checkpoint import Checkpoint
 from covidnet.runs.run import Run
 from covidnet.runs.trust import refuse_bomb
@@ -112,7 +111,7 @@ def test_a_pickle_in_a_file_of_weights_is_not_run(tmp_path, ending):
     torch.load(BytesIO(file.read_bytes()), weights_only=False)
     assert ran()
     with pytest.raises(UserError, match="does not fit"):
-        load_backbone_weights(nn.Linear(1, 1), file, "linear")
+        create_backbone("test_resnet", pretrained=False, weights=str(file))
     assert not ran()
 
 

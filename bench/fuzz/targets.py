@@ -4,9 +4,11 @@ from collections.abc import Mapping
 
 from hypothesis import strategies as st
 
+from bench.fuzz.backbones import backbones, use_backbone
 from bench.fuzz.configurations import configurations, run_command_line
 from bench.fuzz.folders import folders, look_at_folder, train_on_folder
 from bench.fuzz.images import decode_image, images
+from bench.fuzz.keys import keys, train_with_keys
 from bench.fuzz.label_tables import (
     label_tables,
     read_label_table,
@@ -39,5 +41,7 @@ TARGETS: Mapping[str, Target] = {
     ),
     "recipes": Target(recipes, use_checkpoint, 0.10, SOON, trained),
     "run directories": Target(run_directories(), read_run, 0.06, prepare=trained),
+    "backbones": Target(backbones, use_backbone, 0.01),
+    "keys": Target(keys(), train_with_keys, 0.02),
     "requests": Target(requests(), ask, 0.10, prepare=served),
 }

@@ -36,12 +36,17 @@ def explain(error: BaseException, batch_size: int | None = None, go_on: str = ""
     return _full("A checkpoint", "the disk took only a part of it", go_on) if CUT.search(str(error)) else None
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that there is no memory left."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(NO_MEMORY.search(str(error))))
+
+
 def _explain_one(error: BaseException, batch_size: int | None, go_on: str) -> UserError | None:
     if isinstance(error, UserError):
         return type(error)(IN_WORKER.sub("", str(error)))  # a worker's comes with its traceback
     if isinstance(error, OSError):
         return _explain_disk(error, go_on)
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and NO_MEMORY.search(str(error))):
+    if is_out_of_memory(error):
         return _explain_memory(error, batch_size, go_on)
     if isinstance(error, RuntimeError):
         return _explain_worker(str(error), go_on)

@@ -22,6 +22,8 @@ class InceptionV3(Classifier):
         weights: File of ImageNet weights (.pth, .safetensors) to read instead of asking the hub.
         freeze_backbone: Train the head alone; the backbone's BatchNorm statistics stay still too.
         dropout: Share dropped after each dense layer in training, in [0, 1).
+        image_size: Side of the images in pixels, for backbones that are built for one, as transformers are; the command
+            line takes it from data.image_size, and without it they have their own.
         options: What every classifier takes.
     """
 
@@ -33,9 +35,11 @@ class InceptionV3(Classifier):
         weights: str | None = None,
         freeze_backbone: bool = False,
         dropout: float = 0.5,
+        image_size: int | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(inceptionv3(num_classes, backbone, pretrained, weights, dropout), num_classes, **options)
+        network = inceptionv3(num_classes, backbone, pretrained, weights, dropout, image_size)
+        super().__init__(network, num_classes, **options)
         self.freeze_backbone = freeze_backbone
         if freeze_backbone:
             self.backbone.requires_grad_(False).eval()

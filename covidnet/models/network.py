@@ -53,7 +53,7 @@ class Network(nn.Module):
             )
         self.name = name
         self.first: nn.Module = Equalize() if equalize else nn.Identity()
-        self.network = network.to(memory_format=torch.channels_last)  # faster on CPU and GPU
+        self.network = _laid_out(network)
         self.average_mirrored = average_mirrored
         # Ones until a training sets them: weighted and plain runs have one checkpoint layout.
         self.class_weights: Tensor
@@ -123,6 +123,17 @@ class Network(nn.Module):
             images = part(images)
         logits: Tensor = head(images)
         return logits, images.flatten(1)
+
+
+def _laid_out(network: nn.Sequential) -> nn.Sequential:
+    """Return a network whose weights of convolutions lie channels last: faster on CPU and GPU.
+
+    torch's own ``to`` does so too, but fails where a layer has weights of five dimensions.
+    """
+    for weights in (*network.parameters(), *network.buffers()):
+        if weights.dim() == 4:
+            weights.data = weights.data.contiguous(memory_format=torch.channels_last)
+    return network
 
 
 def plain_network(path: str, arguments: Mapping[str, Any]) -> Network | None:

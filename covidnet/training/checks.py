@@ -1,16 +1,22 @@
 """What is refused of a configuration that the parser lets through, before anything is built."""
 
+import os
 from collections.abc import Container, Mapping
-from typing import Any
 
+import torch
 from jsonargparse import ArgumentParser, Namespace
+from torch import nn
 
-from covidnet.errors import UserError, did_you_mean
-from covidnet.models.classifier import METRICS, Classifier
+from covidnet.errors import UserError
+from covidnet.machine.faults import is_out_of_memory
+from covidnet.models.classifier import Classifier
+from covidnet.models.network import Network
+from covidnet.models.parts.backbone import misfit, told
 from covidnet.runs.trust import limit_names, refuse_unlisted
 from covidnet.training.processes import started
 
 ODD_STATE = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RuntimeError)  # of a checkpoint
+PAIR = 2  # images that a network is tried on
 OBJECTS = ("trainer", "early_stopping", "checkpoint")  # sections that hold keys, whatever the model and the data
 
 
@@ -51,36 +57,17 @@ def check_processes(trainer: Namespace) -> None:
         UserError: Naming the keys that join them.
     """
     name, world = started()
+    if world == 1 and trainer.num_nodes not in (None, 1) and "MASTER_ADDR" not in os.environ:
+        raise UserError(
+            f"trainer.num_nodes={trainer.num_nodes} needs a process on each machine, but one was started, here. Start "
+            "it on each by torchrun or srun with trainer=ddp, or leave trainer.num_nodes out."
+        )
     if world > 1 and (trainer.strategy == "auto" or (str(trainer.devices) == "1" and trainer.num_nodes == 1)):
         raise UserError(
             f"{world} processes were started ({name}={world}), but trainer.devices={trainer.devices} and "
             f"trainer.num_nodes={trainer.num_nodes} ask for one. Add trainer=ddp, trainer.devices=<processes a "
             "machine> and trainer.num_nodes=<machines>, or start it without torchrun or srun."
         )
-
-
-def check_monitors(config: Namespace) -> None:
-    """Refuse to stop by, or to keep the best of, what is not measured, or is better the other way round.
-
-    Raises:
-        UserError: Naming the key.
-    """
-    known = [f"{stage}_{metric}" for stage in ("val", "train") for metric in METRICS]
-    own = str(config.model.get("class_path")).startswith("covidnet.")  # another may log more
-    for key in ("early_stopping", "checkpoint"):
-        monitor: Any = config[key].monitor
-        if own and monitor is not None and monitor not in known:
-            raise UserError(
-                f"{key}.monitor={monitor} is not measured: give one of {', '.join(known)}."
-                f"{did_you_mean(str(monitor), known)}"
-            )
-        stage = str(monitor).partition("_")[0]
-        if config.trainer.get(f"limit_{stage}_batches") == 0:
-            raise UserError(
-                f"{key}.monitor={monitor} is not measured with trainer.limit_{stage}_batches=0: change one of them."
-            )
-        if "accuracy" in str(monitor) and config[key].mode == "min":
-            raise UserError(f"{key}.monitor={monitor} is better when higher: add {key}.mode=max.")
 
 
 def check_lungs_test(asked: bool, processes: int) -> None:
@@ -96,16 +83,49 @@ def check_lungs_test(asked: bool, processes: int) -> None:
         )
 
 
-def check_sides(model: Classifier, image_size: int) -> None:
-    """Refuse images of another size than a backbone takes, where it takes but one.
+def check_network(model: Classifier, image_size: int) -> None:
+    """Try a model on two black images: what it does not take is told before images are decoded.
 
     Raises:
-        UserError: Naming both.
+        UserError: Naming the model or its backbone, what it gave, and what was expected.
     """
-    config: Mapping[str, Any] = getattr(getattr(model, "backbone", None), "pretrained_cfg", None) or {}
-    side = config["input_size"][-1] if config.get("fixed_input_size") else image_size
-    if side != image_size:
-        raise UserError(f"model.backbone takes images of {side} pixels a side alone: give data.image_size={side}.")
+    network = model.model
+    modes = {module: module.training for module in network.modules()}
+    try:
+        with torch.no_grad():
+            _try(network.eval(), getattr(model, "hparams", {}).get("backbone"), image_size)
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def _try(network: Network, backbone: str | None, image_size: int) -> None:
+    what = f"model.backbone={backbone}" if backbone else network.name
+    try:
+        features = network.encoder(torch.zeros(PAIR, 3, image_size, image_size))
+    except Exception as error:  # each layer raises its own for images that it does not take
+        if is_out_of_memory(error):
+            raise
+        if backbone:
+            raise misfit(backbone, image_size, error) from error
+        raise UserError(
+            f"{what} does not take images of data.image_size={image_size}: {told(error)} ({type(error).__name__}). "
+            "Give another data.image_size."
+        ) from error
+    head = network.network[-1]
+    dense = next((part for part in head.modules() if isinstance(part, nn.Linear)), None)
+    gave = tuple(features.shape) if isinstance(features, torch.Tensor) else f"a {type(features).__name__}"
+    wanted: object = f"({PAIR}, {dense.in_features})" if dense else "what the network's last part takes"
+    try:
+        logits = head(features)
+        fits = tuple(logits.shape) == (PAIR, len(network.class_weights))
+        gave, wanted = (gave, wanted) if fits else (tuple(logits.shape), f"({PAIR}, {len(network.class_weights)})")
+    except Exception:  # whatever it is, the features are of another kind or number than the head was built for
+        fits = False
+    if not fits:
+        raise UserError(
+            f"{what} gives {gave} of {PAIR} images, but {wanted} was expected. Give another model.backbone."
+        )
 
 
 def odd_checkpoint(given: str | None, error: Exception) -> UserError | None:

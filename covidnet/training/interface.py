@@ -34,18 +34,19 @@ from covidnet.runs.find import find_checkpoint, run_directory
 from covidnet.runs.remote import RunStore, bring_checkpoint, local_runs, run_store, store_to_go_on
 from covidnet.runs.trust import limit_names, refuse_bomb_in, refuse_unlisted
 from covidnet.training.args import TRAINING, CommandLine, program
+from covidnet.training.blame import blame
 from covidnet.training.checks import (
     check_files,
     check_lungs_test,
-    check_monitors,
+    check_network,
     check_processes,
     check_sections,
-    check_sides,
     odd_checkpoint,
 )
 from covidnet.training.joining import Joining
-from covidnet.training.lightning import OneCommandLine, WholeCSVLogger, keep_whole, last_checkpoint
+from covidnet.training.lightning import OneCommandLine, WholeCSVLogger, keep_whole, last_checkpoint, put_first
 from covidnet.training.parser import CommandParser, check_config, is_inline, read_once
+from covidnet.training.promises import check_callbacks, check_promises
 from covidnet.training.record import RunRecord
 from covidnet.training.resume import ENDING, recipe_layer, refuse_changes
 from covidnet.training.trainer import Trainer
@@ -104,7 +105,8 @@ class CommandLineInterface(OneCommandLine):
                 ckpt_path = None if self.resumed else self.config_init[line.command].get("ckpt_path")
                 send_rest(self.trainer, self.runs, ckpt_path)
         except Exception as error:
-            mistake = explain(user_error(error) or error, self._batch_size(), self.how_to_go_on())
+            mistake = explain(user_error(error) or error, _batch_size(self), self.how_to_go_on())
+            mistake = mistake or blame(error, self.how_to_go_on())
             if self.record and self.record.restoring:
                 mistake = mistake or odd_checkpoint(self.config_init[line.command].get("ckpt_path"), error)
             if mistake is None:
@@ -166,7 +168,7 @@ class CommandLineInterface(OneCommandLine):
                 "Without one it would measure random weights."
             )
         check_processes(self.config[command].trainer)
-        check_monitors(self.config[command])
+        check_promises(self.config[command])
 
     def instantiate_classes(self) -> None:
         """Build data, model and trainer; what their constructors refuse is the user's to mend."""
@@ -176,7 +178,7 @@ class CommandLineInterface(OneCommandLine):
                 super().instantiate_classes()
         except WRONG_VALUES as error:
             raise user_error(error) or UserError(f"A key has a value that cannot be: {_reason(error)}") from error
-        check_sides(self.model, self.datamodule.image_size)
+        check_network(self.model, self.datamodule.image_size)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build the trainer with our run directory, whatever loggers the user adds to it."""
@@ -191,12 +193,16 @@ class CommandLineInterface(OneCommandLine):
         self.record = RunRecord(self._recipe(), logger)
         own = [*write_back, self.record, Joining(), last_checkpoint()]
         self.trainer_defaults = {"callbacks": own}
+        keepers = [config.early_stopping, config.checkpoint, own[-1]]
+        check_callbacks(config.trainer.get("callbacks"), keepers)
+        self.record.keepers = keepers
         if is_url(config.trainer.get("default_root_dir")):
             kwargs["default_root_dir"] = str(runs_folder(config))  # Lightning would look into the store by itself
         try:
             trainer = super().instantiate_trainer(logger=loggers, **where_and_how(config.trainer), **kwargs)
         except WRONG_VALUES as error:
             raise UserError(f"The trainer's keys do not go together, or not with this machine: {error}") from error
+        put_first(trainer, keepers)
         keep_whole(trainer)
         check_lungs_test(config.get("shortcuts", False), trainer.world_size)
         return trainer
@@ -275,12 +281,6 @@ class CommandLineInterface(OneCommandLine):
         training = {section: {key: config[section][key] for key in keys} for section, keys in ENDING.items()}
         return {"name": self.name, "model": config["model"], "data": config["data"], "training": training}
 
-    def _batch_size(self) -> int | None:
-        """Return ``data.batch_size``, where the command line has been read that far."""
-        config = getattr(self, "config", {}).get(self.command_line.command)
-        size = config.get("data.init_args.batch_size") if config else None
-        return size if isinstance(size, int) else None
-
     def _hold(self, run: Path) -> None:
         """Lock the run directory while this process lives: two that write there would destroy each other's work."""
         lock = hold(run, LOCK)
@@ -306,6 +306,13 @@ class CommandLineInterface(OneCommandLine):
             shutil.rmtree(self.claimed)
             if self.runs:
                 self.runs.release(self.claimed)
+
+
+def _batch_size(interface: CommandLineInterface) -> int | None:
+    """Return ``data.batch_size``, where the command line has been read that far."""
+    config = getattr(interface, "config", {}).get(interface.command_line.command)
+    size = config.get("data.init_args.batch_size") if config else None
+    return size if isinstance(size, int) else None
 
 
 def _reason(error: Exception) -> str:

@@ -7,7 +7,7 @@ a renamed one would be overridden in vain, without a word.
 import csv
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any, cast
@@ -17,7 +17,7 @@ import torch
 from jsonargparse import ArgumentParser
 from lightning_fabric.loggers.logger import rank_zero_experiment
 from lightning_fabric.plugins.io import TorchCheckpointIO
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, Checkpoint, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
@@ -125,12 +125,31 @@ class SignalConnector(_SignalConnector):
         super().teardown()
 
 
+def put_first(trainer: pl.Trainer, own: Sequence[Callback]) -> None:
+    """Have the run's own checkpoints come before those of the user's: the first is the one that Lightning asks.
+
+    A checkpoint of the user's that fails then loses none of the run's.
+    """
+    places = {id(one): place for place, one in enumerate(own)}
+    listed: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it on the trainer
+    listed.sort(key=lambda one: places.get(id(one), len(own)) if isinstance(one, Checkpoint) else -1)
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """A ModelCheckpoint that the user may have one like, among ``trainer.callbacks``."""
+
+    @property
+    def state_key(self) -> str:
+        """What Lightning tells callbacks apart by."""
+        return type(self).__name__
+
+
 def last_checkpoint() -> ModelCheckpoint:
     """Return what keeps ``last.ckpt`` of each whole epoch.
 
     With ``save_last``, Lightning's ModelCheckpoint writes it only in epochs that improve on the best.
     """
-    return ModelCheckpoint(
+    return LastCheckpoint(
         filename=Path(LAST).stem, monitor=None, save_on_train_epoch_end=True, enable_version_counter=False
     )
 

@@ -5,6 +5,7 @@ import json
 import re
 import stat
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
@@ -25,6 +26,8 @@ MOST_BYTES = 10_000_000  # of a configuration
 ANYWHERE = ("trainer", "early_stopping", "checkpoint")  # sections in which a file may stand for any key
 SUBCLASS_SECTIONS = ("model", "data")  # whose keys depend on the class that is chosen
 _load = get_loader("yaml")
+# A default of a class that is a constant, as Lightning's Timer has one, is written as its text.
+yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, constant: dumper.represent_data(constant.value))
 # In a file, too, a class may be called 0, 10, yes or NO.
 set_loader("yaml", lambda text: _load(keep_names(text, NAMES)), (yaml.YAMLError,))
 

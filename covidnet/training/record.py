@@ -1,5 +1,6 @@
 """What makes a run repeatable and its resumption exact: split, recipe, metrics, order and seeds of each epoch."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from covidnet.machine.telling import tell
 from covidnet.runs.checkpoint import KEY
 from covidnet.runs.files import LAST, SPLIT
 from covidnet.seeds import seed_epoch
+from covidnet.training.blame import blame
 from covidnet.training.lightning import Row, WholeCSVLogger, last_checkpoint
 from covidnet.training.trainer import Trainer
 
@@ -36,6 +38,7 @@ class RunRecord(Callback):
         self.resumed: list[Row] | None = None
         self.restoring = False  # between the reading of a checkpoint and the first step from it
         self.key_of_last = last_checkpoint().state_key
+        self.keepers: Sequence[Callback] = ()  # the run's own early stopping and checkpoints
         self.ending: Row | None = None  # of the epoch that is just ending: Lightning logs it after the checkpoint
 
     def state_dict(self) -> dict[str, Any]:
@@ -88,6 +91,13 @@ class RunRecord(Callback):
         self.ending = None
         seed_epoch(trainer.current_epoch, trainer.global_rank)
 
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Have a training that ends by its steps in mid-epoch be validated, as one that ends by time is."""
+        if trainer.max_steps is not None and 0 < trainer.max_steps <= trainer.global_step:
+            trainer.should_stop = True
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # type: ignore[override]
         trained = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith("train_")}
         self.ending = {**trained, "epoch": trainer.current_epoch, "step": trainer.global_step - 1}
@@ -129,7 +139,13 @@ class RunRecord(Callback):
                 state["patience"] = callback.patience
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # type: ignore[override]
-        """Say on Ctrl-C what is kept and how to go on."""
+        """Keep a whole epoch in whose end somebody's callback failed; say on Ctrl-C what is kept and how to go on."""
+        epochs = trainer.fit_loop.epoch_progress.current
+        if blame(exception) and trainer.world_size == 1 and epochs.processed > epochs.completed:
+            self.on_train_epoch_end(trainer, pl_module)
+            pl_module.on_train_epoch_end()
+            for keeper in self.keepers:
+                keeper.on_train_epoch_end(trainer, pl_module)
         last = Path(self.logger.log_dir, "checkpoints", LAST)  # the trainer would ask all processes for it
         if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero and last.is_file():
             print(f"\nInterrupted after {trainer.current_epoch} whole epochs. To go on: ckpt_path={last}")

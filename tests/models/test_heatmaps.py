@@ -6,7 +6,7 @@ from torch import nn
 
 from covidnet.errors import UserError
 from covidnet.models.convnet import ConvNet
-from covidnet.models.heatmaps import grad_cam, heat_share, last_feature_map
+from covidnet.models.heatmaps import as_map, grad_cam, heat_share, last_feature_map
 from covidnet.models.inception import InceptionV3
 from covidnet.models.network import Network
 
@@ -35,9 +35,51 @@ def test_the_last_map_of_a_network_is_found_whatever_it_is_built_of() -> None:
 
 
 def test_a_model_without_a_map_is_told() -> None:
-    transformer = InceptionV3(2, backbone="test_vit", pretrained=False).eval().model
-    with pytest.raises(UserError, match="No layer of InceptionV3 keeps a map"):
-        last_feature_map(transformer, nn.functional.interpolate(IMAGES, 160))
+    flat = Network(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 4), nn.Linear(4, 2)), 2, name="Flat").eval()
+    with pytest.raises(UserError, match="No layer of Flat keeps a map"):
+        last_feature_map(flat, IMAGES)
+
+
+def test_the_last_places_of_a_transformer_are_those_that_its_answer_hangs_on() -> None:
+    model = InceptionV3(2, backbone="test_vit", pretrained=False, image_size=32).eval().model  # by its class token
+    found = last_feature_map(model, IMAGES)
+    assert (found.name, found.side) == ("network.1.blocks.4", 2)
+    assert grad_cam(model, found.layer, IMAGES, TARGETS).max() == pytest.approx(1)
+
+
+class Several(nn.Module):
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return images[:, :, ::2, ::2].repeat(1, 2, 1, 1), images
+
+
+class Oblong(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.flatten(2)[:, :, :20].unflatten(2, (4, 5))
+
+
+@pytest.mark.parametrize("last", [Several(), Oblong()], ids=["several", "oblong"])
+def test_places_that_cannot_be_laid_over_an_image_are_refused_by_their_shape(last: nn.Module) -> None:
+    first = nn.Conv2d(3, 6, 3, padding=1)
+    end = nn.Sequential(nn.Flatten(), nn.LazyLinear(2))
+    whole = nn.Sequential(first, last, Taken(), end)
+    whole(IMAGES)
+    with pytest.raises(UserError, match=r"The last layer of Odd that knows places, network\.1, gives \("):
+        last_feature_map(Network(whole, 2, name="Odd").eval(), IMAGES)
+
+
+class Taken(nn.Module):
+    def forward(self, given: torch.Tensor | tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        return (given[0] if isinstance(given, tuple) else given).flatten(1)
+
+
+def test_channels_may_come_last_and_the_class_before_the_places() -> None:
+    model = Network(nn.Sequential(nn.Flatten(), nn.Linear(2, 2)), 2)
+    first = torch.arange(2 * 5 * 4 * 4.0).view(2, 5, 4, 4)
+    assert as_map(model, first) is first
+    torch.testing.assert_close(as_map(model, first.movedim(1, -1)), first)
+    tokens = torch.cat([torch.zeros(2, 1, 5), first.flatten(2).transpose(1, 2)], dim=1)
+    torch.testing.assert_close(as_map(model, tokens), first)
+    assert as_map(model, torch.zeros(2, 19, 5)) is None
 
 
 def test_a_branch_is_no_map_of_the_network() -> None:

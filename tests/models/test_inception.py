@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
 from covidnet.models.inception import InceptionV3
-from covidnet.models.networks.inception import create_backbone
+from covidnet.models.parts.backbone import create_backbone
 from covidnet.training.joining import Joining
 
 SMALL = "test_resnet.r160_in1k"  # timm's own model for tests: 0.5 M parameters
@@ -90,8 +90,12 @@ def test_an_unknown_backbone_is_named_with_its_neighbour():
 
 
 def test_an_unreachable_hub_names_both_ways_out(monkeypatch):
-    def refuse(*args, **kwargs):
-        raise OSError("no network")
+    create = timm.create_model
+
+    def refuse(name, pretrained, **options):
+        if pretrained:
+            raise OSError("no network")
+        return create(SMALL, pretrained=False, **options)
 
     monkeypatch.setattr(timm, "create_model", refuse)
     with pytest.raises(UserError, match=r"(?s)model\.weights=FILE.*model\.pretrained=false"):

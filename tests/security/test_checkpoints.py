@@ -19,7 +19,7 @@ from covidnet.commands.train import main
 from covidnet.errors import UserError
 from covidnet.files.tensors import read_tensors
 from covidnet.inference.predictor import Predictor
-from covidnet.models.networks.inception import load_backbone_weights
+from covidnet.models.parts.backbone import create_backbone
 from covidnet.runs.checkpoint import KEY, Checkpoint
 
 
@@ -296,7 +296,7 @@ def test_a_pickle_that_costs_more_than_its_bytes_is_refused(tmp_path, content, p
         file.write_bytes(content)
     refused(lambda: Checkpoint(file))
     if not packed:
-        refused(lambda: load_backbone_weights(nn.Linear(1, 1), file, "linear"))
+        refused(lambda: create_backbone("test_resnet", pretrained=False, weights=str(file)))
 
 
 def test_a_second_pickle_of_the_same_name_is_refused(tmp_path):
@@ -337,7 +337,7 @@ def test_weights_that_stand_for_more_than_they_hold_are_refused(tmp_path, ending
     else:
         head = json.dumps({"weight": {"dtype": "F32", "shape": [10**6, 10**6], "data_offsets": [0, 4]}}).encode()
         file.write_bytes(len(head).to_bytes(8, "little") + head + bytes(4))
-    assert "does not fit" in refused(lambda: load_backbone_weights(nn.Linear(1, 1), file, "linear"))
+    assert "does not fit" in refused(lambda: create_backbone("test_resnet", pretrained=False, weights=str(file)))
 
 
 # What a recipe has built
