@@ -97,7 +97,7 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
     _tell_left_out(f"{len(folder.ignored)} files or folders below {root}", folder.ignored)
     rows = _read_rows(folder, options.metadata)
     wanted = _of_views(folder, rows, data.wanted_views)
-    pixels = _open(data, root, wanted, options, options.body_part or data.body_part)
+    pixels = _open(data, root, wanted, options, options.body_part)
     _tell_left_out(f"{len(pixels.unreadable)} images below {root} that cannot be read", [*pixels.unreadable.items()])
     if not pixels.paths:
         raise UserError(f"None of the {len(folder.paths)} images below {root} can be read.")
@@ -210,10 +210,7 @@ def _find_seen(pixels: Pixels, data: Radiographs, trained: _Trained, options: Op
         prefix = prefix_of(path, data.roots)
         paths.setdefault(prefix, []).append(path.removeprefix(prefix))
     own = join_pixels(
-        {
-            prefix: _open(data, root, paths.get(prefix, []), options, data.body_part)
-            for prefix, root in data.roots.items()
-        }
+        {prefix: _open(data, root, paths.get(prefix, []), options) for prefix, root in data.roots.items()}
     )
     if not own.paths:
         _warn_unchecked(f"none of its images is in {data.place} any more")
@@ -267,8 +264,10 @@ def _of_views(folder: ExternalFolder, rows: Mapping[str, Mapping[str, str]], wan
     return left
 
 
-def _open(data: Radiographs, root: Path, paths: Sequence[str], options: Options, body_part: BodyPart) -> Pixels:
-    """Decode images as the model's own were."""
+def _open(
+    data: Radiographs, root: Path, paths: Sequence[str], options: Options, body_part: BodyPart | None = None
+) -> Pixels:
+    """Decode images as the model's own were, but of a body part that the user insists on."""
     return open_pixels(
         root,
         paths,
@@ -276,7 +275,7 @@ def _open(data: Radiographs, root: Path, paths: Sequence[str], options: Options,
         data.interpolation,
         cache=options.cache,
         cache_dir=options.cache_dir or data.cache_dir,
-        body_part=body_part,
+        reading=data.reading._replace(body_part=body_part or data.reading.body_part),
     )
 
 
