@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from covidnet.imaging.decode import Interpolation
-    from covidnet.imaging.radiograph import BodyPart
+    from covidnet.imaging.radiograph import BodyPart, Orientation
     from covidnet.inference.predictor import Predictor
 
 
@@ -21,10 +21,11 @@ def load(
     classes: "Sequence[str] | None" = None,
     image_size: int | None = None,
     interpolation: "Interpolation" = "bilinear",
+    orientation: "Orientation" = "upright",
 ) -> "Predictor":
     """Return a trained model that predicts: ``covidnet.load("runs/convnet/version_0").predict(["chest.png"])``.
 
-    The last three are for a checkpoint that a Lightning Trainer of your own wrote of a model of covidnet: ours tell it.
+    The last four are for a checkpoint that a Lightning Trainer of your own wrote of a model of covidnet: ours tell it.
 
     Args:
         checkpoint: A checkpoint, or the directory of a run: its best one.
@@ -34,6 +35,7 @@ def load(
         classes: Names of the classes, in the order of their labels: ``datamodule.classes``.
         image_size: Side of the training images in pixels.
         interpolation: How they were resized to it.
+        orientation: "stored" where they were not turned as their files tell it, before covidnet did so.
 
     Raises:
         UserError: Where the checkpoint or the device cannot be used.
@@ -41,5 +43,7 @@ def load(
     from covidnet.inference.predictor import Predictor  # torch takes seconds to import
     from covidnet.runs.foreign import Told
 
-    told = Told(classes, image_size, interpolation) if classes is not None or image_size is not None else None
+    told = (
+        Told(classes, image_size, interpolation, orientation) if classes is not None or image_size is not None else None
+    )
     return Predictor(checkpoint, device, body_part=body_part, told=told)

@@ -17,7 +17,7 @@ CONFIG_KEYS = {
     "data": [
         "root", "image_size", "batch_size", "classes", "seed", "val_fraction", "test_per_class", "test_root",
         "split_file", "metadata", "duplicates", "interpolation", "lungs", "augment", "unchanged", "restyle",
-        "balance", "body_part", "cache", "on_error", "class_path", "init_args",
+        "balance", "body_part", "orientation", "cache", "on_error", "class_path", "init_args",
     ],
     "model": [
         "learning_rate", "dropout", "weight_decay", "schedule", "warmup_epochs", "label_smoothing", "equalize",

@@ -25,9 +25,14 @@ def images(draw: st.DrawFn) -> bytes:
     kind = draw(st.sampled_from(["good", "changed", "changed", "changed", *LIGHT]))
     if kind in LIGHT:
         return LIGHT[kind](rng)
-    content = bytearray(good(rng))
-    if kind == "good":
-        return bytes(content)
+    content = good(rng)
+    return content if kind == "good" else draw(changed(content))
+
+
+@st.composite
+def changed(draw: st.DrawFn, whole: bytes) -> bytes:
+    """Draw a file with one to six changes."""
+    content = bytearray(whole)
     for _ in range(draw(st.integers(1, 6))):
         at = draw(st.integers(0, max(0, len(content) - 1)) | st.integers(0, min(200, max(0, len(content) - 1))))
         change = draw(st.sampled_from(["byte", "cut", "insert", "repeat", "number"]))

@@ -32,7 +32,7 @@ from covidnet.errors import MachineError, UserError
 from covidnet.files.folders import default_cache_dir, locked
 from covidnet.files.plain_file import make_plain_folders, open_plain, refuse_no_file
 from covidnet.imaging.decode import DECODER, RESIZER, Interpolation, read
-from covidnet.imaging.radiograph import BodyPart, UnreadableImageError
+from covidnet.imaging.radiograph import USUAL, BodyPart, Orientation, Reading, UnreadableImageError
 from covidnet.machine.parallel import refuse_in_unguarded_worker
 
 Thumbnail = NDArray[np.uint8]  # (THUMBNAIL, THUMBNAIL)
@@ -48,6 +48,7 @@ DISK_ERRORS = (
     errno.ENOTDIR,
     errno.EEXIST,
 )
+BEFORE = {"body_part": "chest", "orientation": "stored"}  # what caches mean whose journals do not tell it
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,12 @@ class Decoding:
     resizer: str = RESIZER
     format: int = FORMAT
     body_part: BodyPart = "chest"
+    orientation: Orientation = "stored"
 
     @property
     def header(self) -> dict[str, Any]:
-        """The first line of its journal; caches from before there was a body part are of the chest."""
-        told = asdict(self)
-        return told if self.body_part != "chest" else {key: told[key] for key in told if key != "body_part"}
+        """The first line of its journal, without what is as it was before there was a choice."""
+        return {key: told for key, told in asdict(self).items() if BEFORE.get(key) != told}
 
     @property
     def name(self) -> str:
@@ -115,7 +116,7 @@ def open_cache(
     cache_dir: Path | None = None,
     *,
     verify: bool = False,
-    body_part: BodyPart = "chest",
+    reading: Reading = USUAL,
 ) -> tuple[PixelCache, dict[str, str]]:
     """Open the cache of ``paths`` (POSIX, below ``root``) at ``size``; decode what it lacks, on all cores.
 
@@ -130,7 +131,9 @@ def open_cache(
         UserError: Where the disk is too small or not writable.
     """
     refuse_in_unguarded_worker()  # which would wait for its own parent's lock
-    decoding = Decoding(str(root.resolve()), size, interpolation, body_part=body_part)
+    decoding = Decoding(
+        str(root.resolve()), size, interpolation, body_part=reading.body_part, orientation=reading.orientation
+    )
     above = cache_dir or default_cache_dir()
     folder = above / decoding.name
     with _explain_disk_errors(folder):
@@ -235,7 +238,7 @@ def _add(
     unreadable: dict[str, str] = {}
     with open_plain(folder / PLANES, "r+b") as planes, open_plain(folder / JOURNAL, "a", encoding="utf-8") as journal:
         _mend_tails(planes, journal, decoding)
-        how = (decoding.size, decoding.interpolation, decoding.body_part)
+        how = (decoding.size, decoding.interpolation, Reading(decoding.body_part, decoding.orientation))
         for image in decode_all(root, missing, *how, f"in {folder}"):
             if image.pixels is None or image.thumbnail is None:
                 unreadable[image.path] = image.reason

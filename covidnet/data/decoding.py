@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covidnet.imaging.decode import THUMBNAIL, Interpolation, open_radiograph, read, resize, thumbnail
-from covidnet.imaging.radiograph import BodyPart, UnreadableImageError
+from covidnet.imaging.radiograph import USUAL, Reading, UnreadableImageError
 from covidnet.machine.parallel import cores, parallel_map, progress_bar
 
 CHUNK = 16  # images a worker decodes before it reports: what a kill can lose
@@ -30,11 +30,11 @@ class Decoded:
 
 
 def check_images(
-    root: Path, paths: Sequence[str], size: int, interpolation: Interpolation, body_part: BodyPart = "chest"
+    root: Path, paths: Sequence[str], size: int, interpolation: Interpolation, reading: Reading = USUAL
 ) -> tuple[NDArray[np.uint8], dict[str, str]]:
     """Decode every image once, keeping its thumbnail alone; return them and the reason for each unreadable image."""
     thumbnails, unreadable = [], {}
-    for image in decode_all(root, paths, size, interpolation, body_part):
+    for image in decode_all(root, paths, size, interpolation, reading):
         if image.thumbnail is None:
             unreadable[image.path] = image.reason
         else:
@@ -47,12 +47,12 @@ def decode_all(
     paths: Sequence[str],
     size: int,
     interpolation: Interpolation,
-    body_part: BodyPart = "chest",
+    reading: Reading = USUAL,
     where: str = "",
 ) -> Iterator[Decoded]:
     """Decode files in parallel, in order, under a progress bar."""
     chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
-    work = partial(_decode_chunk, root, size=size, interpolation=interpolation, body_part=body_part)
+    work = partial(_decode_chunk, root, size=size, interpolation=interpolation, reading=reading)
     title = f"decoding {len(paths):,} images to {size}x{size} {where}".rstrip()
     with progress_bar(len(paths), title, hidden=len(paths) < FEW) as bar:
         for chunk in parallel_map(work, chunks, processes=1 if len(paths) < FEW else cores()):
@@ -62,14 +62,12 @@ def decode_all(
 
 
 def _decode_chunk(
-    root: Path, paths: Sequence[str], size: int, interpolation: Interpolation, body_part: BodyPart
+    root: Path, paths: Sequence[str], size: int, interpolation: Interpolation, reading: Reading
 ) -> list[Decoded]:
-    return [decode_file(root, path, size, interpolation, body_part) for path in paths]
+    return [decode_file(root, path, size, interpolation, reading) for path in paths]
 
 
-def decode_file(
-    root: Path, path: str, size: int, interpolation: Interpolation, body_part: BodyPart = "chest"
-) -> Decoded:
+def decode_file(root: Path, path: str, size: int, interpolation: Interpolation, reading: Reading = USUAL) -> Decoded:
     """Read and decode one file; an unreadable one comes back with its reason."""
     try:
         identity = file_identity(root / path)
@@ -78,7 +76,7 @@ def decode_file(
         return Decoded(path, (0, 0, 0, 0), "", None, reason=str(error))
     digest = digest_of(content)
     try:
-        image = open_radiograph(content, body_part).image
+        image = open_radiograph(content, reading).image
     except UnreadableImageError as error:
         return Decoded(path, identity, digest, None, reason=str(error))
     return Decoded(path, identity, digest, resize(image, size, interpolation), thumbnail(image))

@@ -16,7 +16,7 @@ from covidnet.data.listing import Listing
 from covidnet.data.walk import told_by_reason
 from covidnet.errors import UserError
 from covidnet.imaging.decode import Interpolation
-from covidnet.imaging.radiograph import BodyPart
+from covidnet.imaging.radiograph import USUAL, Reading
 from covidnet.machine.telling import tell, warn
 
 Numbers = NDArray[np.int64]
@@ -43,17 +43,17 @@ def open_pixels(
     *,
     cache: Cache = True,
     cache_dir: Path | None = None,
-    body_part: BodyPart = "chest",
+    reading: Reading = USUAL,
 ) -> Pixels:
     """Decode files below ``root`` to (S, S), once where they are cached."""
     if cache:
         verify = cache == "verify"
-        pixels, unreadable = open_cache(root, paths, size, interpolation, cache_dir, verify=verify, body_part=body_part)
+        pixels, unreadable = open_cache(root, paths, size, interpolation, cache_dir, verify=verify, reading=reading)
         readable = [path for path in paths if path not in unreadable]
         return Pixels(readable, pixels.index.shape[1], pixels.gather, unreadable, pixels.thumbnails)
-    thumbnails, unreadable = check_images(root, paths, size, interpolation, body_part)
+    thumbnails, unreadable = check_images(root, paths, size, interpolation, reading)
     readable = [path for path in paths if path not in unreadable]
-    return Pixels(readable, 3, Stream(root, readable, size, interpolation, body_part), unreadable, thumbnails)
+    return Pixels(readable, 3, Stream(root, readable, size, interpolation, reading), unreadable, thumbnails)
 
 
 class Images(NamedTuple):
@@ -75,7 +75,7 @@ def open_images(
     skip: bool = False,
     cache: Cache = True,
     cache_dir: Path | None = None,
-    body_part: BodyPart = "chest",
+    reading: Reading = USUAL,
 ) -> Images:
     """Decode the images of listings, or check that they can be decoded; tell what is left out.
 
@@ -87,14 +87,14 @@ def open_images(
         skip: Go on without images that cannot be read.
         cache: Keep decoded images on disk.
         cache_dir: Where; the user's cache folder where left out.
-        body_part: What part of the body DICOM headers may name.
+        reading: How files are read.
 
     Raises:
         UserError: Naming the images that cannot be read, unless they are skipped.
     """
 
     def opened(root: Path, paths: Sequence[str], how: Interpolation) -> Pixels:
-        return open_pixels(root, paths, size, how, cache=cache, cache_dir=cache_dir, body_part=body_part)
+        return open_pixels(root, paths, size, how, cache=cache, cache_dir=cache_dir, reading=reading)
 
     for listing in listings.values():
         if listing.ignored:
@@ -136,20 +136,20 @@ class Stream:
     """Decode images each time they are asked for: for data larger than the disk. It travels to worker processes."""
 
     def __init__(
-        self, root: Path, paths: Sequence[str], size: int, interpolation: Interpolation, body_part: BodyPart
+        self, root: Path, paths: Sequence[str], size: int, interpolation: Interpolation, reading: Reading
     ) -> None:
         self.root = root
         self.paths = paths
         self.size = size
         self.interpolation: Interpolation = interpolation
-        self.body_part: BodyPart = body_part
+        self.reading = reading
 
     def __call__(self, numbers: Numbers) -> NDArray[np.uint8]:
         """Return the images with these numbers as (B, 3, H, W)."""
         return np.stack([self._decode(self.paths[number]) for number in numbers])
 
     def _decode(self, path: str) -> NDArray[np.uint8]:
-        decoded = decode_file(self.root, path, self.size, self.interpolation, self.body_part)
+        decoded = decode_file(self.root, path, self.size, self.interpolation, self.reading)
         if decoded.pixels is None:
             raise UserError(f"{self.root / path} could be read when the run began, but now {decoded.reason}.")
         return np.broadcast_to(decoded.pixels, (3, self.size, self.size))

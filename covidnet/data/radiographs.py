@@ -25,7 +25,7 @@ from covidnet.data.tables.keys import Disagree, Uncertain, table_keys
 from covidnet.data.walk import DEFAULT_ROOT
 from covidnet.errors import require, some
 from covidnet.imaging.decode import Interpolation
-from covidnet.imaging.radiograph import BodyPart
+from covidnet.imaging.radiograph import BodyPart, Orientation, Reading
 from covidnet.machine.telling import tell, warn
 
 LARGEST_SIDE = 8192  # pixels; no radiograph has as many, and a batch of such images would fill any memory
@@ -72,6 +72,7 @@ class Radiographs(Located):
         duplicates: Keep images that show one radiograph on one side of the split, as those of a patient.
         interpolation: "bilinear", antialiased; or "nearest", as Keras resized in the tutorial.
         body_part: DICOM files whose header names another part than the "chest" are refused; "any" reads them too.
+        orientation: "upright" turns each image as its file tells it, by EXIF; "stored" turns TIFF alone.
         lungs: "whole" images; the lungs "covered", black; "only" the lungs; or the lungs with the surround "swapped"
             for another image's. By mask files where every image has one, else by a central box.
         augment: Change training images at random: "mild" a little, "strong" until exposure and position tell no source.
@@ -120,6 +121,7 @@ class Radiographs(Located):
         duplicates: bool = True,
         interpolation: Interpolation = "bilinear",
         body_part: BodyPart = "chest",
+        orientation: Orientation = "upright",
         lungs: Lungs = "whole",
         augment: Augmentation = "none",
         unchanged: float = 0.0,
@@ -166,7 +168,7 @@ class Radiographs(Located):
         self.given_metadata = metadata
         self.group_duplicates = duplicates
         self.interpolation: Interpolation = interpolation
-        self.body_part: BodyPart = body_part
+        self.reading = Reading(body_part, orientation)
         self.lungs: Lungs = lungs
         self.augmentation: Augmentation = augment
         self.unchanged = unchanged
@@ -191,7 +193,7 @@ class Radiographs(Located):
                 skip=self.on_error == "skip",
                 cache=self.cache,
                 cache_dir=self.cache_dir,
-                body_part=self.body_part,
+                reading=self.reading,
             )
             for listings in (self.listings, {TEST_PREFIX: self.test_folder} if self.test_folder else {})
             if listings

@@ -63,7 +63,7 @@ def audit(
 def audit_images(data: Radiographs) -> Audit:
     """Inspect the images that keys name, in any layout and in one folder or several, else as ``audit``."""
     folder, table = data.folder, data.metadata
-    inspected = list(inspect_files([data.image_file(path) for path in folder.paths], data.body_part))
+    inspected = list(inspect_files([data.image_file(path) for path in folder.paths], data.reading))
     unreadable = {path: why for path, why in zip(folder.paths, inspected, strict=True) if isinstance(why, str)}
     contents = _contents(data, inspected)
     release = _release(folder)

@@ -100,15 +100,18 @@ def _check_format(contents: Contents) -> Check:
     strength = cramers_v(tabulate(contents, kinds)[1])
     shapes = f"{_extent(sides[:, 0])} wide, {_extent(sides[:, 1])} high"
     coloured = sum(traits.coloured for traits in contents.traits)
+    turned = sum(traits.turned for traits in contents.traits)
     details = {
         "cramers_v": strength,
         "modes": dict(Counter(traits.mode for traits in contents.traits)),
         "coloured": coloured,
+        "turned": turned,
         "width": [int(sides[:, 0].min()), int(sides[:, 0].max())],
         "height": [int(sides[:, 1].min()), int(sides[:, 1].max())],
         "kinds": dict(Counter(kinds).most_common(LISTED)),
     }
     tinted = f" {coloured:,} are coloured." if coloured else ""
+    tinted += f" {turned:,} are turned, as their files tell it." if turned else ""
     if strength >= BOUND:
         return Check(
             "format",

@@ -99,7 +99,7 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
     _tell_left_out(f"{len(folder.ignored)} files or folders below {root}", folder.ignored)
     rows = _read_rows(folder, options.metadata)
     wanted = _of_views(folder, rows, data.wanted_views)
-    pixels = _open(data, root, wanted, options, options.body_part or data.body_part)
+    pixels = _open(data, root, wanted, options, options.body_part)
     _tell_left_out(f"{len(pixels.unreadable)} images below {root} that cannot be read", [*pixels.unreadable.items()])
     if not pixels.paths:
         raise UserError(f"None of the {len(folder.paths)} images below {root} can be read.")
@@ -222,7 +222,7 @@ def _find_seen(pixels: Pixels, data: Radiographs, trained: _Trained, options: Op
         paths.setdefault(prefix, []).append(path.removeprefix(prefix))
     own = join_pixels(
         {
-            prefix: _open(data, root, spelt_below(root, paths.get(prefix, [])), options, data.body_part)
+            prefix: _open(data, root, spelt_below(root, paths.get(prefix, [])), options)
             for prefix, root in data.roots.items()
         }
     )
@@ -278,8 +278,10 @@ def _of_views(folder: ExternalFolder, rows: Mapping[str, Mapping[str, str]], wan
     return left
 
 
-def _open(data: Radiographs, root: Path, paths: Sequence[str], options: Options, body_part: BodyPart) -> Pixels:
-    """Decode images as the model's own were."""
+def _open(
+    data: Radiographs, root: Path, paths: Sequence[str], options: Options, body_part: BodyPart | None = None
+) -> Pixels:
+    """Decode images as the model's own were, but of a body part that the user insists on."""
     return open_pixels(
         root,
         paths,
@@ -287,7 +289,7 @@ def _open(data: Radiographs, root: Path, paths: Sequence[str], options: Options,
         data.interpolation,
         cache=options.cache,
         cache_dir=options.cache_dir or data.cache_dir,
-        body_part=body_part,
+        reading=data.reading._replace(body_part=body_part or data.reading.body_part),
     )
 
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from covidnet.imaging.decode import open_radiograph, read, thumbnail
-from covidnet.imaging.radiograph import BodyPart, UnreadableImageError
+from covidnet.imaging.decode import is_turned, open_radiograph, read, thumbnail
+from covidnet.imaging.radiograph import USUAL, Reading, UnreadableImageError
 from covidnet.machine.parallel import cores, parallel_map, progress_bar
 
 CHUNK = 16  # files a worker reports at once
@@ -23,33 +23,37 @@ class Traits(NamedTuple):
     mode: str  # of the file, as Pillow names it
     size: tuple[int, int]  # width and height
     coloured: bool  # its channels differ
+    turned: bool  # as it tells
     pixels: str  # hash of size and decoded pixels
     histogram: NDArray[np.float32]  # (256,) shares of the pixels by grey value
     thumbnail: NDArray[np.uint8]  # (THUMBNAIL, THUMBNAIL)
 
 
-def inspect_files(files: Sequence[Path], body_part: BodyPart = "chest") -> Iterator[Traits | str]:
+def inspect_files(files: Sequence[Path], reading: Reading = USUAL) -> Iterator[Traits | str]:
     """Decode every file once, on all cores, under a progress bar; yield its traits, or why it cannot be read."""
     chunks = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
     processes = 1 if len(files) < FEW else cores()
     with progress_bar(len(files), "inspecting", hidden=len(files) < FEW) as bar:
-        for chunk in parallel_map(partial(_inspect_chunk, body_part), chunks, processes):
+        for chunk in parallel_map(partial(_inspect_chunk, reading), chunks, processes):
             for traits in chunk:
                 yield traits
                 bar.update()
 
 
-def _inspect_chunk(body_part: BodyPart, files: Sequence[Path]) -> list[Traits | str]:
-    return [_inspect(file, body_part) for file in files]
+def _inspect_chunk(reading: Reading, files: Sequence[Path]) -> list[Traits | str]:
+    return [_inspect(file, reading) for file in files]
 
 
-def _inspect(file: Path, body_part: BodyPart) -> Traits | str:
+def _inspect(file: Path, reading: Reading) -> Traits | str:
     try:
-        image, mode = open_radiograph(read(file), body_part)
+        given = read(file)
+        image, mode = open_radiograph(given, reading)
     except UnreadableImageError as error:
         return str(error)
     content = hashlib.blake2b(f"{image.mode} {image.size}".encode(), digest_size=16)
     content.update(image.tobytes())
     counts = np.array(image.convert("L").histogram(), dtype=np.float32)
     shares = counts / counts.sum()
-    return Traits(mode, image.size, image.mode != "L", content.hexdigest(), shares, thumbnail(image))
+    return Traits(
+        mode, image.size, image.mode != "L", is_turned(given, reading), content.hexdigest(), shares, thumbnail(image)
+    )

@@ -13,7 +13,11 @@ Scale = tuple[float, float]  # the numbers that are black and white; what lies b
 CHANNELS = (1, 3, 4)  # of an array: grey, RGB, RGB with alpha
 SCALES: tuple[Scale, ...] = ((0, 1), (-1, 1), (0, 255), (0, 4095), (0, 65535), (-1024, 1024))  # that programs use
 LARGEST_SCALE = 50  # times what an array covers of it: on a larger one all of it would be one grey
-MANY_BITS = "has 16 bits in each of several channels; save it as 16-bit grey or with 8 bits"
+
+
+def many_bits(bits: int) -> str:
+    """Return why deep colours are refused: nobody knows how many of their bits are used, and white may be anywhere."""
+    return f"has {bits} bits in each of several channels; save it as 16-bit grey or with 8 bits"
 
 
 def picture_of(pixels: NDArray[Any]) -> Image.Image:
@@ -27,6 +31,20 @@ def picture_of(pixels: NDArray[Any]) -> Image.Image:
     if pixels.dtype.kind == "f":
         pixels = pixels.astype(np.float32)
     return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def eight_bits(values: NDArray[Any], limits: Scale | None = None, *, zero_is_white: bool = False) -> Image.Image:
+    """Scale grey values (H, W) to 8 bits, from limits or else from their own minimum and maximum.
+
+    Pillow's own conversion would clip a 16-bit radiograph to white.
+
+    Raises:
+        UnreadableImageError: Where they are no finite numbers.
+    """
+    shares = values.astype(np.float64) * (-1 if zero_is_white else 1)
+    low, high = _bounds(shares) if limits is None else sorted(-limit if zero_is_white else limit for limit in limits)
+    scaled = (shares - low) * (255.0 / (high - low) if high > low else 0.0)
+    return Image.fromarray(np.rint(scaled).astype(np.uint8))
 
 
 def picture_of_array(array: NDArray[Any], scale: Scale | None = None, *, channels_first: bool = False) -> Image.Image:

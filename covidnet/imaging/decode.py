@@ -1,6 +1,5 @@
 """One image file -> its pixels: the single decoding path of training, testing and prediction."""
 
-import io
 import stat
 from pathlib import Path
 from typing import Literal
@@ -9,61 +8,79 @@ import numpy as np
 import PIL
 from imagecodecs import png_decode
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from covidnet.imaging.arrays import MANY_BITS
-from covidnet.imaging.kinds import AVIF, DICOM, JPEG_LS, JPEG_XL, kind_of_content
-from covidnet.imaging.radiograph import BodyPart, Radiograph, UnreadableImageError
+from covidnet.imaging.arrays import eight_bits
+from covidnet.imaging.coded import is_deep_jpeg, jpeg_xl_told
+from covidnet.imaging.kinds import DICOM, JPEG, JPEG_LS, JPEG_XL, TIFF, kind_of_content
+from covidnet.imaging.opened import open_by_pillow, tells_turn
+from covidnet.imaging.orientation import png_may_turn, turn_upright
+from covidnet.imaging.radiograph import USUAL, Radiograph, Reading, UnreadableImageError
+from covidnet.imaging.tiff import tell_tiff
 
 Interpolation = Literal["bilinear", "nearest"]
-# What Pillow decodes by itself: for others it would start programs such as Ghostscript on a stranger's file.
-FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "DIB", "PPM", "GIF", "JPEG2000", "AVIF")
 LARGEST = 2**30  # bytes of a file that is read: no radiograph has as many
-DECODER = 1  # raise when the pixels that this file makes change: caches of another number are not read
+DECODER = 2  # raise when the pixels that this file makes change: caches of another number are not read
 RESIZER = f"Pillow {PIL.__version__.partition('.')[0]}"  # a series of another number may round otherwise: 13 did
 THUMBNAIL = 48  # side of the small grey copy by which images are compared, in pixels
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "nearest": Image.Resampling.NEAREST}
 _PNG = b"\x89PNG\r\n\x1a\n"
-_GREY, _RGB = b"\x00", b"\x02"  # a PNG's colour types
+_PLAIN = (b"\0\0\0\0", b"\2\0\0\0")  # a PNG's header behind its bits: grey or RGB, not interlaced
 _PHOTOMETRIC = 262  # TIFF's tag; 0 means that zero is white
 _WIDE_MODES = ("I", "F")  # and the 16-bit modes, whose names begin with "I;"
 _PREMULTIPLIED = {"RGBa": "RGBA", "La": "LA"}  # what Pillow turns into nothing else
 
 
 def decode(
-    content: bytes, size: int, interpolation: Interpolation = "bilinear", body_part: BodyPart = "chest"
+    content: bytes, size: int, interpolation: Interpolation = "bilinear", reading: Reading = USUAL
 ) -> NDArray[np.uint8]:
     """Decode a file's bytes and resize to ``(C, size, size)`` uint8; C is 1 where all channels are equal, else 3.
 
     Raises:
         UnreadableImageError: With the reason.
     """
-    return resize(open_radiograph(content, body_part).image, size, interpolation)
+    return resize(open_radiograph(content, reading).image, size, interpolation)
 
 
-def open_radiograph(content: bytes, body_part: BodyPart = "chest") -> Radiograph:
+def open_radiograph(content: bytes, reading: Reading = USUAL) -> Radiograph:
     """Decode a file's bytes to 8 bits; of a file of several frames the first.
 
-    What a DICOM file gives is told in `covidnet.imaging.dicom.read`; with ``body_part`` "any" its header may name
-    another part of the body than the chest.
+    What a DICOM file gives is told in `covidnet.imaging.dicom.read`; how ``reading`` changes what is read, there.
 
     Raises:
         UnreadableImageError: With the reason.
     """
-    plain = _open_plain_png(content)
+    plain = _open_plain_png(content, reading)
     if plain is not None:
         return plain
     kind = kind_of_content(content)
+    if not content:
+        raise UnreadableImageError("is empty (0 bytes)")
     if kind is DICOM:
         from covidnet.imaging.dicom.read import open_dicom  # where none is met, pydicom is not waited for
 
-        image, mode = open_dicom(content, body_part)
+        image, mode = open_dicom(content, reading.body_part)
         return Radiograph(as_radiograph(image).image, mode)
-    if kind in (JPEG_LS, JPEG_XL):
+    if kind in (JPEG_LS, JPEG_XL) or (kind is JPEG and is_deep_jpeg(content)):
         from covidnet.imaging.codecs import open_coded  # nor the libraries of these
 
-        return as_radiograph(open_coded(content, kind))
-    return as_radiograph(_open(content))
+        return _upright(open_coded(content, kind), reading)
+    tiff = tell_tiff(content) if kind is TIFF else None
+    if tiff and not tiff.is_usual:
+        return Radiograph(*tiff.decode(content))
+    return _upright(open_by_pillow(content, kind, tiff), reading)
+
+
+def is_turned(content: bytes, reading: Reading = USUAL) -> bool:
+    """Tell whether `open_radiograph` turns a file's picture as the file tells it."""
+    kind = kind_of_content(content)
+    if kind is JPEG_XL:
+        return jpeg_xl_told(content).orientation != 1
+    return (reading.orientation == "upright" or kind is TIFF) and kind is not DICOM and tells_turn(content)
+
+
+def _upright(image: Image.Image, reading: Reading) -> Radiograph:
+    return as_radiograph(turn_upright(image) if reading.orientation == "upright" else image)
 
 
 def as_radiograph(image: Image.Image) -> Radiograph:
@@ -81,7 +98,8 @@ def as_radiograph(image: Image.Image) -> Radiograph:
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # Pillow's advice; the alpha channel is dropped below
     if image.mode in _WIDE_MODES or image.mode.startswith("I;"):
-        image = _to_eight_bits(image, zero_is_white=getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0)
+        zero_is_white = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
+        image = eight_bits(np.asarray(image), zero_is_white=zero_is_white)
     elif image.mode != "L":
         image = _to_rgb(image)
         first, *others = image.split()
@@ -122,32 +140,14 @@ def read(path: Path) -> bytes:
         raise UnreadableImageError(f"cannot be opened: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _open(content: bytes) -> Image.Image:
-    """Open and fully load an image: a truncated file fails here, not in mid-epoch."""
-    if not content:
-        raise UnreadableImageError("is empty (0 bytes)")
-    if content[:8] == _PNG and content[24:25] == b"\x10" and content[25:26] != _GREY:
-        # Pillow keeps the upper byte of each channel alone: a 12-bit radiograph would turn black.
-        raise UnreadableImageError(MANY_BITS)
-    try:
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
-        image.load()
-    except UnidentifiedImageError:
-        raise UnreadableImageError(_why_unknown(content)) from None
-    except Image.DecompressionBombError as error:
-        raise UnreadableImageError(f"is refused as too large: {error}") from None
-    # Damaged data makes Pillow's decoders raise many kinds; each is the file's fault here, not ours.
-    except Exception as error:
-        raise UnreadableImageError(f"is damaged: {error}") from None
-    return image
+def _open_plain_png(content: bytes, reading: Reading) -> Radiograph | None:
+    """Decode a PNG of 8 bits, grey or RGB, row by row, by libpng: in two thirds of Pillow's time, to the same pixels.
 
-
-def _open_plain_png(content: bytes) -> Radiograph | None:
-    """Decode a PNG of 8 bits, grey or RGB, by libpng: in two thirds of Pillow's time, to the same pixels.
-
-    Returns None for other files, and for what is damaged, transparent or huge: Pillow has the word there.
+    Returns None for other files, and for what is damaged, transparent, huge or turned: Pillow has the word there.
     """
-    if content[:8] != _PNG or content[24:25] != b"\x08" or content[25:26] not in (_GREY, _RGB):
+    if content[:8] != _PNG or content[24:25] != b"\x08" or content[25:29] not in _PLAIN:
+        return None
+    if reading.orientation == "upright" and png_may_turn(content):
         return None
     width, height = int.from_bytes(content[16:20]), int.from_bytes(content[20:24])
     if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
@@ -165,15 +165,6 @@ def _open_plain_png(content: bytes) -> Radiograph | None:
     return Radiograph(Image.fromarray(red if equal else pixels), "RGB")
 
 
-def _why_unknown(content: bytes) -> str:
-    """Return why Pillow does not know a file."""
-    kind = kind_of_content(content)
-    if kind is AVIF:
-        return "is AVIF, but damaged, or the Pillow installed here reads none: pip install -U pillow, or save it as PNG"
-    unknown = f"is not an image that Pillow knows: it begins with {content[:8]!r}"
-    return (kind.why_not if kind else "") or unknown
-
-
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in _PREMULTIPLIED:
         image = image.convert(_PREMULTIPLIED[image.mode])
@@ -183,13 +174,3 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         raise UnreadableImageError(
             f"has colours of the mode {image.mode}, which Pillow turns into no RGB; save it as grey or RGB"
         ) from None
-
-
-def _to_eight_bits(image: Image.Image, *, zero_is_white: bool) -> Image.Image:
-    """Scale one wide channel from its own [minimum, maximum] to [0, 255]; Pillow turns only narrow ones to black."""
-    values = np.asarray(image).astype(np.float64) * (-1 if zero_is_white else 1)
-    low, high = values.min(), values.max()
-    if not np.isfinite(high - low):
-        raise UnreadableImageError("holds pixels that are not finite numbers")
-    scaled = (values - low) * (255.0 / (high - low) if high > low else 0.0)
-    return Image.fromarray(np.rint(scaled).astype(np.uint8))

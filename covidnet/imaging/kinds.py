@@ -103,6 +103,7 @@ MODEL = Kind(
 DICOMDIR = Kind("DICOMDIR", (), "is the index of a DICOM disc, no image; the images lie beside it")
 WEB_PAGE = Kind("web page", (), "is a web page or XML, not an image; download it again")
 FORK = Kind("resource fork", (), "is a macOS resource fork (AppleDouble), not an image; delete it")
+POINTER = Kind("Git LFS pointer", (), "is a pointer of Git LFS, not an image; fetch the file itself: git lfs pull")
 ODD_DICOM = Kind(
     "odd DICOM",
     (),
@@ -120,6 +121,31 @@ TEXTS = (
 ENDINGS = tuple(ending for kind in READ for ending in kind.endings)  # of all that is read
 _BY_ENDING = {ending: kind for kind in (*READ, *OTHERS) for ending in kind.endings}
 _TELL_NOTHING = (".raw", ".img")  # beside all endings that nobody knows: DICOM files are called so too
+# Photoshop, GIMP, OpenEXR, JPEG XR, SGI, FITS, QOI, DjVu, PCX, DDS, icons, BPG, FLIF, MNG, JNG, Sun, PAM, colour PFM.
+_EDITORS = (
+    *(
+        b"8BPS",
+        b"gimp xcf",
+        b"\x76\x2f\x31\x01",
+        b"II\xbc",
+        b"\x01\xda\0\x01",
+        b"\x01\xda\x01\x01",
+        b"SIMPLE  =",
+        b"qoif",
+    ),
+    *(
+        b"AT&TFORM",
+        b"\x0a\x05\x01\x08",
+        b"DDS ",
+        b"\0\0\x01\0\x01\0",
+        b"icns",
+        b"BPG\xfb",
+        b"FLIF",
+        b"\x8aMNG",
+        b"\x8bJNG",
+    ),
+    *(b"\x59\xa6\x6a\x95", b"P7\n", b"PF\n"),
+)
 _SIGNATURES = (  # where, which bytes, what it is; the first that fits counts
     (PREAMBLE, LETTERS, DICOM),
     (0, b"\x89PNG\r\n\x1a\n", PNG),
@@ -150,13 +176,24 @@ _SIGNATURES = (  # where, which bytes, what it is; the first that fits counts
     (0, b"\x93NUMPY", ARRAY),
     (0, b"\x89HDF\r\n", ARRAY),
     (0, b"\x5c\x01\0\0", VOLUME),  # the length of a NIfTI header
-    (0, b"8BPS", EDITOR),
+    (0, b"NRRD0", VOLUME),
+    (0, b"ObjectType", VOLUME),
+    (0, b"MATLAB ", ARRAY),
+    (0, b"BZh", ARCHIVE),
+    (0, b"\xfd7zXZ\0", ARCHIVE),
+    (0, b"\x28\xb5\x2f\xfd", ARCHIVE),
+    (8, b"AVI LIST", VIDEO),
+    (0, b"\x1a\x45\xdf\xa3", VIDEO),
+    (0, b"{\\rtf", DOCUMENT),
+    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", DOCUMENT),
+    *((0, signature, EDITOR) for signature in _EDITORS),
+    (0, b"version https://git-lfs", POINTER),
     (0, b"%!PS", DRAWING),
     (0, b"\0\x05\x16\x07", FORK),
 )
 _JPEG_LS = re.compile(rb"\xff\xd8\xff\xe8..SPIFF\0.{14}\x06", re.DOTALL)  # in a SPIFF, which may hold others too
 _BMP = re.compile(rb"BM....\0\0\0\0", re.DOTALL)
-_PPM = re.compile(rb"P[456]\s+(?:#[^\n]*\n\s*)*\d+\s")
+_PPM = re.compile(rb"P[1-6f]\s+(?:#[^\n]*\n\s*)*\d+\s")
 # The value representations whose lengths have four bytes.
 _LONG = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
 _FIRST_GROUPS, _LAST_GROUP = (0x0002, 0x0008), 0x0028  # of a data set's first element; of its second, at most

@@ -5,8 +5,9 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from covidnet.imaging.coded import jpeg_size, jpeg_xl_size
-from covidnet.imaging.decode import FORMATS, read
+from covidnet.imaging.decode import read
 from covidnet.imaging.kinds import DICOM, HEAD, JPEG_LS, JPEG_XL, kind_of_content
+from covidnet.imaging.opened import FORMATS
 from covidnet.imaging.radiograph import UnreadableImageError
 
 

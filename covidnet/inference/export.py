@@ -231,7 +231,7 @@ class Examples:
         for file in self.files:
             try:
                 content = read(file)
-                image = np.atleast_3d(np.asarray(open_radiograph(content, self.predictor.body_part).image))
+                image = np.atleast_3d(np.asarray(open_radiograph(content, self.predictor.reading).image))
                 yield Example(str(file), image, self.predictor.decode(content))
             except UnreadableImageError as error:
                 self.unreadable.append(f"{file} {error}")

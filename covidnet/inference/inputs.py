@@ -13,7 +13,8 @@ from PIL import Image
 
 from covidnet.imaging.arrays import Scale, picture_of_array
 from covidnet.imaging.decode import as_radiograph, open_radiograph, read
-from covidnet.imaging.radiograph import BodyPart, Radiograph, UnreadableImageError
+from covidnet.imaging.orientation import turn_upright
+from covidnet.imaging.radiograph import Radiograph, Reading, UnreadableImageError
 
 Content: TypeAlias = bytes | bytearray | memoryview  # of a file
 Readable: TypeAlias = str | os.PathLike[str] | Content | Image.Image | NDArray[Any] | torch.Tensor
@@ -41,23 +42,23 @@ def named(image: object, number: int) -> str:
     return str(image) if isinstance(image, str | os.PathLike) else f"images[{number}]"
 
 
-def open_given(image: Readable, scale: Scale | None, body_part: BodyPart) -> Radiograph:
+def open_given(image: Readable, scale: Scale | None, reading: Reading) -> Radiograph:
     """Decode what was given for one image: whatever its form, it is read as a file of these pixels would be.
 
     Args:
         image: As ``TAKEN`` says it.
         scale: The numbers of an array that are black and white.
-        body_part: What part of the body a DICOM header may name.
+        reading: How files are read.
 
     Raises:
         UnreadableImageError: With the reason, or with what to give instead.
     """
     if isinstance(image, str | os.PathLike):
-        return open_radiograph(read(Path(image)), body_part)
+        return open_radiograph(read(Path(image)), reading)
     if isinstance(image, Content):
-        return open_radiograph(bytes(image), body_part)
+        return open_radiograph(bytes(image), reading)
     if isinstance(image, Image.Image):
-        return _from_pillow(image)
+        return _from_pillow(image, reading)
     if isinstance(image, torch.Tensor):
         return as_radiograph(picture_of_array(_from_tensor(image), scale, channels_first=True))
     if np.ma.is_masked(image):
@@ -67,13 +68,13 @@ def open_given(image: Readable, scale: Scale | None, body_part: BodyPart) -> Rad
     raise UnreadableImageError(_is_none(image))
 
 
-def _from_pillow(image: Image.Image) -> Radiograph:
+def _from_pillow(image: Image.Image, reading: Reading) -> Radiograph:
     try:
         image.load()  # which may read a file only now
     # A file that is damaged, cut or closed makes Pillow raise many kinds.
     except Exception as error:
         raise UnreadableImageError(f"is a Pillow image that cannot be loaded: {error}") from None
-    return as_radiograph(image)
+    return as_radiograph(turn_upright(image) if reading.orientation == "upright" else image)
 
 
 def _from_tensor(tensor: torch.Tensor) -> NDArray[Any]:

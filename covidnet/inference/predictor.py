@@ -16,7 +16,7 @@ from covidnet.evaluation.conformal import prediction_sets
 from covidnet.evaluation.novelty import novelty_scores
 from covidnet.imaging.arrays import Scale
 from covidnet.imaging.decode import Interpolation, resize
-from covidnet.imaging.radiograph import BodyPart, UnreadableImageError
+from covidnet.imaging.radiograph import BodyPart, Reading, UnreadableImageError
 from covidnet.inference.inputs import Readable, listed, named, open_given
 from covidnet.machine.device import find_device
 from covidnet.machine.precision import full_precision
@@ -86,7 +86,7 @@ class Predictor:
         self.interpolation: Interpolation = made.interpolation
         self.batch_size = made.batch_size  # of training
         self.lungs = made.lungs
-        self.body_part: BodyPart = body_part or made.body_part
+        self.reading: Reading = made.reading._replace(body_part=body_part or made.reading.body_part)
         self.notice = f"{f'Trained on {made.notice}' if made.notice else ''}{NOTICE}"
         self.run = read_once.run  # the directory of the run that wrote it, if it lies there
         self.calibration = read_once.calibration
@@ -132,7 +132,7 @@ class Predictor:
             UserError: Where the model saw images without lungs, or lungs only: whole ones tell it nothing.
         """
         self.refuse_without_lungs()
-        return resize(open_given(image, scale, self.body_part).image, self.image_size, self.interpolation)
+        return resize(open_given(image, scale, self.reading).image, self.image_size, self.interpolation)
 
     def refuse_without_lungs(self) -> None:
         """Raise a UserError where the model saw images without lungs, or lungs only: whole ones tell it nothing."""

@@ -16,6 +16,7 @@ from covidnet.batch import to_images
 from covidnet.data.changes.lungs import lung_region, masks_of_split
 from covidnet.data.radiographs import Radiographs
 from covidnet.imaging.decode import decode, read
+from covidnet.imaging.radiograph import Reading
 from covidnet.models.heatmaps import Heat, grad_cam, heat_share, last_feature_map
 from covidnet.models.outputs import outputs_of
 from covidnet.report.pictures import blend, data_uri
@@ -103,7 +104,7 @@ def make_gallery(run: Run, predictions: Predictions, data: Radiographs) -> Galle
     shares = {number: heat_share(heats[number], regions[number]) for number in needed}
 
     def card(number: int) -> Card:
-        picture, overlay = draw(files[number], heats[number], masks.get(number))
+        picture, overlay = draw(files[number], data.reading, heats[number], masks.get(number))
         return Card(
             predictions.paths[number],
             run.classes[predictions.labels[number]],
@@ -173,9 +174,9 @@ def _masks(run: Run, predictions: Predictions, data: Radiographs, needed: Sequen
     return {number: masks[path] for number in needed if (path := predictions.paths[number]) in masks}
 
 
-def draw(file: Path, heat: Heat, mask: Path | None = None) -> tuple[str, str]:
+def draw(file: Path, reading: Reading, heat: Heat, mask: Path | None = None) -> tuple[str, str]:
     """Return an image, and the same under its heat with the lungs outlined, as data URIs."""
-    pixels = decode(read(file), SIDE, body_part="any")  # the model has seen it: it is not refused here
+    pixels = decode(read(file), SIDE, reading=reading)
     grey = np.broadcast_to(pixels, (3, SIDE, SIDE)).transpose(1, 2, 0).astype(np.float64)
     enlarged = zoom(heat, SIDE / len(heat), order=1).clip(0, 1)
     overlay = blend(grey, enlarged, OPACITY)
@@ -187,7 +188,7 @@ def draw(file: Path, heat: Heat, mask: Path | None = None) -> tuple[str, str]:
 def _pixels(file: Path, data: Radiographs) -> NDArray[np.uint8]:
     """Return an image as the model was trained on them, (3, H, W)."""
     size = data.image_size
-    return np.broadcast_to(decode(read(file), size, data.interpolation, data.body_part), (3, size, size))
+    return np.broadcast_to(decode(read(file), size, data.interpolation, data.reading), (3, size, size))
 
 
 def _summary(shares: NDArray[np.float64], areas: NDArray[np.float64], *, masked: bool) -> HeatShare:

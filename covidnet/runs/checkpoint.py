@@ -13,11 +13,11 @@ from covidnet.data.changes.kinds import Lungs
 from covidnet.data.radiographs import Radiographs
 from covidnet.data.spelling import all_composed
 from covidnet.errors import UserError
-from covidnet.files.plain import misfit
+from covidnet.files.plain import hints_of, misfit
 from covidnet.files.tensors import check_crc, read_tensors
 from covidnet.files.whole import whole
 from covidnet.imaging.decode import Interpolation
-from covidnet.imaging.radiograph import BodyPart
+from covidnet.imaging.radiograph import Reading
 from covidnet.models.budget import Budget
 from covidnet.models.network import Network, plain_network
 from covidnet.runs.files import SPLIT
@@ -26,6 +26,8 @@ from covidnet.runs.foreign import Told, recipe_of
 from covidnet.runs.recipe import NEEDED, check_recipe
 from covidnet.runs.trust import find_class
 
+# A younger key of the data -> what a recipe without it meant, where new runs mean something else.
+BEFORE = {"orientation": "stored"}
 KEY = "covidnet"  # the one key under which a checkpoint holds what is ours, plain types only
 # The weights are in the file: a stranger's must not have any fetched, or another file read.
 OWN_WEIGHTS = {"pretrained": False, "weights": None}
@@ -44,7 +46,7 @@ class Preprocessing:
         image_size: Side in pixels.
         interpolation: To that side.
         lungs: What is shown of the images: "whole", or of the lungs test.
-        body_part: What part of the body DICOM headers may name.
+        reading: How their files were read.
         batch_size: Images a training step.
         notice: What every output on these images must say about them, or nothing.
     """
@@ -53,7 +55,7 @@ class Preprocessing:
     image_size: int
     interpolation: Interpolation
     lungs: Lungs
-    body_part: BodyPart
+    reading: Reading
     batch_size: int
     notice: str
 
@@ -112,7 +114,7 @@ class Checkpoint:
             UserError: Where the recipe names another class of data, or keys that the class does not take.
         """
         data = radiographs_of(self.recipe)
-        how = (data.image_size, data.interpolation, data.lungs, data.body_part, data.batch_size, data.notice)
+        how = (data.image_size, data.interpolation, data.lungs, data.reading, data.batch_size, data.notice)
         return Preprocessing(list(self.recipe["classes"]), *how)
 
     def model(self, *, finite: bool = True) -> Network:
@@ -228,8 +230,8 @@ def radiographs_of(recipe: Mapping[str, Any], run: Path | None = None) -> Radiog
         UserError: Where the recipe names another class, or keys that the class does not take.
     """
     split = {"split_file": str(run / SPLIT)} if run and (run / SPLIT).is_file() else {}
-    options = {**recipe["data"]["init_args"], "classes": recipe["classes"], **split}
     kind = find_radiographs(recipe["data"]["class_path"], "The recipe in the checkpoint")
+    options = {**meant_before(kind), **recipe["data"]["init_args"], "classes": recipe["classes"], **split}
     named = recipe["data"]["class_path"].rpartition(".")[2]
     if wrong := misfit(kind, options):
         raise UserError(f"The recipe in the checkpoint does not fit {named}: {wrong}.")
@@ -237,6 +239,11 @@ def radiographs_of(recipe: Mapping[str, Any], run: Path | None = None) -> Radiog
         return kind(**options)
     except TypeError as error:
         raise UserError(f"The recipe in the checkpoint does not fit {named}: {error}.") from error
+
+
+def meant_before(kind: type[Radiographs]) -> dict[str, str]:
+    """Return what a recipe meant that lacks younger keys, of those that its data take."""
+    return {key: value for key, value in BEFORE.items() if key in hints_of(kind)}
 
 
 def find_radiographs(path: object, where: object) -> type[Radiographs]:

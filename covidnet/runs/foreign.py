@@ -10,6 +10,7 @@ from typing import Any
 
 from covidnet.errors import UserError
 from covidnet.imaging.decode import Interpolation
+from covidnet.imaging.radiograph import Orientation
 from covidnet.machine.telling import tell
 
 LIGHTNING = "pytorch-lightning_version"  # a key that Lightning writes into each checkpoint
@@ -29,11 +30,13 @@ class Told:
         classes: Names of the classes, in the order of their labels.
         image_size: Side in pixels; None where the model's own arguments tell it.
         interpolation: To that side.
+        orientation: Whether its images were turned as their files tell it.
     """
 
     classes: Sequence[str] | None
     image_size: int | None = None
     interpolation: Interpolation = "bilinear"
+    orientation: Orientation = "upright"
 
 
 def recipe_of(path: Path, content: object, told: Told | None) -> dict[str, Any]:
@@ -66,7 +69,7 @@ def recipe_of(path: Path, content: object, told: Told | None) -> dict[str, Any]:
         f"{path} is read as a {name} of covidnet itself; a class of your own whose forward computes something else is "
         "to be loaded by its own load_from_checkpoint."
     )
-    init_args = {"image_size": size, "interpolation": told.interpolation}
+    init_args = {"image_size": size, "interpolation": told.interpolation, "orientation": told.orientation}
     return {
         "name": name.lower(),
         "model": {"class_path": model, "init_args": dict(known)},

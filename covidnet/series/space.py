@@ -48,6 +48,7 @@ FIXED = {  # those of them that may not
         "data.duplicates",
         "data.on_error",
         "data.body_part",
+        "data.orientation",
         "data.shortcut",
     ),
     "what trials are judged by must be the same for all": (

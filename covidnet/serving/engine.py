@@ -117,7 +117,7 @@ class Engine:
             UnreadableImageError: With the reason.
         """
         try:
-            image = open_radiograph(content, self.predictor.body_part).image
+            image = open_radiograph(content, self.predictor.reading).image
             pixels = resize(image, self.predictor.image_size, self.predictor.interpolation)
             return Decoded(pixels, picture(image) if shown else None)
         except UnreadableImageError:

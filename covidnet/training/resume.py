@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from covidnet.data.radiographs import Radiographs
 from covidnet.data.spelling import all_composed
 from covidnet.errors import UserError
 from covidnet.files.plain import defaults_of
 from covidnet.files.reading import read_yaml
-from covidnet.runs.checkpoint import find_radiographs
+from covidnet.runs.checkpoint import find_radiographs, meant_before
 from covidnet.runs.files import SPLIT
 from covidnet.runs.find import run_directory
 from covidnet.training.args import CONFIGS, TRAINING, CommandLine
@@ -16,7 +17,7 @@ from covidnet.training.args import CONFIGS, TRAINING, CommandLine
 # Where training began from, how fast it goes, and what is done outside it: all that may change.
 FREE = ("pretrained", "weights", "capture", "average_mirrored")
 ENDING = {"trainer": ("max_epochs",), "early_stopping": ("patience", "min_delta")}  # what tells when training ends
-PREPROCESSING = ("image_size", "interpolation", "classes")  # the weights know no other
+PREPROCESSING = ("image_size", "interpolation", "orientation", "classes")  # the weights know no other
 DIVISION = (  # changed in mid-training, they would leak
     "seed",
     "val_fraction",
@@ -64,8 +65,13 @@ def _younger_keys(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
     Else the defaults of new runs, which stand in configs/data, would hold for an old one.
     """
-    kind = find_radiographs(recipe["data"]["class_path"], "The recipe in the checkpoint")
-    return {key: value for key, value in defaults_of(kind).items() if key not in recipe["data"]["init_args"]}
+    kind = _kind(recipe)
+    meant = {**defaults_of(kind), **meant_before(kind)}
+    return {key: value for key, value in meant.items() if key not in recipe["data"]["init_args"]}
+
+
+def _kind(recipe: Mapping[str, Any]) -> type[Radiographs]:
+    return find_radiographs(recipe["data"]["class_path"], "The recipe in the checkpoint")
 
 
 def refuse_changes(config: Mapping[str, Any], recipe: Mapping[str, Any], typed: CommandLine) -> None:
@@ -80,7 +86,7 @@ def refuse_changes(config: Mapping[str, Any], recipe: Mapping[str, Any], typed: 
             "Leave model= out."
         )
     _refuse_another_recipe(recipe, typed)
-    data = {**recipe["data"]["init_args"], "classes": recipe["classes"]}
+    data = {**meant_before(_kind(recipe)), **recipe["data"]["init_args"], "classes": recipe["classes"]}
     fixed = (*PREPROCESSING, *(DIVISION if typed.command in TRAINING else ()))
     recorded = {
         "data": {key: data[key] for key in fixed if key in data},

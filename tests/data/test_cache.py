@@ -602,12 +602,12 @@ def test_many_images_are_decoded_by_worker_processes_in_order(tmp_path, capfd, m
     assert "decoding 72 images to 6x6" in capfd.readouterr().err
 
 
-def dying_chunk(root, paths, size, interpolation, body_part):
+def dying_chunk(root, paths, size, interpolation, reading):
     """Decode; but in a worker process die over any chunk except the first."""
     if multiprocessing.parent_process() and paths[0] != "COVID-19/COVID-19 (1).png":
         time.sleep(0.3)  # lets the first chunk come back
         os._exit(1)
-    return [decoding.decode_file(root, path, size, interpolation, body_part) for path in paths]
+    return [decoding.decode_file(root, path, size, interpolation, reading) for path in paths]
 
 
 @slow

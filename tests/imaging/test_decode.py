@@ -173,6 +173,8 @@ BAD_FILES = {
     "an empty DICOM file": (bytes(128) + b"DICM" + bytes(100), "DICOM"),
     "DICOM without its beginning": (b"\x08\0\x05\0CS\x0a\0ISO_IR 100" + bytes(200), "letters DICM"),
     "random bytes": (b"\x93" + RNG.bytes(500), "not an image"),
+    "zeros": (bytes(500), "500 zeros and nothing else; copy it anew"),
+    "damage behind a signature": (b"BM" + bytes(4) + bytes(4) + RNG.bytes(60), "BMP"),
     "text": (b"version https://git-lfs.github.com/spec/v1\n", "not an image"),
     "not a number": (encode(Image.fromarray(np.full((4, 4), np.nan, dtype=np.float32)), "TIFF"), "finite"),
     "endless": (encode(Image.fromarray(np.array([[0, np.inf]], dtype=np.float32)), "TIFF"), "finite"),

@@ -49,6 +49,13 @@ OF_OTHERS = {  # first bytes -> what is said of them
     b" \n<!doctype html>": "web page",
     b"\0\x05\x16\x07": "AppleDouble",
     b"\x08\0\x05\0CS\x0a\0ISO_IR 100" + bytes(90): "dcmconv",
+    b"version https://git-lfs.github.com/spec/v1": "git lfs pull",
+    b"gimp xcf v011\0": "a picture in a format that is not read",
+    b"\x76\x2f\x31\x01\x02\0\0\0": "save it as PNG",
+    b"SIMPLE  =                    T": "not read; save it as PNG",
+    b"NRRD0004\n": "volume of slices",
+    b"BZh91AY": "unpack it",
+    b"MATLAB 5.0 MAT-file": "array of numbers",
 }
 
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from covidnet.imaging.decode import open_radiograph
-from covidnet.imaging.radiograph import UnreadableImageError
+from covidnet.imaging.radiograph import USUAL, UnreadableImageError
 from covidnet.inference.inputs import listed, open_given
 
 RNG = np.random.default_rng(0)
@@ -19,7 +19,7 @@ ALPHA = np.dstack([COLOUR, GREY])
 
 
 def opened(image, scale=None):
-    return open_given(image, scale, "chest").image
+    return open_given(image, scale, USUAL).image
 
 
 def pixels(image, scale=None):
@@ -88,7 +88,7 @@ def test_uint16_is_read_as_a_16_bit_file_of_these_pixels(low):
     wide = np.arange(1200, dtype=np.uint16).reshape(30, 40) * 7 + low
     expected = open_radiograph(file_of(Image.fromarray(wide)))
     for given in (wide, wide.astype(">u2"), wide[None], wide[..., None], torch.from_numpy(wide), Image.fromarray(wide)):
-        radiograph = open_given(given, None, "chest")
+        radiograph = open_given(given, None, USUAL)
         np.testing.assert_array_equal(np.asarray(radiograph.image), np.asarray(expected.image))
         assert radiograph.mode == expected.mode == "I;16"
 

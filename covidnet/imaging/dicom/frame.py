@@ -44,6 +44,11 @@ class Layout:
         return (self.rows, self.columns) if self.samples == 1 else (self.rows, self.columns, self.samples)
 
     @property
+    def is_ycbcr(self) -> bool:
+        """Whether its colours are to be turned into RGB."""
+        return self.colours in ("YBR_FULL", "YBR_FULL_422")
+
+    @property
     def length(self) -> int:
         """Its bytes where it is not compressed."""
         return self.rows * self.columns * self.samples * (self.allocated // 8)
@@ -54,6 +59,8 @@ class Frame(NamedTuple):
 
     samples: Samples
     precision: int  # bits in which a compressed picture was written; 0 where it was not compressed
+    signed: bool = False  # as the compressed picture tells
+    exact_sign: bool = True  # the highest of these is a sign where there is one; not so if a lossless JPEG has others
 
 
 def native_frame(data: bytes, layout: Layout, *, little_endian: bool, words: bool) -> Frame:
@@ -114,14 +121,15 @@ def coded_frame(data: bytes, layout: Layout, syntax: str) -> Frame:
         raise UnreadableImageError("is a damaged DICOM file: its compressed pixels cannot be decoded") from None
     if samples.shape != layout.shape or samples.dtype.itemsize > 2:
         raise UnreadableImageError("is a damaged DICOM file: its compressed picture is not what its own header tells")
+    signed = samples.dtype.kind == "i"
     samples = samples.view(np.uint8 if samples.dtype.itemsize == 1 else np.uint16)  # a sign is the header's to tell
-    if coded.adobe is not None:
-        return Frame(_ycbcr_to_rgb(samples) if coded.adobe == 1 and layout.samples == 3 else samples, coded.precision)
-    return Frame(_rgb(samples, layout), coded.precision)
+    if layout.samples == 3 and coded.is_ycbcr(layout.is_ycbcr):
+        samples = _ycbcr_to_rgb(samples)
+    return Frame(samples, coded.precision, signed, exact_sign=syntax in (*JPEG_2000, *JPEG_LS))
 
 
 def _rgb(samples: Samples, layout: Layout) -> Samples:
-    return _ycbcr_to_rgb(samples) if layout.colours in ("YBR_FULL", "YBR_FULL_422") else samples
+    return _ycbcr_to_rgb(samples) if layout.is_ycbcr else samples
 
 
 def _ycbcr_to_rgb(samples: Samples) -> NDArray[np.uint8]:

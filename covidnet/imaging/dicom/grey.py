@@ -23,14 +23,16 @@ def to_grey(frame: Frame, header: Header) -> NDArray[np.uint8]:
 
     The modality table or rescaling comes first, then the first VOI table, or else the first window (PS3.3 C.11.1 and
     C.11.2). Without either, or where the window lies beside all values, 8 bits are shown as they are and others scaled
-    by their own minimum and maximum, padding left out. MONOCHROME1 is inverted; rounding comes last.
+    by their own minimum and maximum, padding left out. MONOCHROME1 is inverted, and so is what is to be
+    presented inverted; rounding comes last.
 
     Raises:
-        UnreadableImageError: Where rescaling leads to no finite number, or a table is cut.
+        UnreadableImageError: Where rescaling leads to no finite number, a table is cut, or header and picture disagree.
     """
     signed = header.integer("PixelRepresentation", 0) == 1
-    inverted = header.text("PhotometricInterpretation") == "MONOCHROME1"
+    inverted = _is_inverted(header)
     bits = stored_bits(header, frame.precision)
+    _refuse_other_bits(frame, header, signed=signed)
     stored = _stored_values(frame, header, bits, signed=signed)
     present = _present(frame.samples)
     content = present & ~_is_padding(stored, header, signed=signed)
@@ -50,6 +52,48 @@ def to_grey(frame: Frame, header: Header) -> NDArray[np.uint8]:
     return np.concatenate([table[part] for part in _parts(frame.samples)]).reshape(frame.samples.shape)
 
 
+def _is_inverted(header: Header) -> bool:
+    """Tell whether the lowest values are white (PS3.3 C.7.6.3.1.2 and C.11.6; both tell it of one and the same)."""
+    shape = header.text("PresentationLUTShape")
+    if shape not in ("", "IDENTITY", "INVERSE") or _table(header, "PresentationLUTSequence"):
+        raise UnreadableImageError(
+            "is a DICOM object with a presentation table of its own, which is not read; export it as PNG"
+        )
+    return header.text("PhotometricInterpretation") == "MONOCHROME1" or shape == "INVERSE"
+
+
+def _refuse_other_bits(frame: Frame, header: Header, *, signed: bool) -> None:
+    """Refuse a compressed picture that uses other bits than its header tells."""
+    told, own = stored_bits(header), frame.precision
+    highest_bit = frame.samples.itemsize * 8 - 1
+    if frame.signed and not signed and (frame.samples >> highest_bit).any():
+        raise UnreadableImageError(
+            "is a damaged DICOM file: its header tells no sign, its compressed picture has negative values"
+        )
+    if not own or own == told:
+        return
+    values, lowest, highest = frame.samples, 0, (1 << told) - 1
+    if own > told and signed:  # whether its sign fills the bits above or not
+        values = values.astype(np.int64)
+        values = np.where(values >> (own - 1) & 1, values - (1 << own), values)
+        lowest = -(1 << (told - 1))
+    elif own < told and (not signed or frame.exact_sign):
+        return
+    elif own < told:
+        highest = (1 << (own - 1)) - 1  # else the highest bit may be a sign or none
+    if values.min() < lowest or values.max() > highest:
+        raise UnreadableImageError(
+            f"is a damaged DICOM file: its header tells {told} {'signed ' if signed else ''}bits, its compressed "
+            f"picture has {own}"
+        )
+
+
+def _table(header: Header, keyword: str) -> Header | None:
+    """Return the first table of a sequence; None where there is none, or nothing in it."""
+    item = header.item(keyword)
+    return item if item is not None and item.raw("LUTDescriptor") and item.raw("LUTData") else None
+
+
 def _stored_values(frame: Frame, header: Header, bits: int, *, signed: bool) -> NDArray[np.int64]:
     """Return what each of all sample values stands for: without stray bits, and with its sign."""
     stored = np.arange(VALUES)
@@ -62,7 +106,7 @@ def _stored_values(frame: Frame, header: Header, bits: int, *, signed: bool) -> 
 
 def _rescale(stored: Floats, header: Header, *, signed: bool) -> Floats:
     """Apply the modality table, or else rescaling."""
-    item = header.item("ModalityLUTSequence")
+    item = _table(header, "ModalityLUTSequence")
     if item is not None:
         return _looked_up(item, stored, signed=signed)[0]
     return stored * (header.number("RescaleSlope") or 1.0) + (header.number("RescaleIntercept") or 0.0)
@@ -70,7 +114,7 @@ def _rescale(stored: Floats, header: Header, *, signed: bool) -> Floats:
 
 def _windowed(values: Floats, header: Header, *, inverted: bool) -> Floats | None:
     """Return the greys, 0 to 255 and beyond, unrounded, of the first VOI table or window; None where there is none."""
-    item = header.item("VOILUTSequence")
+    item = _table(header, "VOILUTSequence")
     if item is not None:
         entries, top = _looked_up(item, values, signed=bool((values < 0).any()))
         return (top - entries if inverted else entries) * (255.0 / top)

@@ -43,6 +43,7 @@ _OF_A_PICTURE = (
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue",
     "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
     "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence", "LUTDescriptor", "LUTData",
+    "PresentationLUTShape", "PresentationLUTSequence",
 )
 # fmt: on
 

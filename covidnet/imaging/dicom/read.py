@@ -8,11 +8,11 @@ from os import SEEK_END
 
 from PIL import Image
 from pydicom.dataelem import RawDataElement
-from pydicom.encaps import get_frame, parse_basic_offsets
+from pydicom.encaps import generate_fragments, parse_basic_offsets
 from pydicom.filereader import data_element_generator
 from pydicom.uid import UID
 
-from covidnet.imaging.dicom.frame import JPEG, JPEG_2000, NATIVE, Frame, Layout, coded_frame, native_frame
+from covidnet.imaging.dicom.frame import JPEG, JPEG_2000, NATIVE, RLE, Frame, Layout, coded_frame, native_frame
 from covidnet.imaging.dicom.grey import stored_bits, to_grey
 from covidnet.imaging.dicom.header import Header, Limited, read_header
 from covidnet.imaging.kinds import LETTERS, ODD_DICOM, PREAMBLE
@@ -45,6 +45,8 @@ ELSEWHERE = {  # parts of the body that are certainly not the chest, in the stan
 MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
 OTHER_COLOURS = ("PALETTE COLOR", "HSV", "ARGB", "CMYK", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "XYB")
+
+STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51")  # of a JPEG or JPEG-LS, and of a JPEG 2000
 
 _PIXELS, _UNKNOWN_LENGTH = 0x7FE00010, 0xFFFFFFFF
 _FLOATING_POINT = (0x7FE00008, 0x7FE00009)
@@ -132,7 +134,12 @@ def _layout(header: Header, syntax: str) -> Layout:
             f"is a damaged DICOM file: its header tells {samples} channels in {colours}, of {stored} bits that end at "
             f"bit {high} of {allocated}"
         )
-    return Layout(rows, columns, samples, allocated, colours, planar=header.integer("PlanarConfiguration", 0) == 1)
+    planar = header.integer("PlanarConfiguration", 0)
+    if samples == 3 and planar not in (0, 1):
+        raise UnreadableImageError(
+            f"is a damaged DICOM file: its PlanarConfiguration is {planar}, not 0 (pixel by pixel) or 1 (by plane)"
+        )
+    return Layout(rows, columns, samples, allocated, colours, planar=planar == 1)
 
 
 def _read_frame(stream: Limited, header: Header, layout: Layout, syntax: str) -> Frame:
@@ -160,10 +167,14 @@ def _read_frame(stream: Limited, header: Header, layout: Layout, syntax: str) ->
         return native_frame(data, layout, little_endian=header.little_endian, words=element.VR == "OW")
     if element.length not in (_UNKNOWN_LENGTH, len(data)):
         raise cut
-    offsets = parse_basic_offsets(data)
-    if len(offsets) > 1:
-        raise _several(len(offsets))
-    return coded_frame(get_frame(Limited(data), 0, number_of_frames=1), layout, syntax)
+    pieces = Limited(data)
+    offsets = parse_basic_offsets(pieces)
+    fragments = list(generate_fragments(pieces))
+    begun = sum(fragment.startswith(STARTS) for fragment in fragments)  # pictures: each may have several fragments
+    frames = max(len(offsets), begun, len(fragments) if syntax == RLE else 0)
+    if frames > 1:  # whatever the header tells of their number
+        raise _several(frames)
+    return coded_frame(b"".join(fragments), layout, syntax)
 
 
 def _several(frames: int) -> UnreadableImageError:
