@@ -7,17 +7,17 @@ from functools import cached_property
 from pathlib import Path
 
 from covidnet.data.division.metadata import NAME, Metadata, find_metadata, merge_rows, read_metadata
-from covidnet.data.division.names import propose, refuse_unmatched
+from covidnet.data.division.names import refuse_unmatched
 from covidnet.data.division.split import TEST_PREFIX, paths_in_split, prefix_of
 from covidnet.data.division.views import refuse_lost
 from covidnet.data.layouts import Layout
-from covidnet.data.listing import Labelled, Listing, gather
+from covidnet.data.listing import Known, Labelled, Listing, gather
 from covidnet.data.local import folder_beside, local_file, local_folder
 from covidnet.data.roots import known_of, refuse_overlap, told_of_roots, with_one_label
 from covidnet.data.spelling import Spellings
 from covidnet.data.viewing import Viewing
-from covidnet.data.walk import spelt_below, tables_in
-from covidnet.errors import UserError, some
+from covidnet.data.walk import spelt_below
+from covidnet.errors import UserError
 
 
 class Located:
@@ -114,20 +114,6 @@ class Located:
                 "data.metadata=FILE, or leave data.columns out."
             )
         return known_of(self._all_listings, file, self._columns, seek=seek, shared=bool(self.layout.tables))
-
-    def proposed_pattern(self) -> str | None:
-        """Return a sentence on a pattern that finds patients in names, where no patient is known."""
-        known = self.metadata.rows.values() if self.metadata else []
-        return None if any(row.get("patient") for row in known) else propose(self.listings)
-
-    def proposed_table(self) -> str | None:
-        """Return a sentence on the tables beside the folders of the classes that no key names; they may be meant."""
-        given = local_file(None if self._no_table else self.given_metadata, self.cache_dir, "data.metadata")
-        read = {file.resolve() for file in (given, self.split_file) if file}
-        found = [] if self.layout.tables else [file for root in self.roots.values() for file in tables_in(root)]
-        files = [str(file) for file in found if file.name != NAME and file.resolve() not in read]
-        keys = "data.metadata=FILE takes patients and sources of one, data.table=FILE classes too"
-        return f"Tables that are not read: {some(files, 3, ', ')}; {keys}." if files else None
 
     @property
     def _columns(self) -> Mapping[str, str] | None:
@@ -243,6 +229,12 @@ class Located:
         apart = self.test_folder.paths if self.test_folder else []
         part = {*self.folder.paths, *(TEST_PREFIX + path for path in apart)}
         return known and replace(known, rows={path: row for path, row in known.rows.items() if path in part})
+
+    @property
+    def known(self) -> list[Known | Metadata]:
+        """What layouts and tables tell of the images, each with its sentences."""
+        tested = self.test_folder
+        return [self.folder.known, *([self.metadata] if self.metadata else []), *([tested.known] if tested else [])]
 
     @property
     def sides(self) -> Mapping[str, str]:

@@ -22,6 +22,7 @@ from covidnet.data.located import Located
 from covidnet.data.roots import check_roots
 from covidnet.data.spelling import composed, twins_told
 from covidnet.data.tables.keys import Disagree, Uncertain, table_keys
+from covidnet.data.told import told_of, warned_of
 from covidnet.data.walk import DEFAULT_ROOT
 from covidnet.errors import require, some
 from covidnet.imaging.decode import Interpolation
@@ -259,22 +260,16 @@ class Radiographs(Located):
             f"{self.notice}{len(self.images.paths):,} images in {self.place}: "
             + "; ".join(f"{name} {_with_commas(numbers)}" for name, numbers in counts.items())
         )
-        known = [self.folder.known, *([self.metadata] if self.metadata else [])]
-        known += [self.test_folder.known] if self.test_folder else []
-        for line in [line for one in known for line in one.told]:
+        for line in filter(None, [*told_of(self), self.division.few_told(self.split)]):
             tell(line)
-        for line in filter(None, [twins_told(self.images.paths), *(line for one in known for line in one.warned)]):
+        for line in filter(None, [twins_told(self.images.paths), *warned_of(self)]):
             warn(line)
-        for line in filter(None, (self.proposed_table(), self.proposed_pattern(), self.division.few_told(self.split))):
-            tell(line)
         if not self.split_file:
             for line in self.division.told(self.split, listed=len(self.folder.paths)):
                 tell(line)
-        given = self.split_file or self.sides or self._known_of_test
-        if given and (astride := self.division.astride_told(self.split)):
-            warn(astride)
-        if not self.split_file and (leaked := self.division.leaks_told(self.place)):
-            warn(leaked)
+        given = bool(self.split_file or self.sides or self._known_of_test)
+        for line in self.division.warned(self.split, self.place, given=given, drawn=not self.split_file):
+            warn(line)
 
     def source_weights(self) -> NDArray[np.float64] | None:
         """Return the weight in the loss of each training image (N,); None where the class alone tells it."""

@@ -8,6 +8,7 @@ from covidnet.data.division.metadata import Metadata
 from covidnet.data.division.split import Split
 from covidnet.data.division.views import AP, PA, other_views, view_of
 from covidnet.data.radiographs import Radiographs
+from covidnet.data.told import proposed_pattern
 from covidnet.errors import UserError
 from covidnet.evaluation.probes import cramers_v
 from covidnet.evidence.audit_checks import FAIL, PASS, RELATED, WARN, Check, Contents, tabulate
@@ -32,7 +33,7 @@ def _check_patients(data: Radiographs, contents: Contents) -> Check:
     if not unknown:
         sentence = f"All images have a patient: {len(named):,}, {several:,} of them with several images."
         return Check("patients", PASS, sentence, details)
-    proposed = data.proposed_pattern() if not named else None
+    proposed = proposed_pattern(data) if not named else None
     return Check(
         "patients",
         WARN,

@@ -7,6 +7,7 @@ import pytest
 
 from covidnet.data.folder import RadiographFolder
 from covidnet.data.radiographs import Radiographs
+from covidnet.data.told import proposed_table
 from covidnet.data.walk import told_by_reason
 from covidnet.errors import UserError
 
@@ -213,12 +214,12 @@ def test_our_own_table_is_no_table_of_labels(tmp_path):
 def test_a_table_that_nobody_reads_is_told_with_the_keys_that_read_it(tmp_path):
     root = lay(tmp_path, "A/1.png", "B/1.png", "metadata.csv", "patients.csv")
     (root / "patients.csv").write_text("filename,patient\nA/1.png,7\n")
-    sentence = Radiographs(str(root)).proposed_table()
+    sentence = proposed_table(Radiographs(str(root)))
     assert sentence == (
         f"Tables that are not read: {root / 'patients.csv'}; data.metadata=FILE takes patients and sources of one, "
         "data.table=FILE classes too."
     )
-    assert Radiographs(str(root), metadata=str(root / "patients.csv")).proposed_table() is None
+    assert proposed_table(Radiographs(str(root), metadata=str(root / "patients.csv"))) is None
 
 
 def test_radiographs_beside_the_images_folder_are_not_lost_without_a_word(tmp_path):

@@ -108,6 +108,11 @@ class Division:
         duplicates = self._duplicates_told(split) if len(self.pairs) and not self.sides else None
         return [*lines, *filter(None, (links, duplicates))]
 
+    def warned(self, split: Split, place: str, *, given: bool, drawn: bool) -> list[str]:
+        """Return why a test may say too much, a sentence each, of a split that the data give or that was drawn."""
+        astride = self.astride_told(split) if given else None
+        return [line for line in (astride, self.leaks_told(place) if drawn else None) if line]
+
     def astride_told(self, split: Split) -> str | None:
         """Return which patients, groups or radiographs a split that was given has on two sides; None where none is."""
         side = {number: name for name, numbers in split.items() for number in numbers}
