@@ -136,15 +136,18 @@ def put_first(trainer: pl.Trainer, own: Sequence[Callback]) -> None:
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """A ModelCheckpoint that the user may have one like, among ``trainer.callbacks``."""
+    """A ModelCheckpoint that the user may have one like, among ``trainer.callbacks``: then it stands ``apart``."""
+
+    apart = False
 
     @property
     def state_key(self) -> str:
-        """What Lightning tells callbacks apart by."""
-        return type(self).__name__
+        """What Lightning tells callbacks apart by; as it always was, where none is like it."""
+        key = super().state_key
+        return key if self.apart else key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
 
 
-def last_checkpoint() -> ModelCheckpoint:
+def last_checkpoint() -> LastCheckpoint:
     """Return what keeps ``last.ckpt`` of each whole epoch.
 
     With ``save_last``, Lightning's ModelCheckpoint writes it only in epochs that improve on the best.

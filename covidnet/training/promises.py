@@ -22,6 +22,7 @@ from covidnet.errors import UserError, did_you_mean
 from covidnet.models.classifier import METRICS
 from covidnet.runs.files import LAST
 from covidnet.runs.listed import REFUSED
+from covidnet.training.lightning import LastCheckpoint
 
 ABSTRACT = "is for subclasses"
 UNKNOWN = "what it finds is in no config.yaml, so that going on would be another training: give"
@@ -132,9 +133,13 @@ def check_callbacks(given: Sequence[Callback] | Callback | None, own: Sequence[C
     Raises:
         UserError: Naming the callback.
     """
+    given = [given] if isinstance(given, Callback) else given or []
+    for one in own:
+        if isinstance(one, LastCheckpoint):
+            one.apart = one.state_key in {other.state_key for other in given}
     keys = {one.state_key: one for one in own}
     files = {getattr(one, "filename", None) for one in own if isinstance(one, ModelCheckpoint)} | {Path(LAST).stem}
-    for callback in [given] if isinstance(given, Callback) else given or []:
+    for callback in given:
         name = type(callback).__name__
         if is_overridden("state_dict", callback, parent=Callback):
             if callback.state_key in keys:

@@ -15,7 +15,7 @@ from covidnet.runs.checkpoint import KEY
 from covidnet.runs.files import LAST, SPLIT
 from covidnet.seeds import seed_epoch
 from covidnet.training.blame import blame
-from covidnet.training.lightning import Row, WholeCSVLogger, last_checkpoint
+from covidnet.training.lightning import LastCheckpoint, Row, WholeCSVLogger
 from covidnet.training.trainer import Trainer
 
 
@@ -37,7 +37,6 @@ class RunRecord(Callback):
         self.logger = logger
         self.resumed: list[Row] | None = None
         self.restoring = False  # between the reading of a checkpoint and the first step from it
-        self.key_of_last = last_checkpoint().state_key
         self.keepers: Sequence[Callback] = ()  # the run's own early stopping and checkpoints
         self.ending: Row | None = None  # of the epoch that is just ending: Lightning logs it after the checkpoint
 
@@ -114,7 +113,9 @@ class RunRecord(Callback):
         own = {key: value for key, value in pl_module.hparams.items() if key in arguments}
         model = {**self.recipe["model"], "init_args": {**arguments, **own}}
         # What keeps last.ckpt need remember nothing; without it, an epoch has one checkpoint, as best and as last.
-        checkpoint["callbacks"].pop(self.key_of_last, None)
+        for keeper in self.keepers:
+            if isinstance(keeper, LastCheckpoint):
+                checkpoint["callbacks"].pop(keeper.state_key, None)
         checkpoint[KEY] = {**self.recipe, "model": model, "classes": classes, "version": __version__}
 
     def on_load_checkpoint(  # type: ignore[override]
