@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from bench import coverage_use
+from bench.coverage_use import patients_of
 from covidnet.evaluation.areas import auroc_interval
 from covidnet.evaluation.bootstrap import percentile_interval, resample
 from covidnet.evaluation.intervals import Interval, groups_of, proportion_interval
@@ -33,11 +35,6 @@ class Row(NamedTuple):
     patients: str
     truth: float
     draw: Draw
-
-
-def patients_of(count: int, per_patient: int) -> NDArray[np.intp]:
-    """Return the patient of each of ``count`` images, the last with what remains."""
-    return np.arange(count) // per_patient
 
 
 def proportion(rate: float, count: int, per_patient: int) -> Draw:
@@ -164,12 +161,14 @@ def rows() -> Iterator[Row]:
                 for metric in ("balanced_accuracy", "mcc", "macro_f1"):
                     truth, draw = resampled(metric, matrix, per_patient)
                     yield Row(metric.replace("_", " "), f"3 x {count}", patients, truth, draw)
+        for metric, images, truth, draw in coverage_use.rows(per_patient, CORRELATION * (per_patient > 1)):
+            yield Row(metric, images, patients, truth, draw)
 
 
 def coverage(truth: float, draw: Draw, splits: int, seed: int = 0) -> tuple[float, float]:
     """Return the share of simulated splits whose interval holds the truth, and the mean width of the intervals."""
     rng = np.random.default_rng(seed)
-    limits = np.array([draw(rng) for _ in range(splits)])
+    limits = np.array([drawn for drawn in (draw(rng) for _ in range(splits)) if drawn])
     slack = 1e-12  # of rounding
     held = (limits[:, 0] <= truth + slack) & (truth - slack <= limits[:, 1])
     return float(held.mean()), float(np.diff(limits).mean())
