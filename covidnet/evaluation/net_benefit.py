@@ -41,7 +41,7 @@ def decision_curve(
     share = float(truth.mean())
     odds = thresholds / (1 - thresholds)
     curve: dict[str, list[float]] = {"threshold": thresholds.tolist(), "model": [], "low": [], "high": []}
-    for threshold, cost in zip(thresholds, odds, strict=True):
+    for threshold, cost in zip(thresholds.tolist(), odds.tolist(), strict=True):
         called = probability >= threshold
         found, gain = _side(called[truth], groups[truth], share)
         spoilt, loss = _side(called[~truth], groups[~truth], (1 - share) * cost)

@@ -6,6 +6,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from covidnet.report.figures import INK, page_style, short, svg
@@ -13,7 +14,7 @@ from covidnet.report.figures import INK, page_style, short, svg
 SIZE = (3.1, 2.7)  # inches: three in a row
 ROW = 0.36  # inches of one more class
 BAND = 0.22  # opacity
-MARGINS = {"left": 0.2, "right": 0.95, "bottom": 0.17, "top": 0.91}  # a layout that fits itself takes twice as long
+MARGINS = {"left": 0.22, "right": 0.95, "bottom": 0.17, "top": 0.91}  # a layout that fits itself takes twice as long
 
 
 def net_benefit(curve: Mapping[str, Sequence[float]], name: str, alt: str) -> Markup:
@@ -29,6 +30,7 @@ def net_benefit(curve: Mapping[str, Sequence[float]], name: str, alt: str) -> Ma
         most = max(*curve["model"], 0.01)
         axes.set(xlim=(0, 1), ylim=(-0.3 * most, 1.25 * most), xlabel="act from this probability on")
         axes.set(ylabel="net benefit")
+        axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, columnspacing=1, handlelength=1.6)
         return svg(figure, name, alt)
 

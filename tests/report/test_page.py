@@ -219,7 +219,7 @@ def test_the_use_of_each_class_is_shown_inside_and_outside(run_folder: Path) -> 
         assert all(f'id="{place}-1-{kind}-' in page.source for kind in ("net-benefit", "calibration", "scores"))
     shown = f"{use[CLASSES[1]]['calibration_slope']:.3f}"
     assert page.text.count(shown) == 4  # of two classes, one slope, in two places
-    assert "50\u00a0% of the test, 50\u00a0% of the training" in page.text
+    assert "50 % of the test, 50 % of the training" in page.text
 
 
 def test_an_older_run_has_no_decision_curve_and_says_so(plain: tuple[Path, Page]) -> None:
