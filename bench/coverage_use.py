@@ -79,7 +79,7 @@ def rows(per_patient: int, correlation: float) -> Iterator[tuple[str, str, float
                     yield name, images, test.net_benefit(threshold), _benefit(test, correlation, threshold)
                 yield "slope", images, 1 / excess, _recalibrated(test, correlation, "calibration_slope")
                 yield "intercept", images, test.intercept(), _recalibrated(test, correlation, "calibration_intercept")
-                for place in (0.08, 0.2, 0.48, 0.8):
+                for place in (0.08, 0.48, 0.8) if positives > 40 else (0.08, 0.2):  # where there are images
                     yield f"calibration at {place}", images, 0.0, _curve(test, correlation, place)
 
 
