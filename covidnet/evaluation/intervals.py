@@ -28,28 +28,51 @@ def wilson(proportion: float, size: float) -> Interval:
     return max(0.0, min(proportion, centre - half)), min(1.0, max(proportion, centre + half))
 
 
-def proportion_interval(hits: NDArray[np.bool_], groups: NDArray[np.integer] | None = None) -> Interval | None:
+def proportion_interval(
+    hits: NDArray[np.bool_], groups: NDArray[np.integer] | None = None, weights: NDArray[np.floating] | None = None
+) -> Interval | None:
     """Return the limits of the share of hits.
-
-    The variance is that of a ratio of sums over groups (Cochran 1977, Sampling Techniques, 3rd edition). Its ratio to
-    that of independent images, the design effect, lies between 1 and that of groups which are all right or all wrong.
 
     Args:
         hits: (N,).
         groups: (N,) a number for each patient; every image is its own where left out.
+        weights: (N,) how much each image counts; all alike where left out.
 
     Returns:
         None where there are no images.
     """
     if not len(hits):
         return None
-    rate = float(hits.mean())
-    sizes, residuals = _per_group(groups_of(groups, len(hits)), hits - rate)
-    variance = _between(residuals) / len(hits) ** 2
-    independent = rate * (1 - rate) / len(hits)
-    largest = worst_effect(sizes)
-    effect = min(max(variance / independent, 1.0), largest) if independent else largest
-    return wilson(rate, _effective_size(len(hits), rate, effect, largest))
+    return wilson(float(np.average(hits, weights=weights)), effective_cases(hits, groups, weights))
+
+
+def effective_cases(
+    hits: NDArray[np.bool_], groups: NDArray[np.integer] | None = None, weights: NDArray[np.floating] | None = None
+) -> float:
+    """Return how many independent images would tell the share of hits as surely as these; as `proportion_interval`.
+
+    The variance is that of a ratio of sums over groups (Cochran 1977, Sampling Techniques, 3rd edition). Its ratio to
+    that of independent images, the design effect, lies between 1 and that of groups which are all right or all wrong.
+    Unequal weights w count as sum(w)^2 / sum(w^2) images (Kish 1965, Survey Sampling, section 11.7).
+    """
+    weights = np.ones(len(hits)) if weights is None else weights
+    groups = groups_of(groups, len(hits))
+    rate = float(np.average(hits, weights=weights))
+    total, squares = float(weights.sum()), float((weights**2).sum())
+    size = total**2 / squares
+    variance = _between(np.bincount(groups, weights * (hits - rate))) / total**2
+    independent = rate * (1 - rate) / size
+    largest = float((np.bincount(groups, weights) ** 2).sum()) / squares
+    most = largest * float(weights.max()) * total / squares  # where what goes wrong is what weighs most
+    effect = min(max(variance / independent, 1.0), most) if independent else largest
+    return _effective_size(size, rate, effect, largest)
+
+
+def cases_for(proportion: float, half_width: float) -> float:
+    """Return how many independent cases make the limits of a proportion, as `wilson`, twice ``half_width`` apart."""
+    # Of x = Z^2 / cases, half_width^2 (1 + x)^2 = p (1 - p) x + x^2 / 4.
+    square, linear = 0.25 - half_width**2, proportion * (1 - proportion) - 2 * half_width**2
+    return Z**2 * 2 * square / (math.sqrt(linear**2 + 4 * square * half_width**2) - linear)
 
 
 def groups_of(groups: NDArray[np.integer] | None, size: int) -> NDArray[np.intp]:
@@ -69,14 +92,6 @@ def worst_effect(sizes: NDArray[np.integer]) -> float:
 def _effective_size(size: float, rate: float, effect: float, largest: float) -> float:
     rare = size * min(rate, 1 - rate)
     return size * (rare + PRIOR) / (effect * rare + largest * PRIOR)
-
-
-def _per_group(
-    groups: NDArray[np.intp], values: NDArray[np.floating]
-) -> tuple[NDArray[np.integer], NDArray[np.float64]]:
-    """Return how many images each group that has any holds, and the sum of their values: (G,) and (G,)."""
-    sizes, sums = np.bincount(groups), np.bincount(groups, values).astype(np.float64)
-    return sizes[sizes > 0], sums[sizes > 0]
 
 
 def _between(sums: NDArray[np.float64]) -> float:

@@ -25,6 +25,7 @@ class Group(Enum):
     PER_CLASS = "under per_class and a class"
     CALIBRATED = "under calibrated, with some of the overall metrics"
     THRESHOLDS = "under thresholds and a class"
+    USE = "under use and a class"
     SETS = "under prediction_sets, or there under per_class and a class"
 
 
@@ -58,7 +59,6 @@ METRICS = (  # tables that show all keep this order
         Scale.SHARE,
         Group.OVERALL,
     ),
-    Metric("macro_f1", "macro F1", "mean of the classes' F1 scores", Scale.UNIT, Group.OVERALL),
     Metric("mcc", "Matthews correlation", "1 is faultless, 0 is guessing", Scale.NUMBER, Group.OVERALL, short="MCC"),
     Metric("brier", "Brier score", "squared error of the probabilities; lower is better", Scale.NUMBER, Group.OVERALL),
     Metric(
@@ -81,6 +81,8 @@ METRICS = (  # tables that show all keep this order
         Group.OVERALL,
         title="Weighted cross-entropy",
     ),
+    # Last: right probabilities do not make it best, and it weighs errors as nobody chose (arXiv:2412.10288, abstract).
+    Metric("macro_f1", "macro F1", "mean of the classes' F1 scores", Scale.UNIT, Group.OVERALL),
     Metric("true_positives", "true positives", "the right class called", Scale.COUNT, Group.POOLED),
     Metric("false_positives", "false positives", "a wrong class called", Scale.COUNT, Group.POOLED),
     Metric("true_negatives", "true negatives", "a wrong class not called", Scale.COUNT, Group.POOLED),
@@ -114,6 +116,29 @@ METRICS = (  # tables that show all keep this order
     Metric("average_precision", "average precision", "PPV over all sensitivities", Scale.UNIT, Group.PER_CLASS),
     Metric("support", "images", "of this class in the test", Scale.COUNT, Group.PER_CLASS),
     Metric(
+        "images_needed",
+        "images needed",
+        "of this class, to know a sensitivity of this size to within 5 points",
+        Scale.COUNT,
+        Group.PER_CLASS,
+    ),
+    Metric(
+        "calibration_slope",
+        "calibration slope",
+        "1 is right; below 1, probabilities are too extreme",
+        Scale.NUMBER,
+        Group.USE,
+        short="slope",
+    ),
+    Metric(
+        "calibration_intercept",
+        "calibration intercept",
+        "0 is right; above 0, probabilities are too low",
+        Scale.NUMBER,
+        Group.USE,
+        short="intercept",
+    ),
+    Metric(
         "temperature",
         "temperature, from validation",
         "what logits are divided by; above 1, they were too sure",
@@ -134,5 +159,5 @@ def metrics_of(group: Group) -> dict[str, Metric]:
     return {metric.key: metric for metric in METRICS if metric.group is group and not metric.same_as}
 
 
-OVERALL, POOLED, PER_CLASS = map(metrics_of, (Group.OVERALL, Group.POOLED, Group.PER_CLASS))
+OVERALL, POOLED, PER_CLASS, USE = map(metrics_of, (Group.OVERALL, Group.POOLED, Group.PER_CLASS, Group.USE))
 BY_KEY = {metric.key: metric for metric in reversed(METRICS)}  # a key means the same wherever it stands

@@ -19,6 +19,7 @@ from covidnet.evaluation.conformal import set_scores
 from covidnet.evaluation.intervals import Interval, groups_of, proportion_interval
 from covidnet.evaluation.metrics import Floats, Outputs, average_precision, overall_metrics
 from covidnet.evaluation.precision_recall import average_precision_interval
+from covidnet.evaluation.sample_size import images_needed
 from covidnet.evaluation.thresholds import ppv_at_prevalence
 
 THRESHOLD = 0.5
@@ -179,7 +180,7 @@ def per_class(outputs: Outputs, classes: Sequence[str], groups: NDArray[np.intp]
 
     ``sensitivity``, ``specificity``, ``ppv`` (``precision``) and ``npv`` are of the most probable class, ``auroc`` and
     ``average_precision`` of its probability. ``ppv_at_prevalence_0.01`` and ``..._0.1`` are the PPV where 1 % and 10 %
-    of the images are of the class (Bayes).
+    of the images are of the class (Bayes). ``images_needed`` of the class would tell its sensitivity to 5 points.
 
     Args:
         outputs: Of N images.
@@ -203,6 +204,7 @@ def per_class(outputs: Outputs, classes: Sequence[str], groups: NDArray[np.intp]
             rates[key], intervals[key] = ppv_at_prevalence(
                 rates["sensitivity"], rates["specificity"], prevalence, known
             )
+        needed, intervals["images_needed"] = images_needed((outputs.predicted == label)[truth], groups[truth])
         rankable = truth.any() and not truth.all()
         scores[name] = {
             **rates,
@@ -210,6 +212,7 @@ def per_class(outputs: Outputs, classes: Sequence[str], groups: NDArray[np.intp]
             "auroc": auroc(probability, truth),
             "average_precision": float(average_precision(probability, truth)[0]) if rankable else None,
             "support": int(truth.sum()),
+            "images_needed": needed,
             "intervals": _plain(intervals),
         }
     return scores

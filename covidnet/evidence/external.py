@@ -33,7 +33,7 @@ from covidnet.runs.checkpoint import Checkpoint, radiographs_of
 from covidnet.runs.documents import read_json
 from covidnet.runs.files import RESULTS, SPLIT, read_rows_of
 from covidnet.runs.find import run_directory
-from covidnet.runs.scoring import score_model
+from covidnet.runs.scoring import model_use, score_model
 
 NOTICE = "Research software, not a medical device."
 MODELS = {"best": "best", "last": "final"}  # a checkpoint's name -> its key in results.json
@@ -127,7 +127,7 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
         weights = model.class_weights.numpy(force=True)
         return score_model(logits[among], labels[among], classes, weights, groups[among], calibration)
 
-    external = scored(np.ones(len(labels), dtype=bool))
+    external = scored(np.ones(len(labels), dtype=bool)) | model_use(logits, labels, classes, groups, calibration)
     per_source = {name: scored(np.array(sources) == name) for name in sorted(set(sources))}
     inside = _inside(checkpoint)
     notice = trained_model.preprocessing.notice
@@ -162,7 +162,7 @@ def _linked(
 
 def _shaped(scores: Mapping[str, Any]) -> dict[str, Any]:
     """Return scores with their plain numbers under ``overall``, and how many images they are of."""
-    parts = ("intervals", "per_class", "confusion_matrix", "calibrated", "thresholds", "prediction_sets")
+    parts = ("intervals", "per_class", "confusion_matrix", "calibrated", "thresholds", "prediction_sets", "use")
     return {
         "images": sum(one["support"] for one in scores["per_class"].values()),
         "overall": {key: value for key, value in scores.items() if key not in (*parts, "notice")},

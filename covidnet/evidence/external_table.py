@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from covidnet.evaluation.names import BY_KEY
+from covidnet.evaluation.names import BY_KEY, USE
 from covidnet.runs.screen import in_brackets, with_interval
 
-OVERALL = ("accuracy", "balanced_accuracy", "mcc", "macro_f1", "nll", "brier", "ece")
+OVERALL = ("accuracy", "balanced_accuracy", "mcc", "nll", "brier", "ece", "macro_f1")
 PER_CLASS = ("sensitivity", "specificity", "ppv", "auroc")
 OF_SOURCE = ("accuracy", "balanced_accuracy")
 
@@ -37,6 +37,11 @@ def print_report(report: Mapping[str, Any]) -> None:
         for key in PER_CLASS:
             cells = [_cell(scores, key) for scores in of_class]
             table.add_row(f"  {BY_KEY[key].short}", *cells, _drop_cell(drops.get(f"{key}_{name}")))
+        uses = [
+            {"intervals": {}, **side.get("use", {}).get(name, {})} for side in _sides(report)
+        ]  # an older run has none
+        for metric in USE.values():
+            table.add_row(f"  {metric.short}", *(_cell(use, metric.key) for use in uses))
     console.print(table)
     if inside and len(present) < len(report["classes"]):
         console.print(f"Balanced accuracy is over the classes that lie outside: {', '.join(present)}.", markup=False)

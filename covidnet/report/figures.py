@@ -25,7 +25,7 @@ DASHES: tuple[tuple[int, tuple[float, ...]], ...] = ((0, ()), (0, (5, 1.5)), (0,
 SERIES = 8  # colours of the page
 
 # Colours that stand for the page's own, by name, until the SVG is written.
-_INK, _FAINT = "#010203", "#010204"
+INK, _FAINT = "#010203", "#010204"
 _COLOURS = [f"#0102{16 + number}" for number in range(SERIES)]
 _STYLE = {
     "svg.fonttype": "none",  # text stays text
@@ -35,11 +35,11 @@ _STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "grid.color": _FAINT,
     "grid.linewidth": 0.6,
     "axes.linewidth": 0.7,
@@ -53,7 +53,7 @@ _STYLE = {
 
 def training_curves(history: History, metric: str, best_epoch: int | None, alt: str) -> Markup | None:
     """Draw ``train_<metric>`` and ``val_<metric>`` by epoch, or nothing where neither was logged."""
-    with _style():
+    with page_style():
         figure, axes = _axes()
         shown = [name for name in ("train", "val") if history.get(f"{name}_{metric}")]
         for number, name in enumerate(shown):
@@ -64,45 +64,45 @@ def training_curves(history: History, metric: str, best_epoch: int | None, alt: 
         if not shown:
             return None
         if best_epoch:
-            axes.axvline(best_epoch, color=_INK, linewidth=0.8, linestyle=(0, (2, 2)), label="best epoch")
+            axes.axvline(best_epoch, color=INK, linewidth=0.8, linestyle=(0, (2, 2)), label="best epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel="epoch", ylabel=metric)
         axes.legend()
-        return _svg(figure, f"training-{metric}", alt)
+        return svg(figure, f"training-{metric}", alt)
 
 
 def roc(labels: NDArray[np.int64], probabilities: NDArray[np.float64], classes: Sequence[str], alt: str) -> Markup:
     """Draw each class against the rest: sensitivity by false alarms."""
-    with _style():
+    with page_style():
         figure, axes = _axes(square=True)
         for number, name in enumerate(classes):
             truth = labels == number
             if truth.any() and not truth.all():
                 false_alarms, sensitivity, _ = roc_curve(truth, probabilities[:, number])
                 area = auc(false_alarms, sensitivity)
-                axes.plot(false_alarms, sensitivity, label=f"{_short(name)}  {area:.3f}", linestyle=_dash(number))
-        axes.plot([0, 1], [0, 1], color=_INK, linewidth=0.7, linestyle=(0, (2, 2)))
+                axes.plot(false_alarms, sensitivity, label=f"{short(name)}  {area:.3f}", linestyle=_dash(number))
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.7, linestyle=(0, (2, 2)))
         axes.set(xlabel="false alarms (1 - specificity)", ylabel="sensitivity")
         _legend_below(axes, "area under the curve")
-        return _svg(figure, "roc", alt)
+        return svg(figure, "roc", alt)
 
 
 def precision_recall(
     labels: NDArray[np.int64], probabilities: NDArray[np.float64], classes: Sequence[str], alt: str
 ) -> Markup:
     """Draw each class against the rest: positive predictive value by sensitivity."""
-    with _style():
+    with page_style():
         figure, axes = _axes(square=True)
         for number, name in enumerate(classes):
             truth = labels == number
             if truth.any():
                 precision, recall, _ = precision_recall_curve(truth, probabilities[:, number])
                 area = average_precision_score(truth, probabilities[:, number])
-                label = f"{_short(name)}  {area:.3f}"
+                label = f"{short(name)}  {area:.3f}"
                 axes.plot(recall, precision, label=label, linestyle=_dash(number), drawstyle="steps-post")
         axes.set(xlabel="sensitivity (recall)", ylabel="positive predictive value (precision)")
         _legend_below(axes, "average precision")
-        return _svg(figure, "precision-recall", alt)
+        return svg(figure, "precision-recall", alt)
 
 
 def reliability(labels: NDArray[np.int64], outputs: dict[str, NDArray[np.float64]], alt: str) -> Markup:
@@ -110,9 +110,9 @@ def reliability(labels: NDArray[np.int64], outputs: dict[str, NDArray[np.float64
 
     Bins hold equal widths of probability; the bars are Wilson's 95 % intervals of their cases.
     """
-    with _style():
+    with page_style():
         figure, axes = _axes(square=True)
-        axes.plot([0, 1], [0, 1], color=_INK, linewidth=0.7, linestyle=(0, (2, 2)), label="ideal")
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.7, linestyle=(0, (2, 2)), label="ideal")
         for number, (name, probabilities) in enumerate(outputs.items()):
             bins = reliability_bins(probabilities, labels)
             centre, share = (np.array([entry[key] for entry in bins]) for key in ("confidence", "accuracy"))
@@ -125,10 +125,11 @@ def reliability(labels: NDArray[np.int64], outputs: dict[str, NDArray[np.float64
             )  # fmt: skip
         axes.set(xlabel="probability given to the chosen class", ylabel="share of right answers")
         _legend_below(axes, None)
-        return _svg(figure, "reliability", alt)
+        return svg(figure, "reliability", alt)
 
 
-def _style() -> AbstractContextManager[None]:
+def page_style() -> AbstractContextManager[None]:
+    """Return the style under which a figure is drawn whose colours `svg` makes those of the page."""
     return mpl.rc_context(_STYLE)  # type: ignore[arg-type]  # each key by a type of its own
 
 
@@ -148,11 +149,12 @@ def _legend_below(axes: Axes, title: str | None) -> None:
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), title=title, ncols=2, columnspacing=1.4)
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """Return a class's name, cut where it is too long for a figure."""
     return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
 
 
-def _svg(figure: Figure, name: str, alt: str) -> Markup:
+def svg(figure: Figure, name: str, alt: str) -> Markup:
     """Write a figure as an SVG element whose colours are the page's variables and whose ids are its own."""
     content = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -165,7 +167,7 @@ def _svg(figure: Figure, name: str, alt: str) -> Markup:
     body = re.sub(r'\bid="', f'id="{name}-', body)
     body = body.replace("url(#", f"url(#{name}-").replace('xlink:href="#', f'href="#{name}-')
     body = re.sub(r"font-family: [^;]+; ", "", body)  # the page's own font
-    body = body.replace(_INK, "currentColor").replace(_FAINT, "var(--line)")
+    body = body.replace(INK, "currentColor").replace(_FAINT, "var(--line)")
     for number, colour in enumerate(_COLOURS):
         body = body.replace(colour, f"var(--series-{number})")
     return Markup(f'<svg viewBox="{box[1]}" role="img" aria-label="{escape(alt)}">{body}')

@@ -22,6 +22,7 @@ from covidnet.report.checklist import answer, fill
 from covidnet.report.datacard import DataCard, make_data_card
 from covidnet.report.facts import MODEL_NAMES, data_of, settings_of, versions_of
 from covidnet.report.gallery import Gallery, make_gallery
+from covidnet.report.use import TITLES, use_of
 from covidnet.runs.files import AUDIT, EXTERNAL, SHORTCUTS, looks_told
 from covidnet.runs.run import Run
 
@@ -93,6 +94,8 @@ def render(run: Run) -> str:
         pooled=POOLED.values(),
         cell=cell,
         figures=_figures(run),
+        use_titles=TITLES,
+        use_inside=use_of(run.scores, run.results.get("counts", {}), "inside"),
         calibration=_calibration(run),
         prediction_sets=_prediction_sets(run.scores.get("prediction_sets")),
         always_in_sets=_always_in_sets(run.scores.get("prediction_sets")),
@@ -103,7 +106,7 @@ def render(run: Run) -> str:
         shortcuts=optional["shortcuts"],
         lungs_test=_lungs_test(optional["shortcuts"]),
         audit=optional["audit"],
-        external=_external(optional["external"]),
+        external=_external(optional["external"], run.results.get("counts", {})),
         against=against.read_comparison(run),
         commands={**commands, "against": against.command(run.folder)},
         settings=settings_of(run),
@@ -208,8 +211,8 @@ def _lungs_test(shortcuts: Mapping[str, Any] | None) -> list[Row]:
     ]
 
 
-def _external(external: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the tables inside against outside, overall and by class, and those of each source."""
+def _external(external: Mapping[str, Any] | None, counts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the tables inside against outside, overall and by class, those of each source, and the use outside."""
     if external is None:
         return None
     inside, found = flat(external.get("inside") or {}), flat(external)
@@ -225,6 +228,7 @@ def _external(external: Mapping[str, Any] | None) -> dict[str, Any] | None:
             for row in rows([metric], [inside, found])
         ],
         "metrics": [metric.title for metric in shown],
+        "uses": use_of(external, counts, "outside"),
         "sources": {
             name: [drawn(metric.key, cell(scores, metric.key)) for metric in shown] for name, scores in sources.items()
         },

@@ -66,9 +66,26 @@ def size_verdict(scores: Mapping[str, Any]) -> Verdict:
     bound = binomtest(cases[name], cases[name]).proportion_ci(method="wilson").low
     sentence = (
         f"{sum(cases.values()):,} images, the fewest of {name} ({cases[name]:,}): even with none of these missed, the "
-        f"true sensitivity could be as low as {_percent(bound)}."
+        f"true sensitivity could be as low as {_percent(bound)}.{_needed(scores['per_class'])}"
     )
     return Verdict("PASS" if cases[name] >= FEW else "WARN", question, sentence)
+
+
+def _needed(per_class: Mapping[str, Mapping[str, Any]]) -> str:
+    """Tell how many images would be enough for each sensitivity to be known to 5 points; nothing for an older run."""
+    known = {
+        name: values
+        for name, values in per_class.items()
+        if values.get("images_needed") and values.get("sensitivity") is not None
+    }
+    more = [
+        f"{values['images_needed']:,} of {name} (found: {_percent(values['sensitivity'])})"
+        for name, values in known.items()
+        if values["images_needed"] > values["support"]
+    ]
+    if more:
+        return f" To know a sensitivity of the size found to within 5\u00a0points takes about {', '.join(more)}."
+    return " Each class has images enough to know its sensitivity to within 5\u00a0points." if known else ""
 
 
 def leak_verdict(links: Links | None, audit: str) -> Verdict:

@@ -90,6 +90,17 @@ def keys(known: Mapping[str, Kind], *needed: str) -> Kind:
     return check
 
 
+def columns(kind: Kind, *names: str) -> Kind:
+    """Return the kind of lists under these names, all of one length."""
+
+    def check(value: Any, where: str) -> None:
+        keys(dict.fromkeys(names, many(kind, 1)), *names)(value, where)
+        if len({len(value[name]) for name in names}) > 1:
+            raise ValueError(f"{where} has lists of different lengths")
+
+    return check
+
+
 TEXT = _one("a text", lambda value: isinstance(value, str))
 NUMBER = _one("a number", is_number)
 COUNT = _one("a whole number, 0 or more", lambda value: is_whole(value, 0, MOST))
@@ -106,6 +117,23 @@ MEASURED: dict[str, Kind] = {
 }
 OF_CLASS = keys(MEASURED, "support")
 SETS = keys({**MEASURED, "per_class": each(keys({**MEASURED, "least": NUMBER}, "support", "least"))}, "per_class")
+USE = keys(
+    {
+        **MEASURED,
+        "net_benefit": columns(NUMBER, "threshold", "model", "low", "high", "all"),
+        "calibration_curve": columns(maybe(NUMBER), "probability", "share", "low", "high"),
+        "score_counts": each(many(COUNT, 1), 1),
+    },
+    *("net_benefit", "calibration_curve", "score_counts"),
+)
+
+
+def _use(content: Any, where: str) -> None:
+    each(USE)(content, where)
+    for name, use in content.items():
+        columns(COUNT, name, *use["score_counts"])(use["score_counts"], f"{where}.{name}.score_counts")
+
+
 SCORES_KEYS: dict[str, Kind] = {
     **MEASURED,
     "notice": TEXT,
@@ -114,6 +142,7 @@ SCORES_KEYS: dict[str, Kind] = {
     "calibrated": maybe(keys({**MEASURED, "temperature": HEAT}, "temperature")),
     "thresholds": maybe(each(keys(MEASURED, "threshold"))),
     "prediction_sets": maybe(SETS),
+    "use": maybe(_use),
 }
 SCORES = keys(SCORES_KEYS, "per_class")
 PART_KEYS = {**SCORES_KEYS, "overall": keys(MEASURED), "images": COUNT, "in_training": maybe(TRUTH)}

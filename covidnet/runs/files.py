@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,13 +34,17 @@ SEED = "seed_"  # begins the names of the run directories in that of a repeat
 MODELS = ("best", "final", "test")  # keys of results.json that hold scores; the first that is there is the one shown
 
 RESULTS, PREDICTIONS, SPLIT, TESTS = "results.json", "predictions.csv", "split.csv", "test_evaluations.csv"
+PREDICTED = {"test": PREDICTIONS, "val": "val_predictions.csv"}  # split -> what the model said of its images
 CONFIG = "config.yaml"
 SPLIT_COLUMNS = ("path", "label", "split")
 
 
 def write_results(file: Path, results: Mapping[str, Any]) -> None:
     """Write ``results`` as JSON, whole or not at all."""
-    write_whole(file, (json.dumps(results, indent=2, allow_nan=False) + "\n").encode())
+    text = json.dumps(results, indent=2, allow_nan=False)
+    # A list of numbers on one line: a curve would take hundreds. No text of JSON holds the end of a line.
+    text = re.sub(r'\[\n([^"\[\]{}]+)\]', lambda found: f"[{' '.join(found[1].split())}]", text)
+    write_whole(file, f"{text}\n".encode())
 
 
 def count_test(folder: Path, what: str) -> int:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from covidnet.errors import DivergedError
 from covidnet.evaluation.scores import fitted_scores, score_outputs
+from covidnet.evaluation.use import use_scores
 
 
 def score_model(
@@ -30,3 +31,15 @@ def score_model(
             f"{error} Its training has diverged: lower model.learning_rate, or give trainer.precision=32."
         ) from error
     return scores | (fitted_scores(logits, labels, classes, calibration, groups) if calibration else {})
+
+
+def model_use(
+    logits: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    classes: Sequence[str],
+    groups: NDArray[np.integer] | None,
+    calibration: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Return ``use``: ``use_scores`` of the calibrated probabilities, or of those that a model without them gives."""
+    temperature = calibration["temperature"] if calibration else 1.0
+    return {"use": use_scores(np.asarray(logits, dtype=np.float64) / temperature, labels, classes, groups)}

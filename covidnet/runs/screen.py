@@ -58,8 +58,9 @@ def with_interval(
     """
     if value is None:
         return "-"
-    shown = f"{value:,}" if isinstance(value, int) else f"{value:{form}}"
-    return f"{shown}{between}{in_brackets(interval, ends or form)}" if interval else shown
+    whole = isinstance(value, int)
+    shown = f"{value:,}" if whole else f"{value:{form}}"
+    return f"{shown}{between}{in_brackets(interval, ',' if whole else ends or form)}" if interval else shown
 
 
 def in_brackets(interval: Sequence[float], form: str) -> str:

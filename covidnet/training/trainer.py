@@ -18,10 +18,10 @@ from covidnet.machine.telling import tell, warn
 from covidnet.models.classifier import Classifier
 from covidnet.models.parts.epoch import Outputs
 from covidnet.runs.checkpoint import Checkpoint, add_to_recipe
-from covidnet.runs.files import PREDICTIONS, RESULTS, TESTS, count_test, looks_told, write_results
+from covidnet.runs.files import PREDICTED, RESULTS, TESTS, count_test, looks_told, write_results
 from covidnet.runs.find import run_directory
 from covidnet.runs.predictions import write_predictions
-from covidnet.runs.scoring import score_model
+from covidnet.runs.scoring import model_use, score_model
 from covidnet.runs.screen import print_scores
 from covidnet.training.fitted import fit_calibration, fit_looks
 from covidnet.training.precision import in_full_precision
@@ -47,9 +47,9 @@ class Trainer(pl.Trainer):
     ) -> dict[str, Any]:
         """Train a model, then test its final and its best state.
 
-        Writes ``results.json`` and, of the best model, ``predictions.csv`` into the run directory; into the best
-        checkpoint what is fitted after training: temperature, thresholds and prediction sets, on the validation split,
-        and what tells whether an image looks like the training's.
+        Writes ``results.json`` and, of the best model, ``predictions.csv`` and ``val_predictions.csv`` into the run
+        directory; into the best checkpoint what is fitted after training: temperature, thresholds and prediction sets,
+        on the validation split, and what tells whether an image looks like the training's.
 
         Args:
             model: Model to train.
@@ -98,7 +98,7 @@ class Trainer(pl.Trainer):
         outputs = model.take_outputs()
         models = {"test": self._scores(outputs, model, datamodule, calibration)}
         results: dict[str, Any] = {**models, "classes": datamodule.classes, "counts": datamodule.counts}
-        self._leave(outputs, datamodule, results, models, run_directory(checkpoint) or self.run_directory)
+        self._leave({"test": outputs}, datamodule, results, models, run_directory(checkpoint) or self.run_directory)
         return results
 
     @property
@@ -108,9 +108,10 @@ class Trainer(pl.Trainer):
 
     def _tested(
         self, model: Classifier, datamodule: RadiographyDataModule, ckpt_path: str | None
-    ) -> tuple[dict[str, Any], Outputs]:
-        """Test a model; return its scores, and what it said of the test images."""
-        calibration = self._calibration(model, datamodule, ckpt_path)
+    ) -> tuple[dict[str, Any], dict[str, Outputs]]:
+        """Test a model; return its scores, and what it said of the images of each split that it was asked."""
+        validated = self._validated(model, datamodule, ckpt_path)
+        calibration = fit_calibration(*validated, datamodule.classes)
         self.test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
         outputs = model.take_outputs()
         if ckpt_path and self.is_global_zero:
@@ -118,18 +119,16 @@ class Trainer(pl.Trainer):
             looks = fit_looks(checkpoint, datamodule, self.strategy.root_device) if calibration else None
             add_to_recipe(checkpoint, calibration=calibration, novelty=looks)
             _tell_too_few(calibration)
-        return self._scores(outputs, model, datamodule, calibration), outputs
+        return self._scores(outputs, model, datamodule, calibration), {"val": validated, "test": outputs}
 
-    def _calibration(
-        self, model: Classifier, datamodule: RadiographyDataModule, ckpt_path: str | None
-    ) -> dict[str, Any] | None:
-        """Fit what makes the model's numbers usable, on the validation split; None where the model has diverged."""
+    def _validated(self, model: Classifier, datamodule: RadiographyDataModule, ckpt_path: str | None) -> Outputs:
+        """Return what a model says of the validation images, on which is fitted what makes its numbers usable."""
         datamodule.predict_split = "val"
         try:
             self.predict(model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False, weights_only=True)
         finally:
             datamodule.predict_split = "test"
-        return fit_calibration(*model.take_outputs(), datamodule.classes)
+        return model.take_outputs()
 
     def _scores(
         self,
@@ -142,11 +141,12 @@ class Trainer(pl.Trainer):
         patients = datamodule.patients("test")
         weights = model.class_weights.cpu().numpy()
         scores = score_model(logits, labels, datamodule.classes, weights, patients, calibration)
+        scores |= model_use(logits, labels, datamodule.classes, patients, calibration)
         return {"notice": datamodule.notice.strip(), **scores} if datamodule.notice else scores
 
     def _leave(
         self,
-        outputs: Outputs,
+        outputs: Mapping[str, Outputs],
         datamodule: RadiographyDataModule,
         results: dict[str, Any],
         models: dict[str, dict[str, Any]],
@@ -163,11 +163,13 @@ class Trainer(pl.Trainer):
         looks = looks_told(results["test_evaluations"])
         print_scores(models, f"{datamodule.notice}{folder}", f"{looks}, as {trained / TESTS} tells.")
 
-    def _write_predictions(self, outputs: Outputs, datamodule: RadiographyDataModule, folder: Path) -> None:
-        logits, labels = outputs
-        paths = datamodule.datasets["test"].paths
+    def _write_predictions(
+        self, outputs: Mapping[str, Outputs], datamodule: RadiographyDataModule, folder: Path
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        write_predictions(folder / PREDICTIONS, paths, logits, labels, datamodule.classes)
+        for split, (logits, labels) in outputs.items():
+            paths = datamodule.datasets[split].paths
+            write_predictions(folder / PREDICTED[split], paths, logits, labels, datamodule.classes)
 
 
 def _tell_too_few(calibration: Mapping[str, Any] | None) -> None:

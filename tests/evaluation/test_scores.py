@@ -116,7 +116,7 @@ def test_every_metric_has_an_interval_that_holds_it():
             assert low <= part[metric] <= high, metric
             assert low < high, metric
     per_class = {"sensitivity", "specificity", "ppv", "npv", "precision", "auroc", "average_precision"}
-    per_class |= {"ppv_at_prevalence_0.01", "ppv_at_prevalence_0.1"}
+    per_class |= {"ppv_at_prevalence_0.01", "ppv_at_prevalence_0.1", "images_needed"}
     assert set(scores["per_class"]["NORMAL"]["intervals"]) == per_class
     assert scores["nll"] == scores["loss"]
 

@@ -15,11 +15,12 @@ from covidnet.report.card import write_card
 from covidnet.report.page import write_report
 from covidnet.runs import screen
 
-NO_METRICS = {"notice", "intervals", "confusion_matrix"}
+NO_METRICS = {"notice", "intervals", "confusion_matrix", "net_benefit", "calibration_curve", "score_counts"}
 PARTS = {
     "calibrated": (Group.CALIBRATED, Group.OVERALL),
     "thresholds": (Group.THRESHOLDS, Group.PER_CLASS),
     "prediction_sets": (Group.SETS, Group.PER_CLASS),
+    "use": (Group.USE,),
 }
 
 

@@ -3,15 +3,19 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+from helpers import read_json
 from made_run import CLASSES, write_run
 
 from covidnet.errors import UserError
+from covidnet.evaluation.use import use_scores
 from covidnet.report.cells import cell
 from covidnet.report.page import write_report
 
 SECTIONS = (
     "verdicts",
+    "use",
     "results",
     "classes",
     "confusion",
@@ -196,6 +200,30 @@ def test_intervals_calibration_and_thresholds_are_shown(run_folder: Path) -> Non
     assert "a set holds 1.25 classes on average; 3.0 % of them hold none" in page.text
     assert "71.0 to 95.0" in page.text
     assert f"too few validation images of {CLASSES[1]} to rule it out" in page.text
+
+
+def test_the_use_of_each_class_is_shown_inside_and_outside(run_folder: Path) -> None:
+    labels = np.arange(60) % 2
+    logits = np.random.default_rng(0).normal(size=(60, 2)) + np.eye(2)[labels]
+    use = use_scores(logits, labels, CLASSES)
+    write_optional(run_folder)
+    for name, ways in (("results.json", ("best",)), ("external.json", ())):
+        content = read_json(run_folder / name)
+        scores = content
+        for way in ways:
+            scores = scores[way]
+        scores["use"] = use
+        (run_folder / name).write_text(json.dumps(content))
+    page = Page(write_report(run_folder))
+    for place in ("inside", "outside"):
+        assert all(f'id="{place}-1-{kind}-' in page.source for kind in ("net-benefit", "calibration", "scores"))
+    shown = f"{use[CLASSES[1]]['calibration_slope']:.3f}"
+    assert page.text.count(shown) == 4  # of two classes, one slope, in two places
+    assert "50 % of the test, 50 % of the training" in page.text
+
+
+def test_an_older_run_has_no_decision_curve_and_says_so(plain: tuple[Path, Page]) -> None:
+    assert "This run recorded no decision curves" in plain[1].text
 
 
 def test_a_run_without_its_checkpoint_and_tables_still_has_a_page(run_folder: Path) -> None:

@@ -11,6 +11,15 @@ def test_forty_images_a_class_leave_the_sensitivity_unsure() -> None:
     assert "91.2\u00a0%" in verdict.sentence
 
 
+def test_it_is_told_how_many_images_would_be_enough() -> None:
+    few = {"support": 120, "images_needed": 170, "sensitivity": 0.875}
+    enough = {"support": 120, "images_needed": 35, "sensitivity": 1.0}
+    assert (
+        "about 170 of A (found: 87.5\u00a0%)." in verdicts.size_verdict({"per_class": {"A": few, "B": enough}}).sentence
+    )
+    assert "Each class has images enough" in verdicts.size_verdict({"per_class": {"B": enough}}).sentence
+
+
 @pytest.mark.parametrize(("low", "level"), [(0.34, "PASS"), (0.30, "FAIL")])
 def test_better_than_guessing_needs_the_whole_interval_above_it(low: float, level: str) -> None:
     scores = {"balanced_accuracy": 0.5, "intervals": {"balanced_accuracy": [low, 0.6]}}

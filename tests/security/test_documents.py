@@ -41,6 +41,13 @@ def changed(way: str, value: Any):
     return change
 
 
+CURVE = {key: [0.1] for key in ("threshold", "model", "low", "high", "all")}
+USE = {
+    "net_benefit": CURVE,
+    "calibration_curve": {key: [None] for key in ("probability", "share", "low", "high")},
+    "score_counts": {FIRST: [1], SECOND: [0]},
+}
+
 HOSTILE = {
     "results.json": [
         ("best/accuracy", "0.9"),
@@ -60,6 +67,12 @@ HOSTILE = {
         ("best/calibrated", {"ece": 0.1}),
         ("best/thresholds", {FIRST: {}}),
         ("best/prediction_sets", {"per_class": {FIRST: {"support": 1}}}),
+        ("best/use", {FIRST: {"net_benefit": {}}}),
+        ("best/use", {FIRST: USE | {"calibration_slope": "1"}}),
+        ("best/use", {FIRST: USE | {"net_benefit": CURVE | {"low": [0.1, 0.2]}}}),
+        ("best/use", {FIRST: USE | {"calibration_curve": {key: [0.1] for key in CURVE}}}),
+        ("best/use", {FIRST: USE | {"score_counts": {SECOND: [1]}}}),
+        ("best/use", {FIRST: USE | {"score_counts": {FIRST: [1], SECOND: [1, 2]}}}),
         ("classes", [FIRST, 5]),
         ("classes", [FIRST, FIRST]),
         ("classes", "ab"),

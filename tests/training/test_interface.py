@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -14,7 +15,9 @@ from pytorch_lightning import Callback
 
 from covidnet.commands.main import main as tools
 from covidnet.commands.train import main
+from covidnet.evaluation.calibration import fit_temperature
 from covidnet.runs.checkpoint import Checkpoint
+from covidnet.runs.predictions import read_predictions
 
 
 @pytest.fixture
@@ -39,6 +42,7 @@ def test_run_leaves_its_record(args):
         "checkpoints/last.ckpt",
         ".lock",
         "predictions.csv",
+        "val_predictions.csv",
         "report.html",
         "results.json",
         "test_evaluations.csv",
@@ -79,6 +83,15 @@ def test_predictions_are_the_best_models_on_the_test_split(args):
         probabilities = {name.removeprefix("prob_"): float(p) for name, p in row.items() if name.startswith("prob_")}
         assert sum(probabilities.values()) == pytest.approx(1, abs=1e-6)
         assert max(probabilities, key=probabilities.get) == row["predicted"]
+
+
+def test_others_can_fit_the_temperature_again(args):
+    main(args)
+    validation = {row["path"]: row["label"] for row in read_rows(RUN / "split.csv") if row["split"] == "val"}
+    said = read_predictions(RUN / "val_predictions.csv")
+    assert dict(zip(said.paths, (said.classes[label] for label in said.labels), strict=True)) == validation
+    again = fit_temperature(np.log(said.probabilities), said.labels)
+    assert again == pytest.approx(read_results(RUN)["best"]["calibrated"]["temperature"], rel=1e-4)
 
 
 def test_a_checkpoint_is_enough_for_the_same_numbers(args):
@@ -176,8 +189,11 @@ def test_a_checkpoint_needs_neither_the_hub_nor_the_weights_it_began_from(args):
     main(["test", "model=inception", "ckpt_path=last", *QUICK])
     final, again = Path("runs", "inception", "version_0"), Path("runs", "inception", "version_1")
     scores = read_results(final)["final"]
-    fitted = ("calibrated", "thresholds", "prediction_sets")  # of last.ckpt nothing is fitted
-    assert read_results(again)["test"] == {key: scores[key] for key in scores if key not in fitted}
+    fitted = ("calibrated", "thresholds", "prediction_sets", "use")  # of last.ckpt nothing is fitted
+    found = read_results(again)["test"]
+    assert {key: found[key] for key in found if key != "use"} == {
+        key: scores[key] for key in scores if key not in fitted
+    }
 
 
 def test_the_test_split_does_not_move_when_the_folder_grows(args, xray_root):
