@@ -133,8 +133,7 @@ class Radiographs(Located):
     ) -> None:
         super().__init__()  # the data modules are Radiographs that Lightning serves
         tables, lists = by_side(table, "data.table"), by_side(split_lists, "data.split_lists")
-        roots = {composed(name): folder for name, folder in roots.items()} if roots else roots
-        check_roots(roots, root)
+        roots = check_roots(roots, root)
         require(not (roots and lists), "data.split_lists", split_lists, "left out where data.roots names folders")
         check_pattern(patient_pattern)
         check_places({"root": root, "test_root": test_root, "split_file": split_file, "metadata": metadata})
@@ -257,17 +256,15 @@ class Radiographs(Located):
             f"{self.notice}{len(self.images.paths):,} images in {self.place}: "
             + "; ".join(f"{name} {_with_commas(numbers)}" for name, numbers in counts.items())
         )
-        known = [self.folder.known, *([self.metadata] if self.metadata else [])]
-        known += [self.test_folder.known] if self.test_folder else []
+        known = [one for one in (self.folder.known, self.metadata, self.test_folder and self.test_folder.known) if one]
         for line in [line for one in known for line in one.told]:
             tell(line)
         for line in filter(None, [twins_told(self.images.paths), *(line for one in known for line in one.warned)]):
             warn(line)
-        for line in filter(None, (self.proposed_table(), self.proposed_pattern(), self.division.few_told(self.split))):
+        told = [] if self.split_file else self.division.told(self.split, listed=len(self.folder.paths))
+        proposed = (self.proposed_table(), self.proposed_pattern())
+        for line in filter(None, [*proposed, *told, self.division.few_told(self.split)]):
             tell(line)
-        if not self.split_file:
-            for line in self.division.told(self.split, listed=len(self.folder.paths)):
-                tell(line)
         given = self.split_file or self.sides or self._known_of_test
         if given and (astride := self.division.astride_told(self.split)):
             warn(astride)
