@@ -14,7 +14,6 @@ from covidnet.data.layouts import Layout
 from covidnet.data.listing import Known, Labelled, Listing, gather
 from covidnet.data.local import folder_beside, local_file, local_folder
 from covidnet.data.roots import known_of, refuse_overlap, told_of_roots, with_one_label
-from covidnet.data.spelling import Spellings
 from covidnet.data.viewing import Viewing
 from covidnet.data.walk import spelt_below
 from covidnet.errors import UserError
@@ -143,9 +142,7 @@ class Located:
 
     @cached_property
     def _viewing(self) -> Viewing:
-        listed = Spellings(prefix + path for prefix, part in self._all_listings.items() for path in part.paths)
-        named = paths_in_split(self.split_file) if self.split_file else set()
-        return Viewing(self.wanted_views, {listed.find(path) or path for path in named})
+        return Viewing(self.wanted_views, paths_in_split(self.split_file) if self.split_file else frozenset())
 
     @property
     def header_views(self) -> dict[str, str]:

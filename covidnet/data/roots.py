@@ -8,30 +8,33 @@ from pathlib import Path
 
 from covidnet.data.division.metadata import Metadata, find_metadata, merge_rows, read_metadata
 from covidnet.data.listing import Labelled, Listing, gather
+from covidnet.data.spelling import composed
 from covidnet.errors import UserError, require
 
 KEY = "data.roots"
 _NAME = re.compile(r"[\w()+-][\w .()+-]*")  # as a folder may be called on any system; no path and no prefix
 
 
-def check_roots(given: Mapping[str, str] | None, root: str | None) -> None:
-    """Refuse names of folders with which no path could begin, and a ``root`` beside several.
+def check_roots(given: Mapping[str, str] | None, root: str | None) -> dict[str, str] | None:
+    """Return the folders under composed names; refuse those with which no path could begin, and a ``root`` beside them.
 
     Raises:
         UserError: Naming the first.
     """
     if given is None:
-        return
+        return None
     require(not root, "data.root", root, f"left out where {KEY} names folders, or {KEY}=null")
     expected = f"{KEY} must be {{NAME: FOLDER, NAME: FOLDER}}, such as {{site_a: data/a, site_b: data/b}}"
     if not given:
         raise UserError(f"{KEY} names no folder: {expected}.")
-    for name in given:
+    named = {composed(name): folder for name, folder in given.items()}
+    for name in named:
         if not _NAME.fullmatch(name):
             raise UserError(
                 f"{KEY} has the name {name!r}, with which the paths of its images would begin: {expected}. A name has "
                 "letters, digits, _ and -."
             )
+    return named
 
 
 def refuse_overlap(roots: Mapping[str, Path]) -> None:

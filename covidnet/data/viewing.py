@@ -7,6 +7,7 @@ from covidnet.data.division.metadata import Metadata
 from covidnet.data.division.views import choose_views
 from covidnet.data.headers import views_in_headers
 from covidnet.data.listing import Listing, below
+from covidnet.data.spelling import Spellings
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,8 @@ class Viewing:
 
     Attributes:
         wanted: Their names; None for all.
-        named: Paths among those of all roots that a split file names: they take part whatever their view.
+        named: Paths among those of all roots that a split file names, in any spelling: they take part whatever their
+            view.
     """
 
     wanted: Sequence[str] | None
@@ -31,13 +33,15 @@ class Viewing:
         """
         if not (dicom := listing.known.dicom):
             return {}
-        asked = dicom & {*listing.paths} - self._kept(prefix)
+        asked = dicom & {*listing.paths} - self._kept(listing, prefix)
         return views_in_headers(listing.root, asked, below(prefix, known.rows if known else {}))
 
     def choose(self, listing: Listing, prefix: str, known: Metadata | None, headers: Mapping[str, str]) -> Listing:
         """Return the images of the views that take part, and tell of the others; ``headers`` as above."""
         rows = below(prefix, known.rows if known else {})
-        return choose_views(listing, rows, self.wanted or [], self._kept(prefix), headers)
+        return choose_views(listing, rows, self.wanted or [], self._kept(listing, prefix), headers)
 
-    def _kept(self, prefix: str) -> set[str]:
-        return {path.removeprefix(prefix) for path in self.named if path.startswith(prefix)}
+    def _kept(self, listing: Listing, prefix: str) -> set[str]:
+        here = Spellings(listing.paths)
+        named = (path.removeprefix(prefix) for path in self.named if path.startswith(prefix))
+        return {own for path in named if (own := here.find(path))}
