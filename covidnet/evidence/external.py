@@ -153,7 +153,8 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
 
 def _shaped(scores: Mapping[str, Any]) -> dict[str, Any]:
     """Return scores with their plain numbers under ``overall``, and how many images they are of."""
-    parts = ("intervals", "per_class", "confusion_matrix", "calibrated", "thresholds", "prediction_sets")
+    fitted = ("calibrated", "thresholds", "prediction_sets", "decision")
+    parts = ("intervals", "per_class", "confusion_matrix", *fitted)
     return {
         "images": sum(one["support"] for one in scores["per_class"].values()),
         "overall": {key: value for key, value in scores.items() if key not in (*parts, "notice")},

@@ -80,7 +80,7 @@ class Checkpoint:
 
     @property
     def calibration(self) -> dict[str, Any]:
-        """``temperature``, ``thresholds`` and ``conformal``; empty where nothing was fitted on validation images."""
+        """``temperature``, ``thresholds``, ``conformal`` and ``decision``; empty where nothing was fitted on validation images."""
         return self.recipe.get("calibration") or {}
 
     @property

@@ -105,6 +105,17 @@ MEASURED: dict[str, Kind] = {
 }
 OF_CLASS = keys(MEASURED, "support")
 SETS = keys({**MEASURED, "per_class": each(keys({**MEASURED, "least": NUMBER}, "support", "least"))}, "per_class")
+RATES = {**MEASURED, "confusion_matrix": many(many(COUNT))}
+DECISION = keys(
+    {
+        **RATES,
+        **dict.fromkeys(("class", "wish"), TEXT),
+        "wanted": NUMBER,
+        "threshold": NUMBER,
+        "validation": keys(RATES),
+    },
+    *("class", "wish", "wanted", "threshold", "confusion_matrix"),
+)
 SCORES_KEYS: dict[str, Kind] = {
     **MEASURED,
     "notice": TEXT,
@@ -113,6 +124,7 @@ SCORES_KEYS: dict[str, Kind] = {
     "calibrated": maybe(keys({**MEASURED, "temperature": HEAT}, "temperature")),
     "thresholds": maybe(each(keys(MEASURED, "threshold"))),
     "prediction_sets": maybe(SETS),
+    "decision": maybe(DECISION),
 }
 SCORES = keys(SCORES_KEYS, "per_class")
 PART_KEYS = {**SCORES_KEYS, "overall": keys(MEASURED), "images": COUNT, "in_training": maybe(TRUTH)}
