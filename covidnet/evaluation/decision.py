@@ -38,7 +38,12 @@ class Decision:
     def kept(cls, calibration: Mapping[str, Any]) -> "Decision | None":
         """Return the decision in a calibration as a checkpoint keeps it; None where there is none."""
         found = calibration.get("decision")
-        return found and cls(found["class"], found["threshold"], found["wish"], found["wanted"])
+        return cls.of(found) if found else None
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> "Decision":
+        """Return the decision that is kept as ``plain``, whatever stands beside it."""
+        return cls(plain["class"], plain["threshold"], plain["wish"], plain["wanted"])
 
     def at(self, classes: Sequence[str]) -> tuple[int, float]:
         """Return the number of its class among the classes, and the threshold: what ``decide`` takes."""
@@ -53,8 +58,8 @@ class Decision:
     def sentence(self) -> str:
         """What it says, for people."""
         return (
-            f"{self.name} is called from a calibrated probability of {self.threshold:.4g} upward, below it the likeliest "
-            f"other class; chosen for a {self.wish} of {100 * self.wanted:g} % on the validation images."
+            f"{self.name} is called from a calibrated probability of {self.threshold:.4g} upward, below it the "
+            f"likeliest other class; chosen for a {self.wish} of {100 * self.wanted:g} % on the validation images."
         )
 
 

@@ -164,8 +164,8 @@ def decision_scores(
 ) -> dict[str, Any]:
     """Return a decision as a checkpoint keeps it, with what it gives.
 
-    That is ``sensitivity`` and ``specificity`` of its class with their ``intervals``, and ``confusion_matrix``, rows the
-    true class, columns what an image is called.
+    That is ``sensitivity`` and ``specificity`` of its class with their ``intervals``, and ``confusion_matrix``, rows
+    the true class, columns what an image is called.
 
     Args:
         probabilities: (N, C), calibrated.

@@ -100,7 +100,7 @@ def print_decision(found: Mapping[str, Any], folder: Path) -> None:
         cells = (with_interval(scores[key], scores["intervals"].get(key), ".3f") for key in WISHES)
         table.add_row(side, *cells)
     Console().print(table)
-    print(Decision.kept({"decision": found}).sentence)  # type: ignore[union-attr]
+    print(Decision.of(found).sentence)
 
 
 def _opened(folder: Path) -> tuple[Run, Checkpoint]:

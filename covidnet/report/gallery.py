@@ -18,6 +18,7 @@ from covidnet.data.radiographs import Radiographs
 from covidnet.imaging.decode import decode, read
 from covidnet.models.heatmaps import Heat, grad_cam, heat_share, last_feature_map
 from covidnet.models.outputs import outputs_of
+from covidnet.report.decided import decisions
 from covidnet.report.pictures import blend, data_uri
 from covidnet.runs.predictions import Predictions
 from covidnet.runs.run import Run
@@ -39,6 +40,7 @@ class Card:
     label: str
     predicted: str
     probability: float  # of the predicted class
+    decision: str | None  # what the threshold calls it, where one is kept
     share: float | None  # of the heat, inside the lungs
     area: float  # share of the image that the lungs take
     masked: bool  # the lungs are those of a mask, not of the central box
@@ -77,6 +79,7 @@ def make_gallery(run: Run, predictions: Predictions, data: Radiographs) -> Galle
         UnreadableImageError: Where an image is no longer there.
         UserError: Where the model keeps no map of the image.
     """
+    by_threshold = decisions(run, predictions)
     typical, errors = choose(predictions, len(run.classes))
     sample = sampled(predictions, len(run.classes))
     needed = sorted({*sample, *errors, *(number for numbers in typical for number in numbers)})
@@ -103,6 +106,7 @@ def make_gallery(run: Run, predictions: Predictions, data: Radiographs) -> Galle
             run.classes[predictions.labels[number]],
             run.classes[predictions.predicted[number]],
             float(predictions.probabilities[number].max()),
+            by_threshold[number] if by_threshold else None,
             shares[number],
             float(regions[number].mean()),
             number in masks,

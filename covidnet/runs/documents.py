@@ -105,17 +105,12 @@ MEASURED: dict[str, Kind] = {
 }
 OF_CLASS = keys(MEASURED, "support")
 SETS = keys({**MEASURED, "per_class": each(keys({**MEASURED, "least": NUMBER}, "support", "least"))}, "per_class")
-RATES = {**MEASURED, "confusion_matrix": many(many(COUNT))}
-DECISION = keys(
-    {
-        **RATES,
-        **dict.fromkeys(("class", "wish"), TEXT),
-        "wanted": NUMBER,
-        "threshold": NUMBER,
-        "validation": keys(RATES),
-    },
-    *("class", "wish", "wanted", "threshold", "confusion_matrix"),
-)
+DECIDED = {**MEASURED, "confusion_matrix": many(many(COUNT))}
+WISHED: dict[str, Kind] = {
+    **dict.fromkeys(("class", "wish"), TEXT),
+    **dict.fromkeys(("wanted", "threshold"), NUMBER),
+}
+DECISION = keys({**DECIDED, **WISHED, "validation": keys(DECIDED)}, *WISHED, "confusion_matrix")
 SCORES_KEYS: dict[str, Kind] = {
     **MEASURED,
     "notice": TEXT,

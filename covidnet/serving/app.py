@@ -147,7 +147,7 @@ def build_app(engine: Engine, limits: Limits, hosts: list[str], room: Room) -> F
         request: Request,
         heat: Annotated[
             Literal["false", "true", "all"],
-            Query(description="Grad-CAM of the class that the image is called, or of all"),
+            Query(description="Grad-CAM of the class that it is called, or of all"),
         ] = "false",
         image: Annotated[bool, Query(description="Send the image back as it was decoded")] = False,
     ) -> Answer:
