@@ -80,7 +80,7 @@ class Checkpoint:
 
     @property
     def calibration(self) -> dict[str, Any]:
-        """``temperature``, ``thresholds``, ``conformal``, ``decision``; empty where nothing was fitted on validation."""
+        """``temperature``, ``thresholds``, ``conformal``, ``decision``; empty where nothing was fitted to it."""
         return self.recipe.get("calibration") or {}
 
     @property
