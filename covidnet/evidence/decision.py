@@ -47,9 +47,8 @@ def keep_wish(folder: Path, name: str, wish: Wish, wanted: float, device: str | 
     with _held(folder):
         run, best = _opened(folder)
         if name not in run.classes:
-            raise UserError(
-                f"--class {name}: {folder} has the classes {some(run.classes)}.{did_you_mean(name, run.classes)}"
-            )
+            known = f"{folder} has the classes {some(run.classes, between=', ')}"
+            raise UserError(f"--class {name}: {known}.{did_you_mean(name, run.classes)}")
         temperature = best.calibration.get("temperature")
         if temperature is None:
             raise UserError(

@@ -95,7 +95,7 @@ def test_each_of_200_images_is_called_the_same_by_all(run, tmp_path):
 
     export.write(predictor, tmp_path)
     for runner in (export.onnx_runner(tmp_path / export.ONNX), export.torch_runner(tmp_path / export.TORCH)):
-        *_, called = runner(images[..., None])
+        *_, called = runner(images[..., None].copy())
         assert [CLASSES[number] for number in called] == expected
     assert json.loads(export.metadata(predictor)["decision"]) == DECISION.plain
 
