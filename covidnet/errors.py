@@ -33,9 +33,10 @@ class DivergedError(UserError):
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the candidate nearest to ``word``, or nothing."""
-    near = difflib.get_close_matches(word, list(candidates), n=1)
-    return f" Did you mean '{near[0]}'?" if near else ""
+    """Return `` Did you mean 'x'?`` for the candidate nearest to ``word``, large letters or small, or nothing."""
+    known = {one.casefold(): one for one in candidates}
+    near = difflib.get_close_matches(word.casefold(), known, n=1)
+    return f" Did you mean '{known[near[0]]}'?" if near else ""
 
 
 def short(path: object) -> str:

@@ -84,6 +84,7 @@ COMMANDS = {
     "predict-files": ["predict", TRAINED, IMAGE, "--device=cpu"],
     "publish": ["publish", TRAINED, "--to=user/name", "--folder=published"],
     "report": ["report", TRAINED],
+    "threshold": ["threshold", TRAINED, "--class=NORMAL", "--sensitivity=0.9", "--device=cpu"],
 }
 
 
@@ -123,6 +124,7 @@ def alone(code: str, forbidden: list[str], *words: str) -> list[object]:
         (2, "send nowhere"),
         (2, "serve nowhere"),
         (2, "shortcuts nowhere"),
+        (2, "threshold nowhere --undo"),
     ],
 )
 def test_help_and_mistakes_import_nothing_heavy(code, words):

@@ -25,6 +25,7 @@ from covidnet.commands import (
     serve,
     shortcuts,
     table,
+    threshold,
     train,
 )
 from covidnet.commands.help import USAGE, help_text
@@ -40,6 +41,7 @@ TOOLS: dict[str, ModuleType] = {
     "shortcuts": shortcuts,
     "evaluate": evaluate,
     "compare": compare,
+    "threshold": threshold,
     "report": report,
     "card": card,
     "predict": predict,

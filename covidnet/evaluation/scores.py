@@ -16,6 +16,7 @@ from covidnet.evaluation.bootstrap import (
     resample,
 )
 from covidnet.evaluation.conformal import set_scores
+from covidnet.evaluation.decision import Decision, decide
 from covidnet.evaluation.intervals import Interval, groups_of, proportion_interval
 from covidnet.evaluation.metrics import Floats, Outputs, average_precision, overall_metrics
 from covidnet.evaluation.precision_recall import average_precision_interval
@@ -106,13 +107,13 @@ def fitted_scores(
     calibration: Mapping[str, Any],
     groups: NDArray[np.integer] | None = None,
 ) -> dict[str, Any]:
-    """Return ``calibrated``, ``thresholds`` and, where they were fitted, ``prediction_sets``: what validation gave.
+    """Return ``calibrated``, ``thresholds`` and, where there are any, ``prediction_sets`` and ``decision``.
 
     Args:
         logits: (N, C), before they are divided by the temperature.
         labels: (N,) in 0 .. C - 1.
         classes: Names of the C classes.
-        calibration: ``temperature``, ``thresholds`` and ``conformal``, as a checkpoint keeps them.
+        calibration: ``temperature``, ``thresholds``, ``conformal`` and ``decision``, as a checkpoint keeps them.
         groups: (N,) a number for each patient or group of duplicates; every image is its own where left out.
     """
     temperature = calibration["temperature"]
@@ -125,7 +126,10 @@ def fitted_scores(
     }
     if "conformal" in calibration:  # an older checkpoint has none
         scores["prediction_sets"] = set_scores(probabilities, labels, calibration["conformal"], groups)
-    return scores
+    decision = Decision.kept(calibration)
+    return scores | (
+        {"decision": decision_scores(probabilities, labels, classes, decision, groups)} if decision else {}
+    )
 
 
 def threshold_scores(
@@ -152,6 +156,33 @@ def threshold_scores(
             limits = {key: intervals[key] for key in chosen}
             scores[name] = {"threshold": float(threshold), **chosen, "intervals": _plain(limits)}
     return scores
+
+
+def decision_scores(
+    probabilities: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    classes: Sequence[str],
+    decision: Decision,
+    groups: NDArray[np.integer] | None = None,
+) -> dict[str, Any]:
+    """Return a decision as a checkpoint keeps it, with what it gives.
+
+    That is ``sensitivity`` and ``specificity`` of its class with their ``intervals``, and ``confusion_matrix``, rows
+    the true class, columns what an image is called.
+
+    Args:
+        probabilities: (N, C), calibrated.
+        labels: (N,) in 0 .. C - 1.
+        classes: Names of the C classes.
+        decision: Of one of them.
+        groups: (N,) a number for each patient or group of duplicates; every image is its own where left out.
+    """
+    thresholds = {name: decision.threshold if name == decision.name else None for name in classes}
+    rates = threshold_scores(probabilities, labels, thresholds, groups)[decision.name]
+    called = decide(probabilities, *decision.at(classes))
+    matrix = np.zeros((len(classes), len(classes)), dtype=int)
+    np.add.at(matrix, (labels, called), 1)
+    return {**decision.plain, **rates, "confusion_matrix": matrix.tolist()}
 
 
 def pooled_counts(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> dict[str, Any]:

@@ -16,7 +16,6 @@ def choose_thresholds(
     probabilities: NDArray[np.floating],
     labels: NDArray[np.integer],
     classes: Sequence[str],
-    sensitivity: float | None = None,
 ) -> dict[str, float | None]:
     """Return the threshold of each class, as `choose_threshold` does of its probability against all other classes.
 
@@ -24,39 +23,27 @@ def choose_thresholds(
         probabilities: (N, C) of the validation split.
         labels: (N,) in 0 .. C - 1.
         classes: Names of the C classes.
-        sensitivity: To be reached by each class; the highest Youden's J where left out.
     """
-    return {
-        name: choose_threshold(probabilities[:, label], labels == label, sensitivity)
-        for label, name in enumerate(classes)
-    }
+    return {name: choose_threshold(probabilities[:, label], labels == label) for label, name in enumerate(classes)}
 
 
-def choose_threshold(
-    scores: NDArray[np.floating], truth: NDArray[np.bool_], sensitivity: float | None = None
-) -> float | None:
+def choose_threshold(scores: NDArray[np.floating], truth: NDArray[np.bool_]) -> float | None:
     """Return the score from which upward a class is called present.
 
-    It is the one of the highest Youden's J, sensitivity + specificity - 1 (Youden 1950), or the highest that reaches a
-    wanted sensitivity; halfway to the next lower score, for what was seen at one side of it may come at the other.
+    It is the one of the highest Youden's J, sensitivity + specificity - 1 (Youden 1950), halfway to the next lower
+    score, for what was seen at one side of it may come at the other.
 
     Args:
         scores: (N,) probabilities of the class.
         truth: (N,) whether the image is of the class.
-        sensitivity: In (0, 1].
 
     Returns:
         None where either side has no case.
-
-    Raises:
-        UserError: The wanted sensitivity is no share.
     """
-    if sensitivity is not None and not 0 < sensitivity <= 1:
-        raise UserError(f"The wanted sensitivity is {sensitivity}; give one above 0 and up to 1, as 0.95.")
     if truth.all() or not truth.any():
         return None
     specificity_lost, reached, thresholds = roc_curve(truth, scores, drop_intermediate=False)
-    best = np.argmax(reached - specificity_lost) if sensitivity is None else np.argmax(reached >= sensitivity)
+    best = np.argmax(reached - specificity_lost)
     lower = thresholds[best + 1] if best + 1 < len(thresholds) else 0.0
     # The first threshold of all calls nothing: it stands for any number above the highest score.
     return float((min(thresholds[best], 1.0) + lower) / 2)

@@ -162,7 +162,8 @@ def _linked(
 
 def _shaped(scores: Mapping[str, Any]) -> dict[str, Any]:
     """Return scores with their plain numbers under ``overall``, and how many images they are of."""
-    parts = ("intervals", "per_class", "confusion_matrix", "calibrated", "thresholds", "prediction_sets", "use")
+    fitted = ("calibrated", "thresholds", "prediction_sets", "decision", "use")
+    parts = ("intervals", "per_class", "confusion_matrix", *fitted)
     return {
         "images": sum(one["support"] for one in scores["per_class"].values()),
         "overall": {key: value for key, value in scores.items() if key not in (*parts, "notice")},

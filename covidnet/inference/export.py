@@ -20,6 +20,7 @@ from scipy.special import softmax
 from covidnet.__version__ import __version__
 from covidnet.data.walk import radiographs_below
 from covidnet.errors import UserError
+from covidnet.evaluation.decision import wrong_by
 from covidnet.evaluation.novelty import novelty_scores
 from covidnet.imaging.decode import open_radiograph, read
 from covidnet.imaging.radiograph import UnreadableImageError
@@ -92,7 +93,8 @@ def write(predictor: Predictor, folder: Path) -> None:
     """Write ``model.onnx`` and ``model.pt2`` into ``folder``, unchecked."""
     model = copy.deepcopy(predictor.model).to(memory_format=torch.contiguous_format)  # as both formats keep weights
     how = (predictor.image_size, predictor.interpolation, predictor.temperature, predictor.novelty)
-    deployed = Deployed(model, *how).eval()
+    decision = predictor.decision and predictor.decision.at(predictor.classes)
+    deployed = Deployed(model, *how, decision).eval()
     known = metadata(predictor)
     size = torch.export.Dim
     axes = {0: size("batch"), 1: size("height"), 2: size("width"), 3: size("channels", max=3)}
@@ -149,8 +151,7 @@ def compare(predictor: Predictor, runners: dict[str, Runner], examples: Iterable
         expected = outputs(predictor, [example.pixels for example in batch])
         images = np.stack([example.image for example in batch])
         for name, runner in runners.items():
-            found = runner(images)
-            difference = max(_greatest(*pair) for pair in zip(found, expected, strict=True))
+            difference = _difference(predictor, runner(images), expected)
             if not difference <= TOLERANCE:  # nor a NaN
                 raise UserError(
                     f"{name} does not say what PyTorch says of {' and '.join(example.name for example in batch)}: a "
@@ -162,7 +163,7 @@ def compare(predictor: Predictor, runners: dict[str, Runner], examples: Iterable
 
 
 def outputs(predictor: Predictor, pixels: Sequence[Pixels]) -> list[NDArray[np.float64]]:
-    """Return what ``Deployed`` must return, by the predictor."""
+    """Return what ``Deployed`` must return before the decision, by the predictor."""
     logits, features = predictor.outputs(pixels)
     wide = logits.astype(np.float64)
     said = [softmax(wide, axis=1)]
@@ -171,6 +172,16 @@ def outputs(predictor: Predictor, pixels: Sequence[Pixels]) -> list[NDArray[np.f
     if predictor.novelty is not None:
         said.append(novelty_scores(predictor.novelty, features))
     return said
+
+
+def _difference(predictor: Predictor, found: list[NDArray[np.float32]], expected: list[NDArray[np.float64]]) -> float:
+    """Return the greatest difference of a number; of a decision, that of a probability which would explain it."""
+    numbers, decision = found[: len(expected)], predictor.decision
+    greatest = max(_greatest(*pair) for pair in zip(numbers, expected, strict=True))
+    if decision is None:
+        return greatest
+    [called] = found[len(expected) :]
+    return max(greatest, wrong_by(called.astype(np.int64), expected[1], *decision.at(predictor.classes)))
 
 
 def _greatest(found: NDArray[np.float32], expected: NDArray[np.float64]) -> float:

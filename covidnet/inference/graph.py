@@ -25,6 +25,7 @@ class Deployed(nn.Module):
         interpolation: As the model was trained.
         temperature: That calibrates; None where nothing was fitted.
         novelty: What ``novelty_scores`` needs; None where nothing was fitted.
+        decision: Number of a class and the threshold of its calibrated probability; None where none is kept.
     """
 
     def __init__(
@@ -34,24 +35,26 @@ class Deployed(nn.Module):
         interpolation: Interpolation,
         temperature: float | None = None,
         novelty: Mapping[str, Any] | None = None,
+        decision: tuple[int, float] | None = None,
     ) -> None:
         super().__init__()
         self.resize = Nearest(image_size) if interpolation == "nearest" else Bilinear(image_size)
         self.model = model
         self.temperature = temperature
         self.novelty = Novelty(novelty) if novelty else None
+        self.decision = decision
 
     @property
     def outputs(self) -> list[str]:
         """What ``forward`` returns, by name."""
-        known = {"probabilities": True, "calibrated": self.temperature is not None, "novelty": self.novelty is not None}
-        return [name for name, there in known.items() if there]
+        known = {"calibrated": self.temperature, "novelty": self.novelty, "decision": self.decision}
+        return ["probabilities", *(name for name, fitted in known.items() if fitted is not None)]
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return what is said of images (B, H, W, 1 or 3) uint8.
 
-        Probabilities (B, C); where they were fitted, calibrated ones (B, C) and how unlike the training images each
-        image is, (B,).
+        Probabilities (B, C); where they were fitted, calibrated ones (B, C), how unlike the training images each image
+        is, (B,), and the number of the class that it is called, (B,) int64.
         """
         resized = self.resize(images.permute(0, 3, 1, 2))
         logits, features = self.model.logits_and_features(to_images(resized[:, _in_colour(images.shape[3])]))
@@ -60,7 +63,19 @@ class Deployed(nn.Module):
             said.append((logits / self.temperature).softmax(dim=1))
         if self.novelty is not None:
             said.append(self.novelty(features))
+        if self.decision is not None:
+            said.append(self._decide(logits))
         return tuple(said)
+
+    def _decide(self, logits: Tensor) -> Tensor:
+        """Return what ``evaluation.decision.decide`` says of logits (B, C), (B,); in float64, as the predictor does."""
+        assert self.decision is not None
+        assert self.temperature is not None
+        number, threshold = self.decision
+        calibrated = (logits.to(torch.float64) / self.temperature).softmax(dim=1)
+        is_it = torch.arange(logits.shape[1]) == number
+        others = calibrated.masked_fill(is_it, -1.0).argmax(dim=1)
+        return torch.where(calibrated[:, number] >= threshold, number, others)
 
 
 class Novelty(nn.Module):

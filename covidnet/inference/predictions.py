@@ -98,22 +98,22 @@ def _csv(stream: TextIO, predictor: Predictor) -> Writer:
     """Write ``path, label, predicted, prob_<class> ...`` as predictions.csv has them, then what else is known."""
     writer = csv.writer(stream, lineterminator="\n")
     classes = predictor.classes
-    more = [*(f"{CALIBRATED}{name}" for name in classes), "prediction_set", "novelty", "unfamiliar", "error"]
+    more = [*(f"{CALIBRATED}{name}" for name in classes), "prediction_set", "novelty", "unfamiliar"]
+    more += ["decision", "error"]
     writer.writerow(["path", "label", "predicted", *(f"{PROBABILITY}{name}" for name in classes), *more])
 
     def write(row: Row) -> None:
         one = row.prediction
         if one is None:
-            writer.writerow([row.path, row.label, *[""] * (2 * len(classes) + 4), row.error])
+            writer.writerow([row.path, row.label, *[""] * (2 * len(classes) + 5), row.error])
             return
         probabilities = [f"{p:.9g}" for p in one.probabilities.values()]
         calibrated = [f"{p:.9g}" for p in one.calibrated.values()] if one.calibrated else [""] * len(classes)
         novelty = "" if one.novelty is None else f"{one.novelty:.4g}"
         unfamiliar = "" if one.unfamiliar is None else str(one.unfamiliar).lower()
         sets = "" if one.prediction_set is None else ";".join(one.prediction_set)
-        writer.writerow(
-            [row.path, row.label, one.predicted, *probabilities, *calibrated, sets, novelty, unfamiliar, ""]
-        )
+        rest = [sets, novelty, unfamiliar, one.decision or "", ""]
+        writer.writerow([row.path, row.label, one.predicted, *probabilities, *calibrated, *rest])
 
     return write
 
@@ -142,7 +142,8 @@ def _table(stream: TextIO, predictor: Predictor) -> Writer:
     head = "  ".join(f"{name:>{width}}" for name, width in zip(predictor.classes, widths, strict=True))
     if predictor.coverage is not None:
         what += f"; prediction set of {predictor.coverage:.0%} coverage"
-    stream.write(f"{what}\n{head}  image\n")
+    rule = f"{predictor.decision.sentence}\n" if predictor.decision else ""
+    stream.write(f"{rule}{what}\n{head}  image\n")
 
     def write(row: Row) -> None:
         one = row.prediction
@@ -153,7 +154,7 @@ def _table(stream: TextIO, predictor: Predictor) -> Writer:
         numbers = "  ".join(f"{shown[name]:>{width}.3f}" for name, width in zip(shown, widths, strict=True))
         sets = "" if one.prediction_set is None else f"  {{{', '.join(one.prediction_set)}}}"
         unlike = "  DOES NOT LOOK LIKE THE TRAINING IMAGES" if one.unfamiliar else ""
-        stream.write(f"{numbers}  {row.path}: {one.predicted}{sets}{unlike}\n")
+        stream.write(f"{numbers}  {row.path}: {one.called}{sets}{unlike}\n")
 
     return write
 

@@ -13,6 +13,7 @@ from scipy.special import softmax
 from covidnet.batch import to_images
 from covidnet.errors import DivergedError, UserError
 from covidnet.evaluation.conformal import prediction_sets
+from covidnet.evaluation.decision import Decision, decide
 from covidnet.evaluation.novelty import novelty_scores
 from covidnet.imaging.arrays import Scale
 from covidnet.imaging.decode import Interpolation, resize
@@ -41,6 +42,7 @@ class Prediction:
             has it in its set. Empty where none fits. None as above.
         novelty: How unlike the training images it is; above 1 are about 2 % of the validation images.
             None as above.
+        decision: What it is called by the threshold that ``covidnet threshold`` has kept; None where there is none.
     """
 
     predicted: str
@@ -48,6 +50,12 @@ class Prediction:
     calibrated: dict[str, float] | None = None
     prediction_set: list[str] | None = None
     novelty: float | None = None
+    decision: str | None = None
+
+    @property
+    def called(self) -> str:
+        """What it is called: by the threshold where one is kept, else the most probable class."""
+        return self.decision or self.predicted
 
     @property
     def unfamiliar(self) -> bool | None:
@@ -94,6 +102,7 @@ class Predictor:
         conformal: dict[str, Any] = self.calibration.get("conformal") or {}
         self.coverage: float | None = conformal.get("coverage")
         self.least: dict[str, float] | None = conformal.get("least")
+        self.decision = Decision.kept(self.calibration)
         self.novelty = read_once.novelty
         self._refuse_other_features()
 
@@ -182,6 +191,7 @@ class Predictor:
         if calibrated is not None and self.least is not None:
             sets = prediction_sets(calibrated, [self.least[name] for name in self.classes])
         novelty = novelty_scores(self.novelty, features) if self.novelty else None
+        decided = None if calibrated is None else self.decide(calibrated)
         return [
             Prediction(
                 self.classes[int(row.argmax())],
@@ -189,9 +199,19 @@ class Predictor:
                 None if calibrated is None else self._by_class(calibrated[i]),
                 None if sets is None else [name for name, within in zip(self.classes, sets[i], strict=True) if within],
                 None if novelty is None else float(novelty[i]),
+                None if decided is None else self.classes[decided[i]],
             )
             for i, row in enumerate(probabilities)
         ]
+
+    def decide(self, calibrated: NDArray[np.float64]) -> NDArray[np.int64] | None:
+        """Return the number of the class that each image is called (B,) by its calibrated probabilities (B, C).
+
+        None where the checkpoint keeps no threshold.
+        """
+        if self.decision is None:
+            return None
+        return decide(calibrated, *self.decision.at(self.classes))
 
     def _by_class(self, row: NDArray[np.float64]) -> dict[str, float]:
         return dict(zip(self.classes, row.tolist(), strict=True))

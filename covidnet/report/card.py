@@ -15,6 +15,7 @@ from covidnet.files.whole import write_whole
 from covidnet.report import verdicts
 from covidnet.report.cells import OF_CLASS, Cell, cell, flat, rows
 from covidnet.report.datacard import make_data_card
+from covidnet.report.decided import decided
 from covidnet.report.facts import MODEL_NAMES, data_of, settings_of, versions_of
 from covidnet.runs.files import AUDIT, CHECKPOINT, EXTERNAL, SHORTCUTS
 from covidnet.runs.run import Run
@@ -56,7 +57,7 @@ def render(run: Run, license: str = UNKNOWN_LICENSE) -> str:
         keep_trailing_newline=True,
         finalize=plain,
     )
-    environment.filters |= {"measured": _measured, "code": _code, "as_is": Ready}
+    environment.filters |= {"cell": cell, "measured": _measured, "code": _code, "as_is": Ready}
     data, _ = data_of(run)
     card = make_data_card(run.split, run.results.get("counts", {}), run.classes, data, sizes=False)
     shortcuts, audit = (run.read_json(name) for name in (SHORTCUTS, AUDIT))
@@ -85,6 +86,7 @@ def render(run: Run, license: str = UNKNOWN_LICENSE) -> str:
         overall=rows(OVERALL.values(), [run.scores]),
         per_class=_by_class(run.scores),
         calibrated=_calibrated(run.scores),
+        decision=decided(run),
         verdicts=[verdict for verdict in said if verdict],
         card=card,
         audit=audit,

@@ -19,6 +19,7 @@ from covidnet.imaging.decode import decode, read
 from covidnet.imaging.radiograph import Reading
 from covidnet.models.heatmaps import Heat, grad_cam, heat_share, last_feature_map
 from covidnet.models.outputs import outputs_of
+from covidnet.report.decided import decisions
 from covidnet.report.pictures import blend, data_uri
 from covidnet.runs.predictions import Predictions
 from covidnet.runs.run import Run
@@ -40,6 +41,7 @@ class Card:
     label: str
     predicted: str
     probability: float  # of the predicted class
+    decision: str | None  # what the threshold calls it, where one is kept
     share: float | None  # of the heat, inside the lungs
     area: float  # share of the image that the lungs take
     masked: bool  # the lungs are those of a mask, not of the central box
@@ -84,6 +86,7 @@ def make_gallery(run: Run, predictions: Predictions, data: Radiographs) -> Galle
         UnreadableImageError: Where an image is no longer there.
         UserError: Where the model keeps no map of the image.
     """
+    by_threshold = decisions(run, predictions)
     typical, errors = choose(predictions, len(run.classes))
     sample = sampled(predictions, len(run.classes))
     needed = sorted({*sample, *errors, *(number for numbers in typical for number in numbers)})
@@ -110,6 +113,7 @@ def make_gallery(run: Run, predictions: Predictions, data: Radiographs) -> Galle
             run.classes[predictions.labels[number]],
             run.classes[predictions.predicted[number]],
             float(predictions.probabilities[number].max()),
+            by_threshold[number] if by_threshold else None,
             shares[number],
             float(regions[number].mean()),
             number in masks,

@@ -5,10 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from scipy.special import softmax
 
 from covidnet.__version__ import __version__
 from covidnet.data.radiographs import Radiographs
@@ -20,6 +18,7 @@ from covidnet.report import against, figures, verdicts
 from covidnet.report.cells import OF_CLASS, Cell, Row, cell, drawn, fallen, flat, rows
 from covidnet.report.checklist import answer, fill
 from covidnet.report.datacard import DataCard, make_data_card
+from covidnet.report.decided import calibrate, decided
 from covidnet.report.facts import MODEL_NAMES, data_of, settings_of, versions_of
 from covidnet.report.gallery import Gallery, make_gallery
 from covidnet.report.use import TITLES, use_of
@@ -27,7 +26,6 @@ from covidnet.runs.files import AUDIT, EXTERNAL, SHORTCUTS, looks_told
 from covidnet.runs.run import Run
 
 REPORT = "report.html"
-LEAST = 1e-12  # a probability of 0 in predictions.csv is taken as this one when its logarithm is needed
 
 LUNGS_TEST = {
     "whole": ("Whole image", "the model of this run"),
@@ -93,6 +91,7 @@ def render(run: Run) -> str:
         ],
         pooled=POOLED.values(),
         cell=cell,
+        decision=decided(run),
         figures=_figures(run),
         use_titles=TITLES,
         use_inside=use_of(run.scores, run.results.get("counts", {}), "inside"),
@@ -170,8 +169,7 @@ def _figures(run: Run) -> dict[str, Markup]:
         outputs = {"as trained": probabilities}
         calibrated = run.scores.get("calibrated")
         if calibrated:
-            scaled = softmax(np.log(np.maximum(probabilities, LEAST)) / calibrated["temperature"], axis=1)
-            outputs["after temperature scaling"] = scaled
+            outputs["after temperature scaling"] = calibrate(probabilities, calibrated["temperature"])
         drawn["reliability"] = figures.reliability(
             labels, outputs, "Share of right answers by the probability of the chosen class, against the diagonal"
         )

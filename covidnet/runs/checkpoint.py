@@ -85,7 +85,7 @@ class Checkpoint:
 
     @property
     def calibration(self) -> dict[str, Any]:
-        """``temperature``, ``thresholds`` and ``conformal``; empty where nothing was fitted on validation images."""
+        """``temperature``, ``thresholds``, ``conformal``, ``decision``; empty where nothing was fitted to it."""
         return self.recipe.get("calibration") or {}
 
     @property

@@ -134,6 +134,12 @@ def _use(content: Any, where: str) -> None:
         columns(COUNT, name, *use["score_counts"])(use["score_counts"], f"{where}.{name}.score_counts")
 
 
+DECIDED = {**MEASURED, "confusion_matrix": many(many(COUNT))}
+WISHED: dict[str, Kind] = {
+    **dict.fromkeys(("class", "wish"), TEXT),
+    **dict.fromkeys(("wanted", "threshold"), NUMBER),
+}
+DECISION = keys({**DECIDED, **WISHED, "validation": keys(DECIDED)}, *WISHED, "confusion_matrix")
 SCORES_KEYS: dict[str, Kind] = {
     **MEASURED,
     "notice": TEXT,
@@ -143,6 +149,7 @@ SCORES_KEYS: dict[str, Kind] = {
     "thresholds": maybe(each(keys(MEASURED, "threshold"))),
     "prediction_sets": maybe(SETS),
     "use": maybe(_use),
+    "decision": maybe(DECISION),
 }
 SCORES = keys(SCORES_KEYS, "per_class")
 PART_KEYS = {**SCORES_KEYS, "overall": keys(MEASURED), "images": COUNT, "in_training": maybe(TRUTH)}

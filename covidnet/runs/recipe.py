@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from covidnet.data.walk import MOST_CLASSES, is_class_name
+from covidnet.evaluation.decision import WISHES
 from covidnet.files.names import harm_of
 from covidnet.files.plain import is_mapping, is_number, is_whole, measure
 from covidnet.models.parts.appearance import SIDE
@@ -84,6 +85,8 @@ def _check_calibration(calibration: Mapping[str, Any], classes: Sequence[str]) -
         _of_classes(calibration.get("thresholds"), classes, lambda one: one is None or is_number(one, 0, 1)),
         "its thresholds are no probability, or nothing, for some of its classes",
     )
+    if "decision" in calibration:
+        _check_decision(calibration["decision"], classes)
     if "conformal" not in calibration:  # as in an older checkpoint
         return
     conformal = calibration["conformal"]
@@ -94,6 +97,15 @@ def _check_calibration(calibration: Mapping[str, Any], classes: Sequence[str]) -
         _by_class(conformal.get("least"), classes, lambda one: is_number(one, 0, NEVER)),
         "the least probabilities of its prediction sets are no probability for each of its classes, in their order",
     )
+
+
+def _check_decision(decision: object, classes: Sequence[str]) -> None:
+    _require(is_mapping(decision), "its decision is no keys")
+    assert isinstance(decision, dict)
+    _require(decision.get("class") in classes, "its decision is of none of its classes")
+    _require(is_number(decision.get("threshold"), 0, 1), "the threshold of its decision is no probability")
+    _require(decision.get("wish") in WISHES, f"the wish of its decision is none of {', '.join(WISHES)}")
+    _require(is_number(decision.get("wanted"), 0, 1), "what its decision is to reach is no share")
 
 
 def _of_classes(values: object, classes: Sequence[str], holds: Callable[[Any], bool]) -> bool:

@@ -63,6 +63,8 @@ class Answer(BaseModel):
     coverage: float | None = Field(description="The share of each class's images whose set holds their class")
     novelty: float | None = Field(description="How unlike the training images it is; above 1 is unfamiliar")
     unfamiliar: bool | None = Field(description="Whether the image does not look like the training images")
+    decision: str | None = Field(description="What it is called by the threshold that is kept; null where none is")
+    decision_rule: str | None = Field(description="That threshold, in a sentence")
     warnings: list[str] = Field(description="What must be known beside the numbers, in sentences")
     notice: str
     model: ModelInfo
@@ -144,7 +146,8 @@ def build_app(engine: Engine, limits: Limits, hosts: list[str], room: Room) -> F
     async def predict(
         request: Request,
         heat: Annotated[
-            Literal["false", "true", "all"], Query(description="Grad-CAM of the predicted class, or of all classes")
+            Literal["false", "true", "all"],
+            Query(description="Grad-CAM of the class that it is called, or of all"),
         ] = "false",
         image: Annotated[bool, Query(description="Send the image back as it was decoded")] = False,
     ) -> Answer:
@@ -164,6 +167,7 @@ def build_app(engine: Engine, limits: Limits, hosts: list[str], room: Room) -> F
             **asdict(found.prediction),
             unfamiliar=found.prediction.unfamiliar,
             coverage=predictor.coverage,
+            decision_rule=predictor.decision and predictor.decision.sentence,
             warnings=found.warnings,
             notice=predictor.notice,
             model=model,

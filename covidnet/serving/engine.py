@@ -134,7 +134,7 @@ class Engine:
         for number, job in enumerate(jobs):
             if job.heats != "none" and self.layer is not None:
                 asked += [
-                    (number, name) for name in classes if job.heats == "all" or name == predictions[number].predicted
+                    (number, name) for name in classes if job.heats == "all" or name == predictions[number].called
                 ]
         heats: list[dict[str, Heat]] = [{} for _ in jobs]
         for start in range(0, len(asked), HEATED):

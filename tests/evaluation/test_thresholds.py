@@ -23,12 +23,6 @@ def test_a_threshold_lies_halfway_between_two_scores():
     assert choose_threshold(SCORES, TRUTH) == pytest.approx(0.65)
 
 
-@pytest.mark.parametrize(("wanted", "threshold"), [(0.25, 0.85), (0.75, 0.65), (0.76, 0.35), (1.0, 0.35)])
-def test_a_wanted_sensitivity_is_reached_and_no_lower_threshold_taken(wanted, threshold):
-    assert choose_threshold(SCORES, TRUTH, wanted) == pytest.approx(threshold)
-    assert (SCORES[TRUTH] >= threshold).mean() >= wanted
-
-
 def test_useless_scores_give_a_threshold_all_the_same():
     assert choose_threshold(np.array([0.2, 0.8]), np.array([True, False])) == pytest.approx(0.9)  # calls nothing
     assert choose_threshold(np.full(4, 0.5), np.array([True, False, True, False])) == pytest.approx(0.75)
@@ -38,11 +32,6 @@ def test_a_class_without_cases_has_no_threshold():
     probabilities = np.array([[0.7, 0.2, 0.1], [0.2, 0.7, 0.1]])
     thresholds = choose_thresholds(probabilities, np.array([0, 1]), ["a", "b", "c"])
     assert thresholds == {"a": pytest.approx(0.45), "b": pytest.approx(0.45), "c": None}
-
-
-def test_a_wanted_sensitivity_that_is_no_share_is_refused():
-    with pytest.raises(UserError, match=r"95"):
-        choose_threshold(SCORES, TRUTH, 95)
 
 
 def test_ppv_at_prevalence_is_bayes():

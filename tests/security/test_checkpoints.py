@@ -58,6 +58,10 @@ def calibrated(**more):
     return recipe_of("calibration", {**sound, **more})
 
 
+def decision(**more):
+    return {"class": CLASSES[0], "threshold": 0.5, "wish": "sensitivity", "wanted": 0.9, **more}
+
+
 def looking(**more):
     side = 16
     sound = {
@@ -71,12 +75,13 @@ def looking(**more):
 
 def test_a_sound_checkpoint_of_all_parts_is_used(tmp_path):
     def change(content):
-        calibrated()(content)
+        calibrated(decision=decision())(content)
         looking()(content)
 
     image = next((file := doctored(tmp_path, change)).parents[4].rglob("*.png"))
     [found] = Predictor(file, device="cpu").predict(image)
     assert found.calibrated is not None
+    assert found.decision is not None
     assert found.novelty is not None
 
 
@@ -124,6 +129,11 @@ ODD = {
     "least nan": calibrated(conformal={"coverage": 0.9, "least": dict.fromkeys(CLASSES, float("nan"))}),
     "no least": calibrated(conformal={"coverage": 0.9}),
     "coverage 2": calibrated(conformal={"coverage": 2, "least": dict.fromkeys(CLASSES, 0.1)}),
+    "decision a list": calibrated(decision=[1]),
+    "decision of another class": calibrated(decision=decision(**{"class": "A"})),
+    "decision at nan": calibrated(decision=decision(threshold=float("nan"))),
+    "decision for another wish": calibrated(decision=decision(wish="luck")),
+    "decision for a text": calibrated(decision=decision(wanted="0.9")),
     "calibration a list": recipe_of("calibration", [1]),
     "half a calibration": recipe_of("calibration", {"temperature": 1.0}),
     "novelty nan": looking(looks=torch.full((4, 257), float("nan"))),

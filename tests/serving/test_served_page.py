@@ -276,3 +276,18 @@ def test_a_cards_html_is_text_and_its_images_are_not_fetched():
     assert "<script" not in html
     assert "<img" not in html
     assert 'href="javascript' not in html
+
+
+@needs_browser
+def test_the_page_calls_an_image_as_the_answer_decides(page, run, served):
+    answer = served.predict(radiograph(run), "?heat=all&image=true").json
+    other = next(name for name in CLASSES if name != answer["predicted"])
+    decided = {**answer, "unfamiliar": False, "decision": other, "decision_rule": "It is called from 0.1 % upward."}
+    page.evaluate("answer => show(answer, 'made.png')", decided)
+    assert page.locator("#predicted").inner_text() == f"Called: {other}"
+    assert page.locator("#rule").inner_text() == "It is called from 0.1\u00a0% upward."
+    assert page.locator("#bars li.top .name").inner_text() == other
+    assert page.locator("input[name=heat-of]:checked").get_attribute("value") == other
+    page.evaluate("answer => show(answer, 'made.png')", {**answer, "unfamiliar": False})
+    assert page.locator("#predicted").inner_text() == f"Most probable: {answer['predicted']}"
+    assert page.locator("#rule").is_hidden()

@@ -68,10 +68,14 @@ async function look(file) {
 function show(answer, name) {
   page.classList.add("given");
   const shown = answer.calibrated ?? answer.probabilities;
-  $("predicted").textContent = answer.unfamiliar ? "An unfamiliar image" : `Most probable: ${answer.predicted}`;
+  const said = answer.decision === null ? `Most probable: ${answer.predicted}` : `Called: ${answer.decision}`;
+  const called = answer.decision ?? answer.predicted;
+  $("predicted").textContent = answer.unfamiliar ? "An unfamiliar image" : said;
+  $("rule").textContent = (answer.decision_rule ?? "").replaceAll(" %", "\u00a0%");
+  $("rule").hidden = answer.decision_rule === null;
   showWarnings(answer);
   $("kind").textContent = answer.calibrated ? "Probability (calibrated)" : "Probability (not calibrated)";
-  $("bars").replaceChildren(...Object.entries(shown).map(([of, share]) => bar(of, share, of === answer.predicted)));
+  $("bars").replaceChildren(...Object.entries(shown).map(([of, share]) => bar(of, share, of === called)));
   $("set").textContent = describeSet(answer, Object.keys(shown));
   if (answer.unfamiliar && answer.prediction_set) $("set").append(" This does not hold for an unfamiliar image.");
   $("novelty").textContent =
@@ -85,11 +89,11 @@ function show(answer, name) {
   const any = Object.keys(heats).length > 0;
   $("heat-controls").hidden = !any;
   $("no-heat").hidden = any;
-  for (const choice of document.getElementsByName("heat-of")) choice.checked = choice.value === answer.predicted;
+  for (const choice of document.getElementsByName("heat-of")) choice.checked = choice.value === called;
   showHeat();
   $("result").hidden = false;
   const unlike = answer.unfamiliar ? "An unfamiliar image. " : "";
-  tell(`${unlike}Most probable: ${answer.predicted}, ${percent(shown[answer.predicted])}.`, { aloud: true });
+  tell(`${unlike}${said}, ${percent(shown[called])}.`, { aloud: true });
   $("predicted").focus();
 }
 

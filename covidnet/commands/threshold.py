@@ -1,0 +1,64 @@
+"""A wanted sensitivity or specificity of one class: the threshold that meets it, kept in the run's checkpoint."""
+
+import argparse
+from typing import Any
+
+from covidnet.commands.options import add_device, add_run
+from covidnet.errors import UserError
+from covidnet.runs.find import find_best, finished_runs, refuse_unfinished
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_run(parser, repeat=", or of a repeat: each of its seeds")
+    text = "the class that is called from the threshold upward; below it, an image is called the likeliest other class"
+    parser.add_argument("--class", dest="name", metavar="CLASS", help=text)
+    wish = parser.add_mutually_exclusive_group(required=True)
+    text = "the highest threshold that finds this share of the validation images of CLASS, as 0.95"
+    wish.add_argument("--sensitivity", type=float, metavar="SHARE", help=text)
+    text = "the lowest threshold that does not call this share of the other validation images CLASS"
+    wish.add_argument("--specificity", type=float, metavar="SHARE", help=text)
+    wish.add_argument("--undo", action="store_true", help="take the threshold back: the most probable class is called")
+    add_device(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Keep the threshold, or take it back, and write what shows it anew."""
+    runs = finished_runs(options.run)
+    for folder in runs:
+        refuse_unfinished(folder)
+        find_best(folder)
+    _refuse_wish(options)
+    from covidnet.evidence.decision import keep_wish, print_decision, take_back
+    from covidnet.inference.export import FOLDER, ONNX
+    from covidnet.report.card import write_card
+    from covidnet.report.page import REPORT, write_report
+
+    for folder in runs:
+        if options.undo:
+            there = take_back(folder)
+            print(f"{folder}: {'the threshold is taken back' if there else 'no threshold was kept'}.")
+        else:
+            print_decision(keep_wish(folder, options.name, *_wish(options), options.device), folder)
+        print(write_card(folder))
+        if (folder / REPORT).is_file():
+            print(write_report(folder))
+        if (folder / FOLDER / ONNX).is_file():
+            print(f"{folder / FOLDER} was written before: covidnet export {folder} writes it anew.")
+
+
+def _wish(options: argparse.Namespace) -> tuple[Any, float]:
+    return ("sensitivity", options.sensitivity) if options.specificity is None else ("specificity", options.specificity)
+
+
+def _refuse_wish(options: argparse.Namespace) -> None:
+    """Refuse words that do not go together, and a share that is none."""
+    if options.undo:
+        if options.name is not None:
+            raise UserError("--undo takes back the threshold of whatever class: leave --class out.")
+        return
+    wish, wanted = _wish(options)
+    if options.name is None:
+        raise UserError(f"--{wish} is wanted of which class? Give --class CLASS.")
+    if not 0 < wanted <= 1:
+        raise UserError(f"--{wish} {wanted:g} must be a share above 0 and up to 1, as 0.95.")
