@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from covidnet.data.attributes import attributes_of
 from covidnet.data.division.metadata import NAME, Metadata, find_metadata, merge_rows, read_metadata
 from covidnet.data.division.names import refuse_unmatched
 from covidnet.data.division.split import TEST_PREFIX, paths_in_split, prefix_of
@@ -33,6 +34,8 @@ class Located:
         given_split_file: a split.csv.
         wanted_classes: The classes, in the order of their labels; None for all.
         wanted_views: Names of the views that take part; None for all.
+        wanted_subgroups: More columns that tell subgroups,
+        age_bins: and ages at which one begins; None for the usual ones.
         use_split: Whether a split that the data give is followed.
         cache_dir: Where copies out of a store are kept.
     """
@@ -46,6 +49,8 @@ class Located:
     given_split_file: str | None
     wanted_classes: list[str] | None
     wanted_views: list[str] | None
+    wanted_subgroups: list[str] | None
+    age_bins: list[int] | None
     use_split: bool
     cache_dir: Path | None
 
@@ -229,6 +234,11 @@ class Located:
         apart = self.test_folder.paths if self.test_folder else []
         part = {*self.folder.paths, *(TEST_PREFIX + path for path in apart)}
         return known and replace(known, rows={path: row for path, row in known.rows.items() if path in part})
+
+    def attributes(self, paths: Sequence[str]) -> dict[str, list[str]]:
+        """Return of each attribute that a table tells the group of each of N images, as ``attributes_of``."""
+        rows = self.metadata.rows if self.metadata else {}
+        return attributes_of(paths, rows, self.age_bins, self.wanted_subgroups)
 
     @property
     def known(self) -> list[Known | Metadata]:

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from covidnet.data.attributes import check_bins
 from covidnet.data.changes.kinds import Augmentation, Lungs, Style
 from covidnet.data.division.division import NO_SOURCES, Division
 from covidnet.data.division.duplicates import Duplicates, find_duplicates
@@ -62,6 +63,8 @@ class Radiographs(Located):
         roots: Several such folders instead of one, {name: folder}: paths begin with the name, and it is the source
             where no table tells one.
         views: Which views take part, such as [PA, AP], where a table or a DICOM header tells; all where left out.
+        subgroups: More columns of a table, of at most 10 values each, by which the test is reported too.
+        age_bins: Ages at which a new group begins there, as [18, 40, 65], which holds where left out.
         patient_pattern: Regular expression whose one group is the patient in an image's path, such as '(p[0-9]+)_'.
         patient_across_classes: One name in two classes is one patient; else it is one in each.
         use_split: Follow the split that the data give, by folders or a column; false draws one.
@@ -112,6 +115,8 @@ class Radiographs(Located):
         test_root: str | None = None,
         roots: dict[str, str] | None = None,
         views: list[str] | None = None,
+        subgroups: list[str] | None = None,
+        age_bins: list[int] | None = None,
         patient_pattern: str | None = None,
         patient_across_classes: bool = False,
         use_split: bool = True,
@@ -140,6 +145,7 @@ class Radiographs(Located):
         check_roots(roots, root)
         require(not (roots and lists), "data.split_lists", split_lists, "left out where data.roots names folders")
         check_pattern(patient_pattern)
+        check_bins(age_bins)
         check_places({"root": root, "test_root": test_root, "split_file": split_file, "metadata": metadata})
         check_places({f"roots[{name}]": given for name, given in (roots or {}).items()})
         check_places({"table": [*tables], "split_lists": [*lists]})
@@ -155,7 +161,7 @@ class Radiographs(Located):
         )
         self.given_root = root or (None if roots else folder_of(tables, "data.table"))
         self.given_roots = roots
-        self.wanted_views = read_views(views)
+        self.wanted_views, self.wanted_subgroups, self.age_bins = read_views(views), subgroups, age_bins
         self.image_size = image_size
         self.batch_size = batch_size
         self.wanted_classes = [*map(composed, classes)] if classes is not None else None
@@ -255,7 +261,7 @@ class Radiographs(Located):
 
     def tell(self) -> None:
         """List, check and split the images, and tell what came of it: every mistake shows now."""
-        counts = self.counts
+        counts, _ = self.counts, self.attributes(self.images.paths)
         tell(
             f"{self.notice}{len(self.images.paths):,} images in {self.place}: "
             + "; ".join(f"{name} {_with_commas(numbers)}" for name, numbers in counts.items())

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from covidnet.evaluation.names import BY_KEY
-from covidnet.runs.screen import in_brackets, with_interval
+from covidnet.runs.screen import in_brackets, print_gaps, with_interval
 
 OVERALL = ("accuracy", "balanced_accuracy", "mcc", "macro_f1", "nll", "brier", "ece")
 PER_CLASS = ("sensitivity", "specificity", "ppv", "auroc")
@@ -45,6 +45,7 @@ def print_report(report: Mapping[str, Any]) -> None:
         console.print(_source_table(report))
         if any(scores["in_training"] for scores in report["per_source"].values()):
             console.print("* other images of this source were in the training")
+    print_gaps(report["subgroups"])
     console.print()
     console.print(report["sentence"], markup=False, highlight=False)
 

@@ -14,6 +14,7 @@ SECTIONS = (
     "verdicts",
     "results",
     "classes",
+    "groups",
     "confusion",
     "curves",
     "calibration",
