@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from covidnet.data.division.views import view_of
+from covidnet.data.located import Located
 from covidnet.data.spelling import known, plain
 from covidnet.data.tables.columns import NAMES
 from covidnet.errors import UserError, did_you_mean, require, short
@@ -73,6 +74,11 @@ def attributes_of(
         if _role_of(name) not in found:
             found[name] = _asked(name, own, columns, key)
     return {name: groups for name, groups in found.items() if any(groups)}
+
+
+def attributes_in(data: Located, paths: Sequence[str]) -> dict[str, list[str]]:
+    """Return the attributes of images of a run, by their paths, as its keys ask for them; else as ``attributes_of``."""
+    return attributes_of(paths, data.metadata.rows if data.metadata else {}, data.age_bins, data.wanted_subgroups)
 
 
 def columns_there(paths: Sequence[str], rows: Rows, wanted: Sequence[str] | None) -> list[str]:

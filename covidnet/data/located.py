@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from covidnet.data.attributes import attributes_of
 from covidnet.data.division.metadata import NAME, Metadata, find_metadata, merge_rows, read_metadata
 from covidnet.data.division.names import refuse_unmatched
 from covidnet.data.division.split import TEST_PREFIX, paths_in_split, prefix_of
@@ -234,11 +233,6 @@ class Located:
         apart = self.test_folder.paths if self.test_folder else []
         part = {*self.folder.paths, *(TEST_PREFIX + path for path in apart)}
         return known and replace(known, rows={path: row for path, row in known.rows.items() if path in part})
-
-    def attributes(self, paths: Sequence[str]) -> dict[str, list[str]]:
-        """Return of each attribute that a table tells the group of each of N images, as ``attributes_of``."""
-        rows = self.metadata.rows if self.metadata else {}
-        return attributes_of(paths, rows, self.age_bins, self.wanted_subgroups)
 
     @property
     def known(self) -> list[Known | Metadata]:

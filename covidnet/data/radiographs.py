@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from covidnet.data.attributes import check_bins
+from covidnet.data.attributes import attributes_in, check_bins
 from covidnet.data.changes.kinds import Augmentation, Lungs, Style
 from covidnet.data.division.division import NO_SOURCES, Division
 from covidnet.data.division.duplicates import Duplicates, find_duplicates
@@ -145,7 +145,6 @@ class Radiographs(Located):
         check_roots(roots, root)
         require(not (roots and lists), "data.split_lists", split_lists, "left out where data.roots names folders")
         check_pattern(patient_pattern)
-        check_bins(age_bins)
         check_places({"root": root, "test_root": test_root, "split_file": split_file, "metadata": metadata})
         check_places({f"roots[{name}]": given for name, given in (roots or {}).items()})
         check_places({"table": [*tables], "split_lists": [*lists]})
@@ -162,15 +161,13 @@ class Radiographs(Located):
         self.given_root = root or (None if roots else folder_of(tables, "data.table"))
         self.given_roots = roots
         self.wanted_views, self.wanted_subgroups, self.age_bins = read_views(views), subgroups, age_bins
-        self.image_size = image_size
-        self.batch_size = batch_size
+        self.image_size, self.batch_size = image_size, batch_size
         self.wanted_classes = [*map(composed, classes)] if classes is not None else None
         self.seed = seed
         self.val_fraction = val_fraction
         self.test_per_class = test_per_class
         self.given_test_root = test_root
-        self.use_split = use_split
-        self.use_val = use_val
+        self.use_split, self.use_val = use_split, use_val
         self.given_split_file = split_file
         self.given_metadata = metadata
         self.group_duplicates = duplicates
@@ -178,8 +175,7 @@ class Radiographs(Located):
         self.reading = Reading(body_part, orientation)
         self.lungs: Lungs = lungs
         self.augmentation: Augmentation = augment
-        self.unchanged = unchanged
-        self.surround = surround
+        self.unchanged, self.surround = unchanged, surround
         self.restyle: Style = restyle
         self.balance = balance
         self.num_workers = num_workers
@@ -261,7 +257,7 @@ class Radiographs(Located):
 
     def tell(self) -> None:
         """List, check and split the images, and tell what came of it: every mistake shows now."""
-        counts, _ = self.counts, self.attributes(self.images.paths)
+        counts, _ = self.counts, attributes_in(self, self.images.paths)
         tell(
             f"{self.notice}{len(self.images.paths):,} images in {self.place}: "
             + "; ".join(f"{name} {_with_commas(numbers)}" for name, numbers in counts.items())
@@ -292,6 +288,7 @@ class Radiographs(Located):
 
 
 def _refuse_odd_numbers(data: Radiographs) -> None:
+    check_bins(data.age_bins)
     require(0 < data.val_fraction < 1, "data.val_fraction", data.val_fraction, "a share between 0 and 1")
     require(0 < data.image_size <= LARGEST_SIDE, "data.image_size", data.image_size, f"1 to {LARGEST_SIDE:,} pixels")
     few = 0 < data.batch_size <= MOST_AT_ONCE

@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from covidnet.data.attributes import attributes_in
 from covidnet.data.division.metadata import linked_groups
 from covidnet.data.radiographs import Radiographs
 from covidnet.data.spelling import Spellings
@@ -273,7 +274,7 @@ def _patients(folders: Sequence[Radiographs], paths: list[str]) -> tuple[Groups,
 def _attributes(folders: Sequence[Radiographs], paths: list[str]) -> dict[str, list[str]]:
     """Return the attributes of images, none where the folder or its table is not there any more."""
     try:
-        return folders[0].attributes(paths) if folders else {}
+        return attributes_in(folders[0], paths) if folders else {}
     except UserError:  # ``_patients`` tells of it
         return {}
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
+from covidnet.data.attributes import attributes_in
 from covidnet.data.module import RadiographyDataModule
 from covidnet.evaluation.confounding import NEEDED, class_by
 from covidnet.evaluation.novelty import network_features
@@ -29,7 +30,7 @@ def by_group(outputs: Outputs, datamodule: RadiographyDataModule, temperature: f
     numbers = np.concatenate([datamodule.numbers(name) for name in split])
     labels = np.array(images.labels)
     told = {}
-    attributes = datamodule.attributes(images.paths)
+    attributes = attributes_in(datamodule, images.paths)
     for attribute, names in {NEEDED: [""] * len(labels), **attributes}.items():
         own = np.array(names, dtype=object)
         found = class_by(own[numbers].tolist(), labels[numbers], classes, datamodule.division.patients[numbers])
@@ -46,7 +47,7 @@ def by_group(outputs: Outputs, datamodule: RadiographyDataModule, temperature: f
 
 def source_told(seen: Seen | None, datamodule: RadiographyDataModule) -> dict[str, Any]:
     """Return what ``tell_source`` says of the features of a model's own images; nothing where no source is known."""
-    sources = datamodule.attributes(datamodule.images.paths).get(NEEDED)
+    sources = attributes_in(datamodule, datamodule.images.paths).get(NEEDED)
     if seen is None or not sources:
         return {}
     numbers = np.concatenate([held for held, _ in seen.values()])
