@@ -4,11 +4,12 @@ python -m bench.coverage
 """
 
 import argparse
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 from scipy.stats import norm
 
 from bench import coverage_use
@@ -19,6 +20,7 @@ from covidnet.evaluation.intervals import Interval, groups_of, proportion_interv
 from covidnet.evaluation.metrics import BINS, bin_of, confusion_metrics
 from covidnet.evaluation.precision_recall import average_precision_interval
 from covidnet.evaluation.scores import calibrated_scores
+from covidnet.evaluation.subgroups import METRICS, subgroup_scores
 
 PER_PATIENT = 3
 CORRELATION = 0.5  # within a patient
@@ -134,8 +136,48 @@ def resampled(metric: str, matrix: NDArray[np.float64], per_patient: int) -> tup
     return truth, draw
 
 
+def largest_gap(metric: str, count: int, hardness: Sequence[float], per_patient: int) -> Draw:
+    """Return how to draw the limits of the largest gap between groups, less what that gap truly is: they hold 0.
+
+    ``hardness`` is how far the signal of each group is weakened; three classes, ``count`` images in all.
+    """
+    names = np.array([f"group {number}" for number in range(len(hardness))])
+
+    def split(rng: np.random.Generator, size: int) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.intp]]:
+        patients = patients_of(size, per_patient)
+        member, labels = patients % len(names), patients // len(names) % 3  # all images of a patient alike
+        noise = rng.normal(size=(size, 3))
+        if per_patient > 1:
+            noise = np.sqrt(1 - CORRELATION) * noise + np.sqrt(CORRELATION) * rng.normal(size=(size, 3))[patients]
+        signal = 2.5 - np.asarray(hardness)[member]
+        return softmax(2 * (signal[:, None] * np.eye(3)[labels] + noise), axis=1), labels, member
+
+    def scores(drawn: tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.intp]]) -> dict[str, Any]:
+        probabilities, labels, member = drawn
+        return subgroup_scores(
+            probabilities, labels, "abc", names[member].tolist(), patients_of(len(labels), per_patient)
+        )
+
+    truth = scores(split(np.random.default_rng(1), 300_000))["groups"]
+
+    def draw(rng: np.random.Generator) -> Interval | None:
+        gap = scores(split(rng, count))["gaps"][metric]
+        high, low = (truth[gap[end]]["per_class"][gap["class"]][metric] for end in ("highest", "lowest"))
+        return gap["interval"][0] - (high - low), gap["interval"][1] - (high - low)
+
+    return draw
+
+
 def rows() -> Iterator[Row]:
     """Yield what is simulated."""
+    for per_patient in (1, PER_PATIENT):
+        patients = "1" if per_patient == 1 else f"{per_patient}, correlation {CORRELATION}"
+        for hardness in ((0, 0), (0, 0.5, 1, 1.5)):
+            for count in (120, 400):
+                for metric in METRICS:
+                    draw = largest_gap(metric, count * len(hardness) // 2, hardness, per_patient)
+                    name, of = f"gap in {metric.replace('_', ' ')}", f"{len(hardness)} x {count // 2}"
+                    yield Row(name if len(set(hardness)) == 1 else f"{name}, true", of, patients, 0.0, draw)
     for per_patient in (1, PER_PATIENT):
         patients = "1" if per_patient == 1 else f"{per_patient}, correlation {CORRELATION}"
         for count in (40, 120):
@@ -182,7 +224,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="metrics whose name begins so, as AUROC")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    line = "{:<22} {:>9}  {:<18} {:>6} {:>8} {:>6}".format
+    line = "{:<31} {:>9}  {:<18} {:>6} {:>8} {:>6}".format
     print(line("metric", "images", "images a patient", "truth", "coverage", "width"), flush=True)
     for row in rows():
         if not row.metric.startswith(args.only):

@@ -21,6 +21,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--map", action="append", default=[], metavar="NAME=CLASS", help=text)
     text = "table (path, patient, group, source), or none; if left out, metadata.csv in ROOT or its parent"
     parser.add_argument("--metadata", metavar="FILE", help=text)
+    text = "ages at which a new group begins, such as 18,40,65 (default: as in training)"
+    parser.add_argument("--bins", metavar="AGES", help=text)
+    text = "a column of the table by whose values the scores are told too, at most 10 of them; may be given again"
+    parser.add_argument("--subgroups", action="append", metavar="COLUMN", help=text)
     parser.add_argument("--keep-seen", action="store_true", help="measure on images of the training set too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what external.json holds here too")
     text = "write what external_predictions.csv holds here too"
@@ -36,6 +40,7 @@ def run(options: argparse.Namespace) -> None:
     given = options.checkpoint.expanduser()
     checkpoints = [find_best(one) for one in (finished_runs(given) if given.is_dir() else [given])]
     refuse_no_external_root(options.root)
+    bins = _ages(options.bins) if options.bins is not None else None
     _refuse_files(options, len(checkpoints))
     from covidnet.evidence.external import Options, evaluate
     from covidnet.evidence.external_table import print_report
@@ -49,6 +54,8 @@ def run(options: argparse.Namespace) -> None:
         cache=not options.no_cache,
         cache_dir=options.cache_dir,
         body_part=options.body_part,
+        bins=bins,
+        subgroups=options.subgroups,
     )
     for checkpoint in checkpoints:
         evaluation = evaluate(checkpoint, options.root, how)
@@ -57,6 +64,17 @@ def run(options: argparse.Namespace) -> None:
     for folder in map(run_directory, checkpoints):
         if folder and (folder / RESULTS).is_file():
             print(write_card(folder))
+
+
+def _ages(text: str) -> list[int]:
+    from covidnet.data.attributes import check_bins
+
+    parts = text.strip("[] ").split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise UserError(f"--bins {text} must be ages in whole years with commas between them, such as 18,40,65.")
+    ages = [int(part) for part in parts]
+    check_bins(ages, "--bins")
+    return ages
 
 
 def _name_and_class(text: str) -> tuple[str, str]:

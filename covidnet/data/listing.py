@@ -9,6 +9,23 @@ from typing import Protocol, TypeVar
 Value = TypeVar("Value")
 
 
+class Naming(str):
+    """A sentence with names out of a table, for the screen alone: a report is handed on, and has the ``bare`` one."""
+
+    bare: str
+
+    def __new__(cls, text: str, bare: str) -> "Naming":
+        """Return ``text``, which is ``bare`` without its names."""
+        naming = super().__new__(cls, text)
+        naming.bare = bare
+        return naming
+
+
+def without_names(line: str) -> str:
+    """Return a sentence that the user was told as a report may have it."""
+    return line.bare if isinstance(line, Naming) else line
+
+
 @dataclass(frozen=True)
 class Known:
     """What a layout tells of its images beside their classes: nothing, where folders alone tell the classes.

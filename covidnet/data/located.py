@@ -32,6 +32,8 @@ class Located:
         given_split_file: a split.csv.
         wanted_classes: The classes, in the order of their labels; None for all.
         wanted_views: Names of the views that take part; None for all.
+        wanted_subgroups: More columns that tell subgroups,
+        age_bins: and ages at which one begins; None for the usual ones.
         use_split: Whether a split that the data give is followed.
         cache_dir: Where copies out of a store are kept.
     """
@@ -45,6 +47,8 @@ class Located:
     given_split_file: str | None
     wanted_classes: list[str] | None
     wanted_views: list[str] | None
+    wanted_subgroups: list[str] | None
+    age_bins: list[int] | None
     use_split: bool
     cache_dir: Path | None
 

@@ -17,6 +17,7 @@ VERSION = 1  # part of the folder's name: raise it whenever a pixel changes
 CLASSES = ("COVID-19", "NORMAL", "Viral Pneumonia")
 
 MARKER_CORNERS = ((0.03, 0.03), (0.88, 0.03), (0.03, 0.88))  # (left, top) of each class's marker, share of the image
+CORNERS = ("top left", "top right", "bottom left")  # how a table calls them: the source of an image
 MARKER_SIZE = 0.09  # share of the image: several pixels even at 50x50
 
 _GRID = 128  # pixels across which the anatomy is drawn: it is smooth, so enlarging it is cheaper than drawing large
@@ -42,7 +43,7 @@ def draw_radiograph(
     attenuation = _share_greys(lungs, label, thorax.mask)
     image = _expose(attenuation, _stream(seed, _EXPOSURE))
     if shortcut > 0:
-        image = _plant_marker(image, label, shortcut, _stream(seed, _MARKER))
+        image = _plant_marker(image, marked_corner(label, seed, shortcut))
     return np.rint(255 * image).astype(np.uint8), thorax.mask
 
 
@@ -250,11 +251,16 @@ def _expose(attenuation: Plane, rng: np.random.Generator) -> Plane:
     return np.asarray(np.clip(film, 0, 1))
 
 
-def _plant_marker(image: Plane, label: int, shortcut: float, rng: np.random.Generator) -> Plane:
-    """Return ``image`` with a lead letter L in the corner of ``label``, or, if the draw misses, of another class."""
+def marked_corner(label: int, seed: np.random.SeedSequence, shortcut: float) -> int:
+    """Return the class in whose corner ``draw_radiograph`` plants the marker: ``label``, or another by a miss."""
+    rng = _stream(seed, _MARKER)
     others = [index for index in range(len(CLASSES)) if index != label]
     miss = rng.choice(others)  # drawn in any case: a larger shortcut only turns misses into hits
-    shown = label if rng.uniform() < shortcut else int(miss)
+    return label if rng.uniform() < shortcut else int(miss)
+
+
+def _plant_marker(image: Plane, shown: int) -> Plane:
+    """Return ``image`` with a lead letter L in the corner of the class ``shown``."""
     size = len(image)
     left, top = (round(share * size) for share in MARKER_CORNERS[shown])
     length, stroke = max(3, round(MARKER_SIZE * size)), max(1, round(0.3 * MARKER_SIZE * size))

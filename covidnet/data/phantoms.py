@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from covidnet.data.division.metadata import NAME, write_metadata
 from covidnet.data.listing import Listing
-from covidnet.data.phantom import CLASSES, VERSION, draw_radiograph
+from covidnet.data.phantom import CLASSES, CORNERS, VERSION, draw_radiograph, marked_corner
 from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
 from covidnet.files.folders import default_cache_dir
@@ -62,7 +63,8 @@ def write_phantoms(
 ) -> Path:
     """Draw the set below ``folder`` unless it is complete there; return the root.
 
-    The first release's layout: ``NORMAL/NORMAL phantom (1).png``, 8-bit grey. ``counts`` holds the images per class
+    The first release's layout: ``NORMAL/NORMAL phantom (1).png``, 8-bit grey, and a ``metadata.csv``, whose source is
+    the corner of an image's marker. ``counts`` holds the images per class
     (``COUNTS`` unless given). Image i of a class depends on no other image, so a smaller set is the start of a larger.
     """
     refuse_in_unguarded_worker()
@@ -77,7 +79,10 @@ def write_phantoms(
         for label, name in enumerate(CLASSES)
         for number in range(counts.get(name, 0))
     }
+    rows = [_row(file, *drawn, seed, shortcut) for file, drawn in files.items()]
     if _holds(folder, readme, list(files)):
+        if not (folder / NAME).exists():  # drawn before there was a table
+            write_metadata(folder / NAME, rows)
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
@@ -91,6 +96,7 @@ def write_phantoms(
             for _ in drawn:
                 bar.update()
         (root / "README.md").write_text(readme, encoding="utf-8")
+        write_metadata(root / NAME, rows)
         try:
             root.rename(folder)
         except OSError:  # another process was first: its copy is the same
@@ -99,9 +105,22 @@ def write_phantoms(
     return folder
 
 
+def _row(file: Path, label: int, number: int, seed: int, shortcut: float) -> dict[str, str]:
+    """Return what the table says of an image: its source is the corner of its marker.
+
+    Without markers the corners take turns, whatever the class: sources that nothing in the picture tells.
+    """
+    corner = marked_corner(label, _seed_of(seed, label, number), shortcut) if shortcut > 0 else number % len(CORNERS)
+    return {"path": file.as_posix(), "patient": file.stem, "source": CORNERS[corner]}
+
+
+def _seed_of(seed: int, label: int, number: int) -> np.random.SeedSequence:
+    return np.random.SeedSequence(seed, spawn_key=(label, number))
+
+
 def _draw_file(job: tuple[Path, int, int], seed: int, size: int, shortcut: float) -> None:
     file, label, number = job
-    image, _ = draw_radiograph(label, np.random.SeedSequence(seed, spawn_key=(label, number)), size, shortcut)
+    image, _ = draw_radiograph(label, _seed_of(seed, label, number), size, shortcut)
     Image.fromarray(image).save(file, compress_level=1)  # noise hardly compresses: do not try for long
 
 

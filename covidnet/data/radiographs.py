@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from covidnet.data.attributes import attributes_in, check_bins
 from covidnet.data.changes.kinds import Augmentation, Lungs, Style
 from covidnet.data.division.division import NO_SOURCES, Division
 from covidnet.data.division.duplicates import Duplicates, find_duplicates
@@ -62,6 +63,8 @@ class Radiographs(Located):
         roots: Several such folders instead of one, {name: folder}: paths begin with the name, and it is the source
             where no table tells one.
         views: Which views take part, such as [PA, AP], where a table or a DICOM header tells; all where left out.
+        subgroups: More columns of a table, of at most 10 values each, by which the test is reported too.
+        age_bins: Ages at which a new group begins there, as [18, 40, 65], which holds where left out.
         patient_pattern: Regular expression whose one group is the patient in an image's path, such as '(p[0-9]+)_'.
         patient_across_classes: One name in two classes is one patient; else it is one in each.
         use_split: Follow the split that the data give, by folders or a column; false draws one.
@@ -112,6 +115,8 @@ class Radiographs(Located):
         test_root: str | None = None,
         roots: dict[str, str] | None = None,
         views: list[str] | None = None,
+        subgroups: list[str] | None = None,
+        age_bins: list[int] | None = None,
         patient_pattern: str | None = None,
         patient_across_classes: bool = False,
         use_split: bool = True,
@@ -155,16 +160,14 @@ class Radiographs(Located):
         )
         self.given_root = root or (None if roots else folder_of(tables, "data.table"))
         self.given_roots = roots
-        self.wanted_views = read_views(views)
-        self.image_size = image_size
-        self.batch_size = batch_size
+        self.wanted_views, self.wanted_subgroups, self.age_bins = read_views(views), subgroups, age_bins
+        self.image_size, self.batch_size = image_size, batch_size
         self.wanted_classes = [*map(composed, classes)] if classes is not None else None
         self.seed = seed
         self.val_fraction = val_fraction
         self.test_per_class = test_per_class
         self.given_test_root = test_root
-        self.use_split = use_split
-        self.use_val = use_val
+        self.use_split, self.use_val = use_split, use_val
         self.given_split_file = split_file
         self.given_metadata = metadata
         self.group_duplicates = duplicates
@@ -172,8 +175,7 @@ class Radiographs(Located):
         self.reading = Reading(body_part, orientation)
         self.lungs: Lungs = lungs
         self.augmentation: Augmentation = augment
-        self.unchanged = unchanged
-        self.surround = surround
+        self.unchanged, self.surround = unchanged, surround
         self.restyle: Style = restyle
         self.balance = balance
         self.num_workers = num_workers
@@ -255,7 +257,7 @@ class Radiographs(Located):
 
     def tell(self) -> None:
         """List, check and split the images, and tell what came of it: every mistake shows now."""
-        counts = self.counts
+        counts, _ = self.counts, attributes_in(self, self.images.paths)
         tell(
             f"{self.notice}{len(self.images.paths):,} images in {self.place}: "
             + "; ".join(f"{name} {_with_commas(numbers)}" for name, numbers in counts.items())
@@ -286,6 +288,7 @@ class Radiographs(Located):
 
 
 def _refuse_odd_numbers(data: Radiographs) -> None:
+    check_bins(data.age_bins)
     require(0 < data.val_fraction < 1, "data.val_fraction", data.val_fraction, "a share between 0 and 1")
     require(0 < data.image_size <= LARGEST_SIDE, "data.image_size", data.image_size, f"1 to {LARGEST_SIDE:,} pixels")
     few = 0 < data.batch_size <= MOST_AT_ONCE

@@ -160,6 +160,41 @@ def compare_recalls(
     return found
 
 
+def compare_groups(
+    first: NDArray[np.floating],
+    second: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    attributes: Mapping[str, Sequence[str]],
+    groups: NDArray[np.integer] | None = None,
+    smallest: int = 30,
+) -> list[dict[str, Any]]:
+    """Compare two recipes' balanced accuracy in each group of images, such as those of a view.
+
+    Args:
+        first: (S, N, C), as of ``compare_sides``.
+        second: (T, N, C).
+        labels: (N,) in 0 .. C - 1.
+        attributes: Attribute -> N names of groups, "" where not known.
+        groups: (N,) a number for each patient; every image is its own where left out.
+        smallest: Images that a group needs.
+
+    Returns:
+        Of each group ``attribute``, ``group``, ``images``, and what ``compare_sides`` tells of the balanced accuracy
+        over the classes that it has.
+    """
+    patients, found = groups_of(groups, len(labels)), []
+    for attribute, names in attributes.items():
+        own = np.array(names, dtype=object)
+        for name in sorted(set(names) - {""}):
+            among = own == name
+            images = int(among.sum())
+            if images >= smallest:
+                sides = compare_sides(first[:, among], second[:, among], labels[among], patients[among])
+                told = {"attribute": attribute, "group": name, "images": images}
+                found.append(told | sides["balanced_accuracy"])
+    return found
+
+
 def mcnemar(first: NDArray[np.number], second: NDArray[np.number]) -> dict[str, Any]:
     """Return McNemar's exact test (McNemar 1947): on which units one model was right more often than the other.
 

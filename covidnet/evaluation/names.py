@@ -26,6 +26,7 @@ class Group(Enum):
     CALIBRATED = "under calibrated, with some of the overall metrics"
     THRESHOLDS = "under thresholds and a class"
     USE = "under use and a class"
+    SUBGROUPS = "under subgroups, an attribute, groups, a group, per_class and a class"
     SETS = "under prediction_sets, or there under per_class and a class"
 
 
@@ -146,6 +147,13 @@ METRICS = (  # tables that show all keep this order
         Group.CALIBRATED,
     ),
     Metric("threshold", "threshold", "probability from which on the class is called", Scale.NUMBER, Group.THRESHOLDS),
+    Metric(
+        "mean_calibration",
+        "mean calibration",
+        "mean probability of the class less its share; 0 is best, above it the class is expected too often",
+        Scale.NUMBER,
+        Group.SUBGROUPS,
+    ),
     Metric("stated", "stated coverage", "share of sets that shall hold the true class", Scale.SHARE, Group.SETS),
     Metric("coverage", "class in them", "share of sets that hold the true class", Scale.SHARE, Group.SETS),
     Metric("size", "classes a set", "on average; lower is better", Scale.NUMBER, Group.SETS),

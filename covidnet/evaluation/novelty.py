@@ -61,6 +61,11 @@ def novelty_scores(state: Mapping[str, Any], features: NDArray[np.floating]) -> 
     return scores
 
 
+def network_features(features: NDArray[np.floating], side: int) -> Floats:
+    """Return what the network makes of images (N, F'), as vectors of length 1, of features as ``fit_novelty`` has."""
+    return _parts(features, side)[1]
+
+
 def _distances(state: Mapping[str, Any], features: NDArray[np.floating]) -> tuple[Floats, Floats]:
     """Return how far the images are from the training's, (N,) by their appearance and (N,) by the network's features.
 

@@ -73,8 +73,22 @@ def probe(
     scores = cross_val_predict(model, features, labels, groups=groups, cv=parts, method="predict_proba")  # (N, C)
     positives = labels[:, None] == present
     each = np.array([weighted_auroc(scores[:, k], positives[:, k])[0] for k in range(len(present))])
-    low, high = np.quantile(_resampled(scores, positives, groups, seed), [0.025, 0.975])
-    return {"auroc": float(each.mean()), "interval": [float(low), float(high)], "classes": each.tolist()}
+    interval = mean_auroc_interval(scores, positives, groups, seed)
+    return {"auroc": float(each.mean()), "interval": interval, "classes": each.tolist()}
+
+
+def mean_auroc_interval(
+    scores: Floats, positives: NDArray[np.bool_], groups: NDArray[np.integer], seed: int = 0
+) -> list[float]:
+    """Return the 95 % limits of the mean AUROC of K scores: a percentile bootstrap over groups.
+
+    Args:
+        scores: (N, K).
+        positives: (N, K) what each score is of.
+        groups: (N,).
+        seed: Of the resamples.
+    """
+    return [float(limit) for limit in np.quantile(_resampled(scores, positives, groups, seed), [0.025, 0.975])]
 
 
 def weighted_auroc(scores: Floats, positive: NDArray[np.bool_], weights: Floats | None = None) -> Floats:

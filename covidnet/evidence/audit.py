@@ -79,7 +79,9 @@ def audit_images(data: Radiographs) -> Audit:
     checks = run_checks(folder, unreadable, contents, named, run_known_checks(data, contents))
     verdict = max((check.verdict for check in checks), key=VERDICTS.index)
     report |= {"verdict": verdict, "checks": [vars(check) for check in checks]}
-    return Audit(report, _table_rows(contents))
+    rows = table.rows if table else {}
+    kept = [{**rows[path], "path": path} for path in unreadable if path in rows]
+    return Audit(report, [*_table_rows(contents), *kept])
 
 
 def _contents(data: Radiographs, inspected: list[Traits | str]) -> Contents:

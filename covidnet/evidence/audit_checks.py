@@ -13,16 +13,15 @@ from covidnet.data.division.metadata import linked_groups
 from covidnet.data.listing import Labelled
 from covidnet.data.walk import told_by_reason
 from covidnet.errors import some
+from covidnet.evaluation.confounding import BOUND, FAIL, NEEDED, PASS, WARN, class_by, judge
 from covidnet.evaluation.probes import cramers_v, probe, views
 from covidnet.evidence.inspection import Traits
 
-PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
 VERDICTS = (PASS, WARN, FAIL)  # from good to bad
 
 BLANK = 16  # grey values between the 1st and the 99th percentile: an image of fewer shows nothing
 DARK, BRIGHT = 90, 165  # a 99th percentile below, or a 1st above: the exposure is odd
 TOLD, TELLING = 0.60, 0.75  # AUROC from which on a probe is a warning, a failure; 0.5 is chance
-RELATED, BOUND = 0.1, 0.5  # the same for Cramér's V of class and source
 LISTED = 20  # so many files or groups are named in the details
 FEW = 3  # so many in a sentence
 MISSED = "Missed may be copies cropped by over 20 %, turned aslant by over 10 degrees or burnt out (docs/copies.md)."
@@ -69,7 +68,7 @@ def run_checks(
         _check_duplicates(contents),
         _check_labels(contents),
         *known,
-        _check_sources(contents),
+        check_attribute("sources", NEEDED, [row.get(NEEDED, "") for row in contents.rows], contents),
         *_check_probes(contents),
     ]
 
@@ -188,40 +187,12 @@ def _check_labels(contents: Contents) -> Check:
     return Check("labels", PASS, "No radiograph stands in two classes.", details)
 
 
-def _check_sources(contents: Contents) -> Check:
-    sources = [row.get("source", "") for row in contents.rows]
-    names, table = tabulate(contents, sources)
-    unknown = sources.count("")
-    strength = cramers_v(table)
-    details = {
-        "cramers_v": strength if len(names) else None,
-        "table": {
-            of_class: dict(zip(names, numbers, strict=True))
-            for of_class, numbers in zip(contents.classes, table.tolist(), strict=True)
-        },
-        "images_of_unknown_source": unknown,
-    }
-    if not names:
-        return Check(
-            "sources",
-            WARN,
-            "No source is known: whether the classes come from different hospitals cannot be said from a table "
-            "(metadata.csv, column source).",
-            details,
-        )
-    own = [
-        of_class
-        for of_class, here in zip(contents.classes, table > 0, strict=True)
-        if here.any() and (table[:, here].sum() == table[contents.classes.index(of_class)].sum())
-    ]
-    apart = f" No source of {some(own, FEW, ', ')} gave images of another class." if own and len(names) > 1 else ""
-    rest = f" {unknown:,} images have no source." if unknown else ""
-    measure = f"Cramér's V of class and source is {strength:.2f}"
-    if strength >= BOUND:
-        return Check("sources", FAIL, f"{measure}: who knows the source knows much of the class.{apart}{rest}", details)
-    if strength >= RELATED or unknown:
-        return Check("sources", WARN, f"{measure}.{apart}{rest}", details)
-    return Check("sources", PASS, f"{measure}: the source does not tell the class.", details)
+def check_attribute(name: str, attribute: str, names: Sequence[str], contents: Contents, before: str = "") -> Check:
+    """Tell whether an attribute tells the class; what stands ``before`` begins the sentence."""
+    found = class_by(names, contents.labels, contents.classes, contents.groups)
+    verdict, sentence = judge(attribute, found)
+    unknown = {f"images_of_unknown_{attribute}": found.pop("unknown")}
+    return Check(name, verdict, f"{before}{sentence}", {**found, **unknown})
 
 
 def _check_probes(contents: Contents) -> Iterable[Check]:

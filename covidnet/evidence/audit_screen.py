@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from covidnet.evidence.audit_checks import FAIL, PASS, WARN
+from covidnet.evaluation.confounding import FAIL, PASS, WARN
 
 COLOURS = {PASS: "green", WARN: "yellow", FAIL: "red"}
 

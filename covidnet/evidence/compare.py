@@ -12,11 +12,12 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from covidnet.data.attributes import attributes_in
 from covidnet.data.division.metadata import linked_groups
 from covidnet.data.radiographs import Radiographs
 from covidnet.data.spelling import Spellings
 from covidnet.errors import UserError, did_you_mean
-from covidnet.evaluation.comparison import compare_outputs, compare_recalls, compare_sides
+from covidnet.evaluation.comparison import compare_groups, compare_outputs, compare_recalls, compare_sides
 from covidnet.evaluation.survival import compare_survival
 from covidnet.evidence.compare_table import sentence
 from covidnet.files.reading import read_yaml
@@ -60,9 +61,9 @@ def compare_runs(first: Path, second: Path, over: Sequence[str] | None = None) -
         ``lungs_only``, ``lungs_covered``, ``swapped_at_test`` and ``outside`` where all runs have been so tested,
         ``images``, ``left_out`` of each side, ``patients`` or None where every image counts as independent, and
         ``metrics`` as ``evaluation.comparison.compare_sides`` gives them, second minus first. Of one run against one,
-        ``inside`` has all of ``compare_outputs``; ``outside`` has the classes it is ``over`` and ``cells``, the recall
-        of each source and class. ``survives``: of the skill without lungs, or None. ``notes``, what limits all this;
-        and the ``sentence``.
+        ``inside`` has all of ``compare_outputs``, and of any its ``groups``, as ``compare_groups``; ``outside`` has
+        the classes it is ``over`` and ``cells``, the recall of each source and class. ``survives``: of the skill
+        without lungs, or None. ``notes``, what limits all this; and the ``sentence``.
 
     Raises:
         UserError: Where predictions are missing, or the runs' classes, labels or images do not agree.
@@ -112,6 +113,9 @@ def compare_runs(first: Path, second: Path, over: Sequence[str] | None = None) -
             "patients": len(np.unique(groups)) if groups is not None else None,
             **_compare_inside(matched, groups, tested=part == "inside"),
         }
+        if part == "inside":
+            known = _attributes(folders, matched.images.paths)
+            parts[part]["groups"] = compare_groups(matched.first, matched.second, matched.images.labels, known, groups)
     found = {
         "first": str(first),
         "second": str(second),
@@ -265,6 +269,14 @@ def _patients(folders: Sequence[Radiographs], paths: list[str]) -> tuple[Groups,
     if data.given_metadata == "none":
         return None, f"Without a table of patients (data.metadata=none), {alone}"
     return None, f"A metadata.csv in {data.place} or beside it is not there: {alone}"
+
+
+def _attributes(folders: Sequence[Radiographs], paths: list[str]) -> dict[str, list[str]]:
+    """Return the attributes of images, none where the folder or its table is not there any more."""
+    try:
+        return attributes_in(folders[0], paths) if folders else {}
+    except UserError:  # ``_patients`` tells of it
+        return {}
 
 
 def _images_of(run: Path) -> Radiographs | None:

@@ -20,6 +20,8 @@ def print_comparison(found: Mapping[str, Any]) -> None:
     external = found["parts"].get("outside")
     if external:
         console.print(_cells_table(external["cells"]))
+    if found["parts"]["inside"]["groups"]:
+        console.print(_groups_table(found["parts"]["inside"]["groups"]))
     if max(found["runs"]) > 1:
         console.print("Means over the seeds; below them the lowest and the highest seed.", soft_wrap=True)
     if min(found["runs"]) > 1:
@@ -84,6 +86,13 @@ def _cells_table(cells: Sequence[Mapping[str, Any]]) -> Table:
     for cell in cells:
         source = f"{escape(cell['source'])}{' *' * bool(cell['in_training'])}"
         table.add_row(f"{source}\n  {escape(cell['class'])} ({cell['images']:,})", *_cells(cell))
+    return table
+
+
+def _groups_table(groups: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("Inside, balanced accuracy by group")
+    for one in groups:
+        table.add_row(f"{escape(one['attribute'])}: {escape(one['group'])} ({one['images']:,})", *_cells(one))
     return table
 
 

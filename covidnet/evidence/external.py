@@ -25,6 +25,7 @@ from covidnet.data.spelling import Spellings
 from covidnet.data.walk import spelt_below, told_by_reason
 from covidnet.errors import UserError, some
 from covidnet.evaluation.comparison import comparable, score_drops
+from covidnet.evidence.external_groups import attributes_outside, groups_outside
 from covidnet.evidence.external_table import sentence
 from covidnet.imaging.radiograph import BodyPart
 from covidnet.machine.device import find_device
@@ -51,6 +52,8 @@ class Options:
         cache: Keep decoded images on disk.
         cache_dir: Where; the run's own cache folder where None.
         body_part: What part of the body DICOM headers may name; as in training where None.
+        bins: Ages at which a new group begins; as in training where None.
+        subgroups: More columns of the table that tell groups; those of the training that are there where None.
     """
 
     names: Mapping[str, str]
@@ -60,6 +63,8 @@ class Options:
     cache: bool = True
     cache_dir: Path | None = None
     body_part: BodyPart | None = None
+    bins: Sequence[int] | None = None
+    subgroups: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -106,12 +111,7 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
 
     trained = _trained_on(checkpoint, data)
     seen = _find_seen(pixels, data, trained, options) if trained else None
-    chosen = [i for i, path in enumerate(pixels.paths) if options.keep_seen or path not in (seen or {})]
-    if not chosen:
-        raise UserError(
-            f"All {len(pixels.paths)} images below {root} are of the model's own training or validation set, so they "
-            "tell nothing of other images. Give another folder, or --keep-seen to measure on them all the same."
-        )
+    chosen = _chosen(pixels, seen or {}, root, keep_seen=options.keep_seen)
     paths = [pixels.paths[i] for i in chosen]
     labels_of = dict(zip(folder.paths, folder.labels, strict=True))
     sources_of = dict(zip(folder.paths, folder.sources, strict=True))
@@ -119,6 +119,7 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
     sources = [rows.get(path, {}).get("source") or sources_of[path] or UNKNOWN for path in paths]
     groups = _linked(paths, rows, pixels.thumbnails[chosen if data.group_duplicates else []])
 
+    attributes = attributes_outside(paths, rows, sources, data, options.bins, options.subgroups)
     model = trained_model.model().to(device)
     logits, _ = outputs_of(model, pixels.gather, np.array(chosen, dtype=np.int64), device, title="evaluating")
     calibration = trained_model.calibration
@@ -145,6 +146,7 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
         },
         "seen": {"checked": seen is not None, "left_out": not options.keep_seen, "images": seen or {}},
         "unreadable": pixels.unreadable,
+        **groups_outside(attributes, logits, labels, classes, groups, (calibration or {}).get("temperature", 1.0)),
     }
     if inside:
         over = comparable(inside, report["classes_present"])
@@ -158,6 +160,17 @@ def _linked(
 ) -> NDArray[np.int64]:
     """Return a number for each image (N,): those that patients, groups or copies link share it, as in a run's test."""
     return np.array(linked_groups(paths, rows, find_duplicates(thumbnails).pairs), dtype=np.int64)
+
+
+def _chosen(pixels: Pixels, seen: Mapping[str, str], root: Path, *, keep_seen: bool) -> list[int]:
+    """Return the numbers of the images to measure on."""
+    chosen = [i for i, path in enumerate(pixels.paths) if keep_seen or path not in seen]
+    if not chosen:
+        raise UserError(
+            f"All {len(pixels.paths)} images below {root} are of the model's own training or validation set, so they "
+            "tell nothing of other images. Give another folder, or --keep-seen to measure on them all the same."
+        )
+    return chosen
 
 
 def _shaped(scores: Mapping[str, Any]) -> dict[str, Any]:

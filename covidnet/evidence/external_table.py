@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from covidnet.evaluation.names import BY_KEY, USE
-from covidnet.runs.screen import in_brackets, with_interval
+from covidnet.runs.screen import in_brackets, print_gaps, with_interval
 
 OVERALL = ("accuracy", "balanced_accuracy", "mcc", "nll", "brier", "ece", "macro_f1")
 PER_CLASS = ("sensitivity", "specificity", "ppv", "auroc")
@@ -50,6 +50,7 @@ def print_report(report: Mapping[str, Any]) -> None:
         console.print(_source_table(report))
         if any(scores["in_training"] for scores in report["per_source"].values()):
             console.print("* other images of this source were in the training")
+    print_gaps(report["subgroups"])
     console.print()
     console.print(report["sentence"], markup=False, highlight=False)
 

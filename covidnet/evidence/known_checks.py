@@ -1,17 +1,20 @@
 """The checks of an audit that need no pixel: what is known of patients, views and a split that the data give."""
 
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 
+from covidnet.data.attributes import attributes_of
 from covidnet.data.division.division import Division
 from covidnet.data.division.given import numbers_by_side
 from covidnet.data.division.metadata import Metadata
 from covidnet.data.division.split import Split
-from covidnet.data.division.views import AP, PA, other_views, view_of
+from covidnet.data.division.views import AP, PA, other_views
 from covidnet.data.radiographs import Radiographs
 from covidnet.data.told import proposed_pattern
 from covidnet.errors import UserError
-from covidnet.evaluation.probes import cramers_v
-from covidnet.evidence.audit_checks import FAIL, PASS, RELATED, WARN, Check, Contents, tabulate
+from covidnet.evaluation.confounding import FAIL, NEEDED, PASS, WARN
+from covidnet.evidence.audit_checks import Check, Contents, check_attribute
 
 
 def run_known_checks(data: Radiographs, contents: Contents) -> list[Check]:
@@ -21,7 +24,7 @@ def run_known_checks(data: Radiographs, contents: Contents) -> list[Check]:
         data: The images as training would take them.
         contents: What could be read of them.
     """
-    checks = (_check_patients(data, contents), _check_split(data, contents), _check_views(contents))
+    checks = (_check_patients(data, contents), _check_split(data, contents), *_check_attributes(data, contents))
     return [check for check in checks if check]
 
 
@@ -77,19 +80,21 @@ def _check_split(data: Radiographs, contents: Contents) -> Check | None:
     return Check("split", PASS, f"{sentence}.", counts)
 
 
-def _check_views(contents: Contents) -> Check | None:
-    """Tell which views there are, and whether they tell the class; nothing where none is known."""
-    views = [view_of(row.get("view", "")) for row in contents.rows]
-    names, table = tabulate(contents, views)
-    if not names:
-        return None
-    strength = cramers_v(table)
-    counts = Counter(view or "not known" for view in views)
-    listed = ", ".join(f"{count:,} {view}" for view, count in counts.most_common())
-    others = len(other_views(dict(zip(contents.paths, contents.rows, strict=True)), [PA, AP]))
-    out = f" New runs leave {others:,} out (data.views)." if others else ""
-    sentence = f"{listed}.{out} Cramér's V of class and view is {strength:.2f}"
-    details = {"views": dict(counts), "cramers_v": strength}
-    if strength >= RELATED:
-        return Check("views", WARN, f"{sentence}: who sees the view knows something of the class.", details)
-    return Check("views", PASS, f"{sentence}: the view does not tell the class.", details)
+def _check_attributes(data: Radiographs, contents: Contents) -> Iterator[Check]:
+    """Tell whether what a table tells of the images, beside their source, tells the class; nothing of what it does not.
+
+    Raises:
+        UserError: Where a column that is asked for is not there or has too many values.
+    """
+    rows = dict(zip(contents.paths, contents.rows, strict=True))
+    attributes = attributes_of(contents.paths, rows, data.age_bins, data.wanted_subgroups)
+    for attribute, names in attributes.items():
+        if attribute == "view":
+            counts = Counter(view or "not known" for view in names)
+            listed = ", ".join(f"{count:,} {view}" for view, count in counts.most_common())
+            others = len(other_views(rows, [PA, AP]))
+            out = f" New runs leave {others:,} out (data.views)." if others else ""
+            found = check_attribute("views", attribute, names, contents, f"{listed}.{out} ")
+            yield replace(found, details={"views": dict(counts), **found.details})
+        elif attribute != NEEDED:
+            yield check_attribute(attribute, attribute, names, contents)

@@ -37,6 +37,7 @@ class Against(NamedTuple):
     runs: list[int]
     sentence: str
     parts: list[Line]
+    groups: list[Line]
     sources: list[Line]
     notes: list[str]
 
@@ -60,6 +61,10 @@ def read_comparison(run: Run) -> Against | None:
         found["runs"],
         found["sentence"],
         parts,
+        [
+            _line(f"{one['attribute']}: {one['group']}", f"{one['images']:,} images", one)
+            for one in found["parts"].get("inside", {}).get("groups", [])
+        ],
         [_line(f"{cell['source']}: {cell['class']}", _seen(cell), cell) for cell in outside.get("cells", [])],
         found["notes"],
     )

@@ -17,6 +17,7 @@ from covidnet.report.cells import OF_CLASS, Cell, cell, flat, rows
 from covidnet.report.datacard import make_data_card
 from covidnet.report.decided import decided
 from covidnet.report.facts import MODEL_NAMES, data_of, settings_of, versions_of
+from covidnet.report.groups import source_by_class
 from covidnet.runs.files import AUDIT, CHECKPOINT, EXTERNAL, SHORTCUTS
 from covidnet.runs.run import Run
 
@@ -69,6 +70,8 @@ def render(run: Run, license: str = UNKNOWN_LICENSE) -> str:
         verdicts.chance_verdict(run.scores, len(run.classes)),
         verdicts.size_verdict(run.scores),
         verdicts.leak_verdict(card.links, commands["audit"]),
+        verdicts.source_verdict(source_by_class(run, card), commands["audit"]),
+        verdicts.groups_verdict(run.results.get("subgroups")),
         verdicts.shortcuts_verdict(shortcuts, commands["shortcuts"]),
         verdicts.external_verdict(external, commands["external"]),
     ]

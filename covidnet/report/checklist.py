@@ -59,6 +59,7 @@ def answer(run: Run, card: DataCard, gallery: Gallery | None, optional: Mapping[
     drawn = f"{data.get('test_per_class')} images a class"
     held = "the test that the data give" if card.given else data.get("test_root") or drawn
     return {
+        **_of_groups(run.results.get("subgroups") or {}),
         "model": f"Deep learning: {recipe['model']['class_path']}, {_named(model)}" if model else None,
         "sources": "Counts by class and source: Data." if card.sources else None,
         "preprocessing": (
@@ -105,6 +106,14 @@ def answer(run: Run, card: DataCard, gallery: Gallery | None, optional: Mapping[
         "calibration": calibrated
         and f"Temperature {calibrated['temperature']:.3f}, fitted on validation: Calibration.",
         "output": "A probability for each class; the most probable one is the answer.",
+    }
+
+
+def _of_groups(subgroups: Mapping[str, Mapping[str, Any]]) -> dict[str, str | None]:
+    known, compared = ", ".join(subgroups), ", ".join(name for name, found in subgroups.items() if found["gaps"])
+    return {
+        "characteristics": f"Counts by split, class and {known}: Whom it fails." if known else None,
+        "fairness": f"Scores and gaps by {compared}: Whom it fails." if compared else None,
     }
 
 

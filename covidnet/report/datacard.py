@@ -10,6 +10,7 @@ import numpy as np
 from covidnet.data.division.metadata import LINKS, Metadata, linked_groups
 from covidnet.data.division.sources import UNKNOWN, sources_of
 from covidnet.data.division.split import SPLITS
+from covidnet.data.listing import without_names
 from covidnet.data.radiographs import Radiographs
 from covidnet.data.spelling import Spellings
 from covidnet.errors import UserError
@@ -67,7 +68,8 @@ def make_data_card(
     if data is None or not split:
         return DataCard(table, None, None, {}, None)
     try:
-        metadata, told, given = data.metadata, data.folder.known.lines, bool(data.sides)
+        metadata, given = data.metadata, bool(data.sides)
+        told = [without_names(line) for line in data.folder.known.lines]
     except UserError as error:
         return DataCard(table, None, None, {}, str(error))
     known = DataCard(table, None, None, {}, None, told=told, given=given)

@@ -16,11 +16,12 @@ from covidnet.files.whole import write_whole
 from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.report import against, figures, verdicts
 from covidnet.report.cells import OF_CLASS, Cell, Row, cell, drawn, fallen, flat, rows
-from covidnet.report.checklist import answer, fill
+from covidnet.report.checklist import SPLIT_NAMES, answer, fill
 from covidnet.report.datacard import DataCard, make_data_card
 from covidnet.report.decided import calibrate, decided
 from covidnet.report.facts import MODEL_NAMES, data_of, settings_of, versions_of
 from covidnet.report.gallery import Gallery, make_gallery
+from covidnet.report.groups import SHOWN, attributes_shown, source_by_class
 from covidnet.report.use import TITLES, use_of
 from covidnet.runs.files import AUDIT, EXTERNAL, SHORTCUTS, looks_told
 from covidnet.runs.run import Run
@@ -106,6 +107,14 @@ def render(run: Run) -> str:
         lungs_test=_lungs_test(optional["shortcuts"]),
         audit=optional["audit"],
         external=_external(optional["external"], run.results.get("counts", {})),
+        groups=attributes_shown(run.results),
+        groups_outside=attributes_shown(optional["external"]),
+        group_metrics=SHOWN,
+        split_names=SPLIT_NAMES,
+        source_probe=[
+            (name, drawn("auroc", _auroc(found)), found["by_chance"], found["sources"])
+            for name, found in (run.results.get("source_probe") or {}).items()
+        ],
         against=against.read_comparison(run),
         commands={**commands, "against": against.command(run.folder)},
         settings=settings_of(run),
@@ -141,6 +150,8 @@ def _verdicts(
         verdicts.chance_verdict(run.scores, len(run.classes)),
         verdicts.size_verdict(run.scores),
         verdicts.leak_verdict(card.links, commands["audit"]),
+        verdicts.source_verdict(source_by_class(run, card), commands["audit"]),
+        verdicts.groups_verdict(run.results.get("subgroups")),
         verdicts.audit_verdict(optional["audit"], commands["audit"]),
         verdicts.shortcuts_verdict(optional["shortcuts"], commands["shortcuts"]),
         verdicts.heat_verdict(gallery.overall if gallery else None),
@@ -207,6 +218,10 @@ def _lungs_test(shortcuts: Mapping[str, Any] | None) -> list[Row]:
         for key, names in LUNGS_TEST.items()
         if shortcuts.get(key)
     ]
+
+
+def _auroc(found: Mapping[str, Any]) -> Cell:
+    return cell({"auroc": found["auroc"], "intervals": {"auroc": found["interval"]}}, "auroc")
 
 
 def _external(external: Mapping[str, Any] | None, counts: Mapping[str, Any]) -> dict[str, Any] | None:

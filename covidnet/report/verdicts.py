@@ -7,6 +7,8 @@ from typing import Any, Literal, NamedTuple
 
 from scipy.stats import binomtest
 
+from covidnet.evaluation.confounding import judge
+from covidnet.evaluation.subgroups import gap_sentences
 from covidnet.report.datacard import Links
 from covidnet.report.gallery import HeatShare
 from covidnet.runs.files import AUDIT, CHECKPOINT, EXTERNAL
@@ -103,6 +105,29 @@ def leak_verdict(links: Links | None, audit: str) -> Verdict:
     return Verdict("PASS", question, f"All {links.of:,} images have a patient, and {apart}")
 
 
+def source_verdict(found: Mapping[str, Any] | None, audit: str) -> Verdict:
+    """Tell whether the source tells the class, in the words of the audit; ``found`` as ``class_by`` returns it."""
+    question = "Can the class be told by its source?"
+    if found is None or found["cramers_v"] is None:
+        sentence = "Not known: no table names the sources of these images (metadata.csv, column source)."
+        return Verdict("NOT RUN", question, sentence, audit)
+    level, sentence = judge("source", found)
+    return Verdict("FAIL" if level == "FAIL" else "WARN" if level == "WARN" else "PASS", question, sentence)
+
+
+def groups_verdict(subgroups: Mapping[str, Mapping[str, Any]] | None) -> Verdict | None:
+    """Tell whether two groups get different scores, beyond chance, where any two groups are large enough to tell."""
+    compared = [name for name, found in (subgroups or {}).items() if found["gaps"]]
+    if not subgroups or not compared:
+        return None
+    question = "Does it work alike for all groups?"
+    gaps = gap_sentences(subgroups)
+    if gaps:
+        more = f" {len(gaps) - 1} more gaps: Whom it fails." if len(gaps) > 1 else ""
+        return Verdict("WARN", question, f"No. The widest gap: {gaps[0]}.{more}")
+    return Verdict("PASS", question, f"No gap by {', '.join(compared)} is more than chance would make.")
+
+
 def heat_verdict(heat: HeatShare | None) -> Verdict | None:
     """Tell whether the heat lies in the lungs, or in the box that stands for them, more than it would by chance."""
     if heat is None:
@@ -147,7 +172,11 @@ def external_verdict(external: Mapping[str, Any] | None, command: str) -> Verdic
     found = f"balanced accuracy is {_points(drop['value'])} lower outside [{100 * low:.1f} to {_points(high)}]"
     if low > 0:
         return Verdict("FAIL" if drop["value"] >= LARGE_DROP else "WARN", question, f"No: {found}.")
-    return Verdict("PASS", question, f"No drop was shown; the interval allows one of up to {_points(high)}.")
+    return Verdict(
+        "PASS", question,
+        f"No drop was shown; the interval allows one of up to {_points(high)}. That is no proof: hospitals may share a "
+        "shortcut (DeGrave et al. 2021).",
+    )  # fmt: skip
 
 
 def _percent(share: float) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from covidnet.data.spelling import all_composed
 from covidnet.errors import UserError
 from covidnet.evaluation.names import METRICS
+from covidnet.evaluation.subgroups import METRICS as SUBGROUP_METRICS
 from covidnet.files import reading
 from covidnet.files.plain import is_mapping, is_number, is_whole
 from covidnet.files.reading import UNREADABLE
@@ -163,17 +164,52 @@ DIFFERENCE: dict[str, Kind] = {
 NEEDED = ("first", "second", "difference", "interval", "first_runs", "second_runs")  # an older one has these alone
 DIFFERING = keys(DIFFERENCE, *NEEDED)
 CELL: dict[str, Kind] = {"source": TEXT, "class": TEXT, "images": COUNT, "in_training": maybe(TRUTH)}
+GROUP: dict[str, Kind] = {"attribute": TEXT, "group": TEXT, "images": COUNT}
 COMPARED = keys(
     {
         "images": COUNT,
         "over": many(TEXT),
         "metrics": keys({"balanced_accuracy": DIFFERING}, "balanced_accuracy"),
         "cells": many(keys({**DIFFERENCE, **CELL}, *CELL, *NEEDED)),
+        "groups": many(keys({**DIFFERENCE, **GROUP}, *GROUP, *NEEDED)),
     },
     "images",
     "metrics",
 )
 FINDING = keys({"name": TEXT, "verdict": LEVEL, "sentence": TEXT}, "name", "verdict", "sentence")
+
+
+TABLE = each(each(COUNT))
+CLASS_BY = each(
+    keys(
+        {"cramers_v": maybe(NUMBER), "interval": maybe(PAIR), "table": TABLE, "unknown": COUNT, "counts": each(TABLE)},
+        *("cramers_v", "interval", "table", "unknown"),
+    )
+)
+GAP = keys(
+    {**dict.fromkeys(("class", "lowest", "highest"), TEXT), "value": NUMBER, "interval": PAIR},
+    *("class", "lowest", "highest", "value", "interval"),
+)
+IN_GROUP = keys({**MEASURED, **dict.fromkeys(SUBGROUP_METRICS, maybe(NUMBER))}, "support", *SUBGROUP_METRICS)
+GROUPS = keys(
+    {"groups": each(keys({"images": COUNT, "per_class": each(IN_GROUP)}, "images")), "gaps": each(GAP)},
+    *("groups", "gaps"),
+)
+
+
+def _groups(content: Any, where: str) -> None:
+    """Check that a gap is between two scores that are there."""
+    GROUPS(content, where)
+    for metric, gap in content["gaps"].items():
+        for end in ("lowest", "highest"):
+            of_class = content["groups"].get(gap[end], {}).get("per_class", {}).get(gap["class"], {})
+            if metric not in SUBGROUP_METRICS or of_class.get(metric) is None:
+                raise ValueError(f"{where}.gaps.{metric} is of a score that is not there")
+
+
+SUBGROUPS = each(_groups)
+TOLD = {"auroc": NUMBER, "interval": PAIR, "by_chance": PAIR, "sources": each(COUNT)}
+SOURCE_PROBE = each(keys(TOLD, *TOLD))
 
 
 def _results(content: Any, where: str) -> None:
@@ -183,6 +219,9 @@ def _results(content: Any, where: str) -> None:
         "counts": each(each(COUNT)),
         "seconds": maybe(keys({"fit": NUMBER}, "fit")),
         "versions": maybe(each(TEXT)),
+        "class_by": maybe(CLASS_BY),
+        "subgroups": maybe(SUBGROUPS),
+        "source_probe": maybe(SOURCE_PROBE),
         **dict.fromkeys(("epochs", "best_epoch", "test_evaluations"), maybe(COUNT)),
     }
     keys(known)(content, where)
@@ -214,6 +253,8 @@ KINDS: Mapping[str, Kind] = {
             "per_source": maybe(each(PART)),
             "inside": maybe(PART),
             "drop": maybe(each(DROP)),
+            "class_by": maybe(CLASS_BY),
+            "subgroups": maybe(SUBGROUPS),
             "seen": maybe(keys({"images": maybe(keys({}))})),
         }
     ),

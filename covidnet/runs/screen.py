@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from covidnet.evaluation.names import BY_KEY, OVERALL, PER_CLASS, POOLED, Metric
+from covidnet.evaluation.subgroups import gap_sentences
 
 FIRST = ("loss", "weighted_loss", "accuracy", "balanced_accuracy", "mcc")  # in this order; all others follow
 CALIBRATED = ("loss", "brier", "ece")
@@ -37,6 +38,15 @@ def print_scores(models: Mapping[str, Mapping[str, Any]], title: str, caption: s
         of_class = [scores["per_class"][name] for scores in models.values()]
         _add_rows(table, PER_CLASS.values(), of_class, before=f"{name}: ")
     Console().print(table)
+
+
+def print_gaps(subgroups: Mapping[str, Any]) -> None:
+    """Print the gaps between groups that chance alone would not make, where a table tells groups."""
+    told = gap_sentences(subgroups)
+    for line in told:
+        print(f"Gap in the {line}.")
+    if subgroups and not told:
+        print(f"No gap between the groups by {', '.join(subgroups)} is more than chance would make.")
 
 
 def with_interval(

@@ -21,6 +21,7 @@ DEFAULT = {  # of every model that takes them, around what the recipes have; wha
 }
 SECTIONS = ("model", "data", "trainer", "early_stopping")  # whose keys may be tried
 FIXED = {  # those of them that may not
+    "it says how a test is reported, and a trial is not tested": ("data.subgroups", "data.age_bins"),
     "which images train, validate and test must be the same in all trials": (
         "data.root",
         "data.roots",

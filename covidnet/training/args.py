@@ -45,7 +45,8 @@ GROUPS = {
 }  # group -> default; later groups win
 SECTIONS = ("trainer", "model", "data", "early_stopping", "checkpoint")
 ENVIRONMENT_PREFIX = "COVIDNET_"
-NAMES = ("classes", "header", "columns", "labels")  # of the data: their values are names, whatever YAML takes them for
+# Of the data: their values are names, whatever YAML takes them for.
+NAMES = ("classes", "header", "columns", "labels", "subgroups")
 VALUELESS = ("--print_config", "--help", "-h")
 
 _PACKAGE = Path(__file__).parents[1]

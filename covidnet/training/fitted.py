@@ -19,6 +19,7 @@ from covidnet.models.parts.appearance import SIDE
 from covidnet.runs.checkpoint import Checkpoint
 
 MOST = 2000  # images of a split from which it is learnt how images look; more are drawn from at random
+Seen = dict[str, tuple[Numbers, NDArray[np.float32]]]  # split -> numbers of images (N,) and their features (N, F)
 SHOWN = 1000  # images from which on a bar is worth its line
 
 
@@ -43,20 +44,29 @@ def fit_calibration(
     }
 
 
-def fit_looks(checkpoint: Path, datamodule: RadiographyDataModule, device: torch.device) -> dict[str, Any] | None:
-    """Return what tells whether an image looks like the training's, for the model of ``checkpoint``.
+def look_at(checkpoint: Path, datamodule: RadiographyDataModule, device: torch.device) -> Seen | None:
+    """Return the features of some images of each split, for the model of ``checkpoint``.
 
     Its own copy of the model looks at the images as a user's would: without augmentation, in one process, at images
     where training may have been served features. None where the model has diverged.
     """
     model = Checkpoint(checkpoint).model(finite=False).to(device)
-    train, val = (_some(datamodule.datasets[name].numbers) for name in ("train", "val"))
-    numbers = np.concatenate([train, val])
+    splits = list(datamodule.datasets)
+    held = [_some(datamodule.datasets[name].numbers) for name in splits]
     title = "learning how images look"
-    _, features = outputs_of(model, datamodule.images.gather, numbers, device, title=title, shown=SHOWN)
+    gather = datamodule.images.gather
+    _, features = outputs_of(model, gather, np.concatenate(held), device, title=title, shown=SHOWN)
     if not np.isfinite(features).all():
         return None
-    state = fit_novelty(features[: len(train)], features[len(train) :], SIDE)
+    parts = np.split(features, np.cumsum([len(numbers) for numbers in held])[:-1])
+    return dict(zip(splits, zip(held, parts, strict=True), strict=True))
+
+
+def fit_looks(seen: Seen | None) -> dict[str, Any] | None:
+    """Return what tells whether an image looks like the training's; None where the model has diverged."""
+    if seen is None:
+        return None
+    state = fit_novelty(seen["train"][1], seen["val"][1], SIDE)
     # A checkpoint that is read without running code holds tensors, not arrays.
     return {key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for key, value in state.items()}
 

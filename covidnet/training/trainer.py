@@ -22,8 +22,9 @@ from covidnet.runs.files import PREDICTED, RESULTS, TESTS, count_test, looks_tol
 from covidnet.runs.find import run_directory
 from covidnet.runs.predictions import write_predictions
 from covidnet.runs.scoring import model_use, score_model
-from covidnet.runs.screen import print_scores
-from covidnet.training.fitted import fit_calibration, fit_looks
+from covidnet.runs.screen import print_gaps, print_scores
+from covidnet.training.fitted import fit_calibration, fit_looks, look_at
+from covidnet.training.groups import by_group, source_told
 from covidnet.training.precision import in_full_precision
 
 
@@ -72,12 +73,12 @@ class Trainer(pl.Trainer):
         if self.fast_dev_run:  # type: ignore[attr-defined]  # Lightning sets it while it connects its parts
             self.test(model, datamodule=datamodule, verbose=False)
             return {}
-        scores, outputs = self._tested(model, datamodule, None)
-        models = {"final": scores}
+        scores, outputs, _ = self._tested(model, datamodule, None)
+        models, told = {"final": scores}, dict[str, Any]()
         checkpoint = self.checkpoint_callback
         best = getattr(checkpoint, "best_model_path", "")
         if best:
-            models["best"], outputs = self._tested(model, datamodule, best)
+            models["best"], outputs, told = self._tested(model, datamodule, best)
         else:
             warn("No best checkpoint was written, so the final model alone is tested.")
         results = {
@@ -89,6 +90,8 @@ class Trainer(pl.Trainer):
             "versions": _versions(),
             "seconds": {"fit": fitted - began, "test": time.perf_counter() - fitted},
         }
+        if told:
+            results["source_probe"] = told
         self._leave(outputs, datamodule, results, models, self.run_directory)
         return results
 
@@ -108,18 +111,20 @@ class Trainer(pl.Trainer):
 
     def _tested(
         self, model: Classifier, datamodule: RadiographyDataModule, ckpt_path: str | None
-    ) -> tuple[dict[str, Any], dict[str, Outputs]]:
-        """Test a model; return its scores, and what it said of the images of each split that it was asked."""
+    ) -> tuple[dict[str, Any], dict[str, Outputs], dict[str, Any]]:
+        """Test a model; return its scores, what it said of the images by split, and how far it tells their sources."""
+        told: dict[str, Any] = {}
         validated = self._validated(model, datamodule, ckpt_path)
         calibration = fit_calibration(*validated, datamodule.classes)
         self.test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
         outputs = model.take_outputs()
         if ckpt_path and self.is_global_zero:
             checkpoint = Path(ckpt_path)
-            looks = fit_looks(checkpoint, datamodule, self.strategy.root_device) if calibration else None
-            add_to_recipe(checkpoint, calibration=calibration, novelty=looks)
+            seen = look_at(checkpoint, datamodule, self.strategy.root_device) if calibration else None
+            add_to_recipe(checkpoint, calibration=calibration, novelty=fit_looks(seen))
             _tell_too_few(calibration)
-        return self._scores(outputs, model, datamodule, calibration), {"val": validated, "test": outputs}
+            told = source_told(seen, datamodule)
+        return self._scores(outputs, model, datamodule, calibration), {"val": validated, "test": outputs}, told
 
     def _validated(self, model: Classifier, datamodule: RadiographyDataModule, ckpt_path: str | None) -> Outputs:
         """Return what a model says of the validation images, on which is fitted what makes its numbers usable."""
@@ -157,11 +162,14 @@ class Trainer(pl.Trainer):
         if not self.is_global_zero:
             return
         self._write_predictions(outputs, datamodule, folder)
+        *_, tested = models.values()  # the outputs are of the last
+        results |= by_group(outputs["test"], datamodule, tested.get("calibrated", {"temperature": 1.0})["temperature"])
         for name in models:
             results["test_evaluations"] = count_test(trained, name)
         write_results(folder / RESULTS, results)
         looks = looks_told(results["test_evaluations"])
         print_scores(models, f"{datamodule.notice}{folder}", f"{looks}, as {trained / TESTS} tells.")
+        print_gaps(results["subgroups"])
 
     def _write_predictions(
         self, outputs: Mapping[str, Outputs], datamodule: RadiographyDataModule, folder: Path

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import read_rows
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.decomposition import PCA
@@ -142,7 +143,7 @@ def test_a_seed_draws_the_same_picture_twice() -> None:
 def test_set_has_the_layout_of_the_first_release(tmp_path: Path) -> None:
     root = write_phantoms(tmp_path / "deep" / "phantom", COUNTS_SMALL, size=64)
     assert root == tmp_path / "deep" / "phantom"
-    assert sorted(path.name for path in root.iterdir()) == [*CLASSES[:2], "README.md", CLASSES[2]]
+    assert sorted(path.name for path in root.iterdir()) == [*CLASSES[:2], "README.md", CLASSES[2], "metadata.csv"]
     for name, count in COUNTS_SMALL.items():
         expected = {f"{name} phantom ({number}).png" for number in range(1, count + 1)}
         assert {path.name for path in (root / name).iterdir()} == expected
@@ -163,6 +164,40 @@ def test_a_smaller_set_is_the_start_of_a_larger(tmp_path: Path) -> None:
     large = write_phantoms(tmp_path / "large", COUNTS_SMALL, size=64)
     for path in small.rglob("*.png"):
         assert path.read_bytes() == (large / path.relative_to(small)).read_bytes()
+
+
+@pytest.mark.parametrize("shortcut", [0, 0.5, 1])
+def test_the_source_of_an_image_is_the_corner_of_its_marker(tmp_path: Path, shortcut: float) -> None:
+    root = write_phantoms(tmp_path / "p", dict.fromkeys(CLASSES, 4), size=64, shortcut=shortcut)
+    unmarked = write_phantoms(tmp_path / "clean", dict.fromkeys(CLASSES, 4), size=64)
+    rows = read_rows(root / "metadata.csv")
+    assert len({row["patient"] for row in rows}) == 12
+    for row in rows:
+        changed = np.asarray(Image.open(root / row["path"])) != np.asarray(Image.open(unmarked / row["path"]))
+        there = {corner for corner, part in quarters(changed).items() if part.any()}
+        assert there == ({row["source"]} if shortcut else set())
+    named = {row["source"] for row in rows if row["path"].startswith("NORMAL")}
+    assert named == {0: {"top left", "top right", "bottom left"}, 1: {"top right"}}.get(shortcut, named)
+
+
+def quarters(pixels: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
+    half = len(pixels) // 2
+    return {
+        f"{down} {across}": pixels[half * (down == "bottom") :, half * (across == "right") :][:half, :half]
+        for down in ("top", "bottom")
+        for across in ("left", "right")
+    }
+
+
+def test_a_set_that_was_drawn_before_there_were_tables_gets_its_own(tmp_path: Path) -> None:
+    root = write_phantoms(tmp_path / "p", COUNTS_SMALL, size=64)
+    table = (root / "metadata.csv").read_bytes()
+    (root / "metadata.csv").unlink()
+    write_phantoms(root, COUNTS_SMALL, size=64)
+    assert (root / "metadata.csv").read_bytes() == table
+    (root / "metadata.csv").write_text("path\n")  # the user's own by now
+    write_phantoms(root, COUNTS_SMALL, size=64)
+    assert (root / "metadata.csv").read_text() == "path\n"
 
 
 def test_a_complete_set_is_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,9 @@ from PIL import Image
 
 from covidnet.data.module import RadiographyDataModule
 from covidnet.data.phantoms import write_phantoms
+from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
-from covidnet.evidence.audit import audit, write_table
+from covidnet.evidence.audit import audit, audit_images, write_table
 from covidnet.evidence.audit_screen import print_audit
 
 COUNTS = dict.fromkeys(CLASSES, 20)
@@ -32,7 +33,7 @@ def copied(drawn, tmp_path, monkeypatch):
     """Phantoms under names that do not say that they are drawn, so that nothing is known of them; without probes."""
     monkeypatch.setattr("covidnet.evidence.audit_checks.probe", lambda *_: None)
     root = tmp_path / "xrays"
-    shutil.copytree(drawn[0], root)
+    shutil.copytree(drawn[0], root, ignore=shutil.ignore_patterns("metadata.csv"))
     for file in list(root.rglob("*.png")):
         file.rename(file.with_name(file.name.replace(" phantom", "")))
     return root
@@ -72,7 +73,11 @@ def test_a_marker_that_tells_the_class_fails_the_set_and_its_absence_passes(draw
 def test_the_report_is_plain_and_names_what_is_there(drawn):
     report = audit(drawn[0]).report
     assert json.loads(json.dumps(report)) == report
-    assert (report["counts"], report["layout"], report["metadata"]) == (COUNTS, "CLASS/*", None)
+    assert (report["counts"], report["layout"], report["metadata"]) == (
+        COUNTS,
+        "CLASS/*",
+        str(drawn[0] / "metadata.csv"),
+    )
     for check in report["checks"]:
         assert set(check) == {"name", "verdict", "sentence", "details"}
 
@@ -173,6 +178,21 @@ def test_the_table_of_class_and_source_is_judged(copied, source, verdict, says):
     assert list(details["table"]) == list(CLASSES)
 
 
+@pytest.mark.parametrize(
+    ("views", "verdict"), [(("AP", "PA", "PA"), "FAIL"), (("AP", "PA"), "PASS")], ids=["by class", "mixed"]
+)
+def test_a_planted_confound_of_view_and_class_fails(copied, views, verdict):
+    files = sorted(copied.rglob("*.png"))
+    order = [CLASSES.index(file.parent.name) if len(views) == 3 else number % 2 for number, file in enumerate(files)]
+    rows = [f"{file.name},{views[index]},F,w{index}" for file, index in zip(files, order, strict=True)]
+    (copied / "metadata.csv").write_text("\n".join(["path,view,sex,ward", *rows]) + "\n")
+    found = checks(copied)
+    assert (found["views"]["verdict"], found["sex"]["verdict"]) == (verdict, "PASS")
+    assert "ward" not in found  # nobody asked for it
+    asked = audit_images(Radiographs(str(copied), subgroups=["Ward"])).report["checks"]
+    assert {check["name"]: check["verdict"] for check in asked}["Ward"] == verdict
+
+
 def test_a_table_is_read_and_its_groups_kept(copied):
     every(copied, lambda name, number: f"p{number},{'mine' if number < 2 else ''},here")
     shutil.copy(copied / "COVID-19" / "COVID-19 (1).png", copied / "COVID-19" / "z.png")
@@ -211,6 +231,7 @@ def test_columns_that_nobody_uses_survive_where_the_table_is_written_anew(tmp_pa
     paths = [path.relative_to(root).as_posix() for path in sorted(root.rglob("*.png"))]
     rows = [f"{path};p{number};{50 + number};tube {number}\n" for number, path in enumerate(paths)]
     (root / "metadata.csv").write_text("filename;subject_id;Patient Age;Devices\n" + "".join(rows))
+    (root / paths[-1]).write_bytes(b"")  # nor is a row lost whose image cannot be read today
     file, _ = write_table(audit(root), root, None, force=True)
     with file.open(newline="") as lines:
         written = list(csv.DictReader(lines))

@@ -110,6 +110,22 @@ def test_images_of_a_patient_count_once_where_the_table_is_still_there(xray_root
     assert compare_runs(first, second)["parts"]["inside"]["patients"] is None
 
 
+def test_both_are_compared_in_each_group_that_a_table_tells(tmp_path, capsys):
+    root = paint(tmp_path / "many", ("COVID-19", "NORMAL"), per_class=70, size=8)
+    rows = [f"NORMAL/NORMAL ({i}).png,{'AP' if i % 2 else 'PA'},{'F' if i < 29 else ''}" for i in range(1, 71)]
+    (root / "metadata.csv").write_text("\n".join(["path,view,sex", *rows]) + "\n")
+    first = write_run("first", images(70, wrong=range(1, 20, 2)), root=root)
+    write_run("second", images(70))
+    groups = compare_runs(first, Path("second"))["parts"]["inside"]["groups"]
+    assert [(one["attribute"], one["group"], one["images"]) for one in groups] == [
+        ("view", "AP", 35),
+        ("view", "PA", 35),
+    ]
+    assert [one["difference"] for one in groups] == pytest.approx([10 / 35, 0])
+    tools(["compare", "first", "second"])
+    assert "view: AP (35)" in capsys.readouterr().out
+
+
 def test_different_folders_are_told(tmp_path):
     roots = [paint(tmp_path / name, per_class=1) for name in ("one", "two")]
     runs = [write_run(root.name, images(4), root=root) for root in roots]

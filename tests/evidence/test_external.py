@@ -117,6 +117,27 @@ def test_what_is_said_of_each_image_lies_beside_the_report(evaluation_of, traine
     assert not list(trained.glob("external_predictions.csv.*"))
 
 
+def test_groups_that_the_table_outside_tells_are_told(evaluation_of, outside):
+    files = sorted(outside.rglob("*.png"))
+    rows = [f"{file.name},{number},{3 + number % 2 * 40},{number % 3}" for number, file in enumerate(files)]
+    (outside / "metadata.csv").write_text("\n".join(["path,patient,age,Ward", *rows]) + "\n")
+    report = evaluation_of(outside, "--bins=20", "--subgroups=ward")
+    assert {name: list(found["groups"]) for name, found in report["subgroups"].items()} == {
+        "age": ["0 to 19", "20 or more"],
+        "ward": ["0", "1", "2"],
+    }
+    assert report["subgroups"]["age"]["groups"]["0 to 19"] == {"images": 18}
+    assert report["class_by"]["ward"]["cramers_v"] == 0
+    assert "--bins 18-40 must be ages" in mistake_of("--bins=18-40", evaluation_of, outside)
+    assert "--subgroups names the column 'wart'" in mistake_of("--subgroups=wart", evaluation_of, outside)
+
+
+def mistake_of(option, evaluation_of, root):
+    with pytest.raises(UserError) as refused:
+        evaluation_of(root, option)
+    return str(refused.value)
+
+
 @slow
 def test_a_repeat_is_evaluated_seed_by_seed(trained, outside, tmp_path):
     repeat = tmp_path / "repeat_0"

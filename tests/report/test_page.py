@@ -18,6 +18,7 @@ SECTIONS = (
     "use",
     "results",
     "classes",
+    "groups",
     "confusion",
     "curves",
     "calibration",

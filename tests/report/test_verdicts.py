@@ -1,5 +1,6 @@
 import pytest
 
+from covidnet.evaluation.confounding import judge
 from covidnet.report import verdicts
 from covidnet.report.datacard import Links
 from covidnet.report.gallery import HeatShare
@@ -39,6 +40,25 @@ def test_better_than_guessing_needs_the_whole_interval_above_it(low: float, leve
 )
 def test_linked_images_on_two_sides_fail_and_unknown_patients_do_not_pass(links: Links | None, level: str) -> None:
     assert verdicts.leak_verdict(links, "audit").level == level
+
+
+@pytest.mark.parametrize(("strength", "level"), [(None, "NOT RUN"), (0.05, "PASS"), (0.2, "WARN"), (0.6, "FAIL")])
+def test_the_source_is_judged_in_the_run_itself_as_in_the_audit(strength: float | None, level: str) -> None:
+    table = {"A": {"x": 5}, "B": {"x": 1, "y": 2}}
+    found = {"cramers_v": strength, "interval": None, "table": table, "unknown": 0}
+    verdict = verdicts.source_verdict(found, "audit")
+    assert verdict.level == level
+    assert strength is None or judge("source", found)[1] == verdict.sentence
+
+
+@pytest.mark.parametrize(("low", "level"), [(0.1, "WARN"), (-0.1, "PASS")])
+def test_a_gap_between_groups_counts_once_its_interval_leaves_zero(low: float, level: str) -> None:
+    gap = {"class": "A", "lowest": "AP", "highest": "PA", "value": 0.2, "interval": [low, 0.4]}
+    groups = {name: {"images": 40, "per_class": {"A": {"auroc": area}}} for name, area in (("AP", 0.7), ("PA", 0.9))}
+    verdict = verdicts.groups_verdict({"view": {"groups": groups, "gaps": {"auroc": gap}}})
+    assert verdict is not None
+    assert verdict.level == level
+    assert verdicts.groups_verdict({"view": {"groups": groups, "gaps": {}}}) is None
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ USE = {
     "score_counts": {FIRST: [1], SECOND: [0]},
 }
 
+GAP = {"class": FIRST, "lowest": "AP", "highest": "PA", "value": 0.1, "interval": [0, 1]}
 HOSTILE = {
     "results.json": [
         ("best/accuracy", "0.9"),
@@ -83,6 +84,11 @@ HOSTILE = {
         ("seconds", {"test": 1}),
         ("versions", {"torch": 2}),
         ("best", [1]),
+        ("class_by", {"source": {"cramers_v": "x", "interval": None, "table": {}, "unknown": 0}}),
+        ("class_by", {"source": {"cramers_v": 0.1, "interval": None, "table": {"A": {"x": -1}}, "unknown": 0}}),
+        ("source_probe", {FIRST: {"auroc": 0.5}}),
+        ("subgroups", {"view": {"groups": {"AP": {"images": 40, "per_class": {FIRST: {"support": 1}}}}, "gaps": {}}}),
+        ("subgroups", {"view": {"groups": {"AP": {"images": 40}}, "gaps": {"auroc": GAP}}}),
     ],
     "shortcuts.json": [("verdict", "OK"), ("sentence", 1), ("whole", [1]), ("whole", {"accuracy": "x"})],
     "external.json": [

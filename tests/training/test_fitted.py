@@ -16,7 +16,7 @@ from covidnet.models.convnet import ConvNet
 from covidnet.models.outputs import outputs_of
 from covidnet.models.parts.appearance import SIDE
 from covidnet.runs.checkpoint import Checkpoint
-from covidnet.training.fitted import MOST, fit_calibration, fit_looks
+from covidnet.training.fitted import MOST, fit_calibration, fit_looks, look_at
 
 QUICK = ["trainer=cpu", "trainer.enable_progress_bar=false", "trainer.enable_model_summary=false", "report=false"]
 CPU = torch.device("cpu")
@@ -87,7 +87,7 @@ def test_a_fit_repeats_and_asks_nothing_of_the_model_in_memory(trained):
     cli, best = trained
     with torch.no_grad():
         next(cli.model.parameters()).add_(1.0)
-    again, first = fit_looks(best, cli.datamodule, CPU), Checkpoint(best).recipe["novelty"]
+    again, first = fit_looks(look_at(best, cli.datamodule, CPU)), Checkpoint(best).recipe["novelty"]
     assert again.keys() == first.keys()
     assert again["limits"] == first["limits"]
     assert all(torch.equal(again[key], first[key]) for key in ("looks", "network"))
@@ -97,7 +97,7 @@ def test_a_fit_repeats_and_asks_nothing_of_the_model_in_memory(trained):
 def test_no_more_images_are_looked_at_than_it_takes(trained, monkeypatch):
     cli, best = trained
     monkeypatch.setattr("covidnet.training.fitted.MOST", 30)
-    assert len(fit_looks(best, cli.datamodule, CPU)["looks"]) == 30 < MOST
+    assert len(fit_looks(look_at(best, cli.datamodule, CPU))["looks"]) == 30 < MOST
 
 
 def test_a_model_that_has_diverged_gets_nothing(trained, tmp_path):
@@ -105,7 +105,7 @@ def test_a_model_that_has_diverged_gets_nothing(trained, tmp_path):
     content = torch.load(best, weights_only=True)
     content["state_dict"]["network.0.weight"].fill_(torch.nan)
     torch.save(content, tmp_path / "diverged.ckpt")
-    assert fit_looks(tmp_path / "diverged.ckpt", cli.datamodule, CPU) is None
+    assert fit_looks(look_at(tmp_path / "diverged.ckpt", cli.datamodule, CPU)) is None
     assert fit_calibration(np.full((4, 3), np.nan), np.zeros(4, dtype=int), ["a", "b", "c"]) is None
 
 

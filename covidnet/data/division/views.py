@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 
-from covidnet.data.listing import Labelled, Listing, chosen
+from covidnet.data.listing import Labelled, Listing, Naming, chosen
 from covidnet.errors import UserError, some
 
 KEY = "data.views"
@@ -91,7 +91,8 @@ def choose_views(
     odd = Counter(repr(cell) for cell in cells if cell and not view_of(cell))
     told = [f"{views_told(out, len(listing.paths), wanted, headers)}; {KEY}=null takes all."] if out else []
     if odd:
-        told.append(f"{odd.total():,} images of a view that is not understood ({some(sorted(odd), 3, ', ')}) stay in.")
+        cell = f"{odd.total():,} images of a view that is not understood"
+        told.append(Naming(f"{cell} ({some(sorted(odd), 3, ', ')}) stay in.", f"{cell} stay in."))
     return chosen(listing, lambda path: path not in out, told) if told else listing
 
 

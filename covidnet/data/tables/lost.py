@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from covidnet.data.listing import Naming
 from covidnet.data.spelling import known
 from covidnet.data.tables.places import find_images
 from covidnet.data.tables.reading import Table
@@ -54,17 +55,15 @@ def lost_told(
         then: What becomes of these.
     """
     gone, named = set(lost), {row[columns["path"]] for row in table.rows}
-    told = (
-        f"{len(gone):,} of the {len(named - {''}):,} images that {table.file} names are not below {place}: "
-        f"{some([repr(name) for name in lost], MOST_TOLD, ', ')}."
-    )
+    bare = f"{len(gone):,} of the {len(named - {''}):,} images that {table.file} names are not below {place}"
+    told = ""
     if "patient" in columns:
         cells = [(known(row[columns["patient"]]), row[columns["path"]] in gone) for row in table.rows]
         patients = {cell for cell, _ in cells if cell}
         without = patients - {cell for cell, is_gone in cells if not is_gone}
-        told += f" So {len(without):,} of its {len(patients):,} patients have no image." if without else ""
+        told = f" So {len(without):,} of its {len(patients):,} patients have no image." if without else ""
     if not unnamed:
-        return f"{told} Each of the {images:,} images that are there has its row: the split lacks nothing of them."
-    return (
-        f"{told} And {unnamed:,} of the {images:,} images there are in no row: {then} Are table and files of one set?"
-    )
+        told += f" Each of the {images:,} images that are there has its row: the split lacks nothing of them."
+    else:
+        told += f" And {unnamed:,} of the {images:,} images there are in no row: {then} Are table and files of one set?"
+    return Naming(f"{bare}: {some([repr(name) for name in lost], MOST_TOLD, ', ')}.{told}", f"{bare}.{told}")

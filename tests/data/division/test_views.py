@@ -3,7 +3,7 @@
 import pytest
 
 from covidnet.data.division.views import choose_views, other_views, read_views, refuse_lost, view_of
-from covidnet.data.listing import Known, Listed
+from covidnet.data.listing import Known, Listed, without_names
 from covidnet.errors import UserError
 
 
@@ -67,6 +67,7 @@ def test_a_view_that_is_not_understood_stays_in_and_is_told(tmp_path):
     left = choose_views(listing(tmp_path), {"A/0.png": {"view": "somehow"}}, ["PA", "AP"])
     assert len(left.paths) == 8
     assert left.known.told == ["1 images of a view that is not understood ('somehow') stay in."]
+    assert without_names(left.known.told[0]) == "1 images of a view that is not understood stay in."
 
 
 def test_without_views_nothing_changes(tmp_path):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from covidnet.data.listing import Labelled
+from covidnet.data.listing import Labelled, without_names
 from covidnet.data.radiographs import Radiographs
 from covidnet.data.tables.keys import table_keys
 from covidnet.data.tables.listing import TableListing
@@ -82,6 +82,7 @@ def test_rows_without_a_file_and_files_without_a_row_are_counted_and_named(nih):
     [warned] = listing.known.warned
     assert "2 of the 6 images that" in warned
     assert ": '8.png', '9.png'. So 1 of its 3 patients have no image. And 2 of the 6 images there are in no" in warned
+    assert without_names(warned) == warned.replace(": '8.png', '9.png'.", ".")  # as a report has it
     assert [path for path, reason in listing.ignored if reason == "is in no row of labels.csv"] == [
         "images_0/images/4.png",
         "images_1/images/5.png",
