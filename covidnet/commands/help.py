@@ -64,7 +64,7 @@ def help_text(tools: Mapping[str, str]) -> str:
     texts = {name: command.text for name, command in COMMANDS.items()}
     commands, others = ("\n".join(f"  {name:<10} {text}" for name, text in part.items()) for part in (texts, tools))
     groups = "\n".join(
-        f"  {f'{group}={name}':<20} {_headline(group, name)}{' (default)' * (GROUPS.get(group) == name)}"
+        f"  {f'{group}={name}':<20} {headline(group, name)}{' (default)' * (GROUPS.get(group) == name)}"
         for group in group_names()
         for name in choices(group)
     )
@@ -87,7 +87,7 @@ groups (each name is a file configs/<group>/<name>.yaml):
 """
 
 
-def _headline(group: str, name: str) -> str:
+def headline(group: str, name: str) -> str:
     """Return the first comment line of a group's YAML file, without its mark and full stop."""
     with (CONFIGS / group / f"{name}.yaml").open(encoding="utf-8") as lines:
         return next(lines, "").removeprefix("#").strip().rstrip(".")
