@@ -89,7 +89,9 @@ def test_each_link_leads_somewhere():
 
 def test_each_page_stands_in_the_index():
     index = (DOCS / "README.md").read_text(encoding="utf-8")
-    assert [page.name for page in DOCS.glob("*.md") if page.name != "README.md" and f"]({page.name})" not in index] == []
+    assert [
+        page.name for page in DOCS.glob("*.md") if page.name != "README.md" and f"]({page.name})" not in index
+    ] == []
 
 
 def test_the_reference_is_that_of_the_code():
