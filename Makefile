@@ -12,4 +12,5 @@ test:
 	python -m pytest -n auto --cov=covidnet --cov-report=term:skip-covered
 
 docs:
+	python docs/reference.py
 	python -m pdoc covidnet --docformat google --output-directory site

@@ -16,6 +16,7 @@ from covidnet.models.inception import InceptionV3
 from covidnet.training.args import COMMANDS, choices, group_names
 
 PAGE = Path(__file__).with_name("reference-keys.md")
+IN_YAML = {"None": "null", "True": "true", "False": "false"}
 GIVEN = {"num_classes", "network", "options"}  # by the command line, not by a user
 # What is told of a class once it has been told of those before it, below the section of its keys.
 SECTIONS = {
@@ -31,14 +32,17 @@ def keys(owner: type) -> dict[str, tuple[str, str]]:
     """Return each argument of a class's constructor -> its default, and what its docstring says of it."""
     told = {one.arg_name: one.description or "" for one in docstring_parser.parse(owner.__doc__ or "").params}
     return {
-        name: ("" if one.default is one.empty else f"`{_written(one.default)}`", " ".join(told.get(name, "").replace("``", "`").split()))
+        name: (_default(one), " ".join(told.get(name, "").replace("``", "`").split()))
         for name, one in inspect.signature(owner).parameters.items()
         if name not in GIVEN and one.kind is not one.VAR_KEYWORD
     }
 
 
-def _written(value: object) -> str:
-    return {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))
+def _default(argument: inspect.Parameter) -> str:
+    if argument.default is argument.empty:
+        return ""
+    written = str(argument.default)
+    return f"`{IN_YAML.get(written, written)}`"
 
 
 def table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:

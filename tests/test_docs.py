@@ -1,4 +1,4 @@
-"""Facts about what is written for users: short pages and sentences, live links, a whole reference, a notebook that runs."""
+"""Facts about what is written for users: short pages, live links, a whole reference, a notebook that runs."""
 
 import importlib.util
 import re
@@ -57,6 +57,12 @@ def test_the_readme_is_short():
     assert len(README.read_text(encoding="utf-8").split()) <= MOST_README  # with its code and tables, too
 
 
+def test_the_readme_begins_with_two_commands_to_copy():
+    blocks = re.findall(r"```(?:sh|bash|console)\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    train = "pip install -e . && python train.py data=phantom\n"
+    assert blocks[:2] == [train, 'pip install -e ".[dev]" && python -m pytest -n auto\n']
+
+
 def test_long_sentences_are_found(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("# Of\n\nOne two. Three [four](five six)\n- seven\n\n```\ncode here\n```\n\n| a | b |\n")
@@ -89,7 +95,8 @@ def test_each_link_leads_somewhere():
 
 def test_each_page_stands_in_the_index():
     index = (DOCS / "README.md").read_text(encoding="utf-8")
-    assert [page.name for page in DOCS.glob("*.md") if page.name != "README.md" and f"]({page.name})" not in index] == []
+    names = {page.name for page in DOCS.glob("*.md")} - {"README.md"}
+    assert {name for name in names if f"]({name})" not in index} == set()
 
 
 def test_the_reference_is_that_of_the_code():
