@@ -60,7 +60,7 @@ def effective_cases(
     rate = float(np.average(hits, weights=weights))
     total, squares = float(weights.sum()), float((weights**2).sum())
     size = total**2 / squares
-    variance = _between(np.bincount(groups, weights * (hits - rate))) / total**2
+    variance = _between(np.bincount(groups, weights * (hits - rate)).astype(np.float64)) / total**2
     independent = rate * (1 - rate) / size
     largest = float((np.bincount(groups, weights) ** 2).sum()) / squares
     most = largest * float(weights.max()) * total / squares  # where what goes wrong is what weighs most

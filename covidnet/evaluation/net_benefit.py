@@ -1,6 +1,7 @@
 """Whether acting on a model helps: decision curves."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ def decision_curve(
     return curve | {"all": (share - (1 - share) * odds).tolist()}
 
 
-def helps(curve: dict[str, Any]) -> list[tuple[float, float]]:
+def helps(curve: Mapping[str, Any]) -> list[tuple[float, float]]:
     """Return from where to where the band of a ``decision_curve`` lies above acting on all and on none."""
     above = [low > max(everyone, 0.0) for low, everyone in zip(curve["low"], curve["all"], strict=True)]
     edges = np.flatnonzero(np.diff([False, *above, False]))

@@ -41,7 +41,7 @@ def print_report(report: Mapping[str, Any]) -> None:
             {"intervals": {}, **side.get("use", {}).get(name, {})} for side in _sides(report)
         ]  # an older run has none
         for metric in USE.values():
-            table.add_row(f"  {metric.short}", *(_cell(use, metric.key) for use in uses))
+            table.add_row(f"  {metric.short}", *(_cell(use, metric.key, ".1f") for use in uses))
     console.print(table)
     if inside and len(present) < len(report["classes"]):
         console.print(f"Balanced accuracy is over the classes that lie outside: {', '.join(present)}.", markup=False)
@@ -80,8 +80,8 @@ def _flat(scores: Mapping[str, Any]) -> dict[str, Any]:
     return {**scores["overall"], "intervals": scores["intervals"]}
 
 
-def _cell(scores: Mapping[str, Any], key: str) -> str:
-    return with_interval(scores.get(key), scores["intervals"].get(key), ".2f")
+def _cell(scores: Mapping[str, Any], key: str, form: str = ".2f") -> str:
+    return with_interval(scores.get(key), scores["intervals"].get(key), form)
 
 
 def _drop_cell(drop: Mapping[str, Any] | None) -> str:
