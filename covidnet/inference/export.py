@@ -15,15 +15,13 @@ import numpy as np
 import PIL
 import torch
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from covidnet.__version__ import __version__
 from covidnet.data.walk import radiographs_below
 from covidnet.errors import UserError
-from covidnet.evaluation.decision import wrong_by
-from covidnet.evaluation.novelty import novelty_scores
 from covidnet.imaging.decode import open_radiograph, read
 from covidnet.imaging.radiograph import UnreadableImageError
+from covidnet.inference.agreement import difference_of, outputs
 from covidnet.inference.graph import Deployed
 from covidnet.inference.predictor import Pixels, Predictor
 from covidnet.runs.checkpoint import radiographs_of
@@ -151,7 +149,7 @@ def compare(predictor: Predictor, runners: dict[str, Runner], examples: Iterable
         expected = outputs(predictor, [example.pixels for example in batch])
         images = np.stack([example.image for example in batch])
         for name, runner in runners.items():
-            difference = _difference(predictor, runner(images), expected)
+            difference = difference_of(predictor, runner(images), expected)
             if not difference <= TOLERANCE:  # nor a NaN
                 raise UserError(
                     f"{name} does not say what PyTorch says of {' and '.join(example.name for example in batch)}: a "
@@ -160,33 +158,6 @@ def compare(predictor: Predictor, runners: dict[str, Runner], examples: Iterable
                 )
             greatest[name] = max(greatest[name], difference)
     return greatest
-
-
-def outputs(predictor: Predictor, pixels: Sequence[Pixels]) -> list[NDArray[np.float64]]:
-    """Return what ``Deployed`` must return before the decision, by the predictor."""
-    logits, features = predictor.outputs(pixels)
-    wide = logits.astype(np.float64)
-    said = [softmax(wide, axis=1)]
-    if predictor.temperature is not None:
-        said.append(softmax(wide / predictor.temperature, axis=1))
-    if predictor.novelty is not None:
-        said.append(novelty_scores(predictor.novelty, features))
-    return said
-
-
-def _difference(predictor: Predictor, found: list[NDArray[np.float32]], expected: list[NDArray[np.float64]]) -> float:
-    """Return the greatest difference of a number; of a decision, that of a probability which would explain it."""
-    numbers, decision = found[: len(expected)], predictor.decision
-    greatest = max(_greatest(*pair) for pair in zip(numbers, expected, strict=True))
-    if decision is None:
-        return greatest
-    [called] = found[len(expected) :]
-    return max(greatest, wrong_by(called.astype(np.int64), expected[1], *decision.at(predictor.classes)))
-
-
-def _greatest(found: NDArray[np.float32], expected: NDArray[np.float64]) -> float:
-    """Return the greatest difference, above 1 as a share: novelty has no bound."""
-    return float((np.abs(found - expected) / np.maximum(1, expected)).max())
 
 
 def alone_and_in_pairs(examples: Iterable[Example]) -> Iterator[list[Example]]:

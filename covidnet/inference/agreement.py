@@ -1,0 +1,38 @@
+"""What an exported model must say of images, by the predictor, and how far what it says is from that."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from covidnet.evaluation.decision import wrong_by
+from covidnet.evaluation.novelty import novelty_scores
+from covidnet.inference.predictor import Pixels, Predictor
+
+
+def outputs(predictor: Predictor, pixels: Sequence[Pixels]) -> list[NDArray[np.float64]]:
+    """Return what ``Deployed`` must return before the decision, by the predictor."""
+    logits, features = predictor.outputs(pixels)
+    wide = logits.astype(np.float64)
+    said = [softmax(wide, axis=1)]
+    if predictor.temperature is not None:
+        said.append(softmax(wide / predictor.temperature, axis=1))
+    if predictor.novelty is not None:
+        said.append(novelty_scores(predictor.novelty, features))
+    return said
+
+
+def difference_of(predictor: Predictor, found: list[NDArray[np.float32]], expected: list[NDArray[np.float64]]) -> float:
+    """Return the greatest difference of a number; of a decision, that of a probability which would explain it."""
+    numbers, decision = found[: len(expected)], predictor.decision
+    greatest = max(_greatest(*pair) for pair in zip(numbers, expected, strict=True))
+    if decision is None:
+        return greatest
+    [called] = found[len(expected) :]
+    return max(greatest, wrong_by(called.astype(np.int64), expected[1], *decision.at(predictor.classes)))
+
+
+def _greatest(found: NDArray[np.float32], expected: NDArray[np.float64]) -> float:
+    """Return the greatest difference, above 1 as a share: novelty has no bound."""
+    return float((np.abs(found - expected) / np.maximum(1, expected)).max())
