@@ -25,12 +25,13 @@ def outputs(predictor: Predictor, pixels: Sequence[Pixels]) -> list[NDArray[np.f
 
 def difference_of(predictor: Predictor, found: list[NDArray[np.float32]], expected: list[NDArray[np.float64]]) -> float:
     """Return the greatest difference of a number; of a decision, that of a probability which would explain it."""
-    numbers, decision = found[: len(expected)], predictor.decision
+    decision = predictor.decision
+    numbers = found if decision is None else found[:-1]
     greatest = max(_greatest(*pair) for pair in zip(numbers, expected, strict=True))
     if decision is None:
         return greatest
-    [called] = found[len(expected) :]
-    return max(greatest, wrong_by(called.astype(np.int64), expected[1], *decision.at(predictor.classes)))
+    called, calibrated = found[-1].astype(np.int64), expected[1]
+    return max(greatest, wrong_by(called, calibrated, *decision.at(predictor.classes)))
 
 
 def _greatest(found: NDArray[np.float32], expected: NDArray[np.float64]) -> float:
