@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from scipy.special import softmax
 
@@ -91,7 +92,7 @@ def take_back(folder: Path) -> bool:
 
 def print_decision(found: Mapping[str, Any], folder: Path) -> None:
     """Print what a decision says and what it gives."""
-    table = Table(title=f"Decision of {folder}", title_justify="left")
+    table = Table(title=escape(f"Decision of {folder}"), title_justify="left")
     table.add_column("best model")
     for key in WISHES:
         table.add_column(key, justify="right")

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from covidnet.evaluation.decision import WISHES
 from covidnet.evaluation.names import BY_KEY, USE
 from covidnet.runs.screen import in_brackets, print_gaps, with_interval
 
@@ -42,6 +43,8 @@ def print_report(report: Mapping[str, Any]) -> None:
         ]  # an older run has none
         for metric in USE.values():
             table.add_row(f"  {metric.short}", *(_cell(use, metric.key, ".1f") for use in uses))
+    if "decision" in report:
+        _add_decision(table, report)
     console.print(table)
     if inside and len(present) < len(report["classes"]):
         console.print(f"Balanced accuracy is over the classes that lie outside: {', '.join(present)}.", markup=False)
@@ -53,6 +56,14 @@ def print_report(report: Mapping[str, Any]) -> None:
     print_gaps(report["subgroups"])
     console.print()
     console.print(report["sentence"], markup=False, highlight=False)
+
+
+def _add_decision(table: Table, report: Mapping[str, Any]) -> None:
+    """Add what a kept threshold gives on each side."""
+    table.add_section()
+    table.add_row(f"{escape(report['decision']['class'])}, by the threshold")
+    for key in WISHES:
+        table.add_row(f"  {BY_KEY[key].short}", *(_cell(side.get("decision", {}), key) for side in _sides(report)))
 
 
 def _source_table(report: Mapping[str, Any]) -> Table:
