@@ -91,7 +91,7 @@ def write(predictor: Predictor, folder: Path) -> None:
     """Write ``model.onnx`` and ``model.pt2`` into ``folder``, unchecked."""
     model = copy.deepcopy(predictor.model).to(memory_format=torch.contiguous_format)  # as both formats keep weights
     how = (predictor.image_size, predictor.interpolation, predictor.temperature, predictor.novelty)
-    decision = predictor.decision and predictor.decision.at(predictor.classes)
+    decision = predictor.decision.at(predictor.classes) if predictor.decision else None
     deployed = Deployed(model, *how, decision).eval()
     known = metadata(predictor)
     size = torch.export.Dim

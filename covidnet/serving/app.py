@@ -167,7 +167,7 @@ def build_app(engine: Engine, limits: Limits, hosts: list[str], room: Room) -> F
             **asdict(found.prediction),
             unfamiliar=found.prediction.unfamiliar,
             coverage=predictor.coverage,
-            decision_rule=predictor.decision and predictor.decision.sentence,
+            decision_rule=predictor.decision.sentence if predictor.decision else None,
             warnings=found.warnings,
             notice=predictor.notice,
             model=model,

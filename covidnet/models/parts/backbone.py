@@ -140,8 +140,9 @@ def _with_weights(name: str, image_size: int | None, file: Path) -> Any:
             raise
         create_backbone(name, pretrained=False, weights=None, image_size=image_size)  # says so, if that is it
         raise UserError(f"{own}: {told(error)}. {remedy}") from error
-    model.pretrained_cfg.pop("state_dict", None)
-    classifier = model.pretrained_cfg["classifier"]
+    about: dict[str, Any] = vars(model)["pretrained_cfg"]
+    about.pop("state_dict", None)
+    classifier = about["classifier"]
     prefixes = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     missing, unexpected = loaded[-1]
     foreign = [key for key in unexpected if not key.startswith((*prefixes, "AuxLogits", "aux"))]
@@ -166,7 +167,7 @@ def _noted_loading() -> Iterator[list[Any]]:
         results.append(load(module, *args, **kwargs))
         return results[-1]
 
-    nn.Module.load_state_dict = noted  # type: ignore[method-assign]
+    nn.Module.load_state_dict = noted  # type: ignore[method-assign, assignment]
     try:
         yield results
     finally:
