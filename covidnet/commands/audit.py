@@ -10,7 +10,7 @@ import yaml
 from covidnet.commands.options import add_body_part, add_json, write_json
 from covidnet.data.walk import refuse_no_root
 from covidnet.errors import UserError, did_you_mean
-from covidnet.files.reading import keep_names, parse_yaml
+from covidnet.files.reading import keep_names, parse_yaml, read_text
 from covidnet.training.args import CONFIGS, NAMES, choices
 
 _SET = "data="
@@ -90,7 +90,7 @@ def _keys_of_set(name: str) -> dict[str, Any]:
         raise UserError(
             f"data={name}: audit knows {', '.join(known)}.{did_you_mean(name, known)} Or leave it out and give keys."
         )
-    text = (CONFIGS / "data" / f"{name}.yaml").read_text(encoding="utf-8")
+    text = read_text(CONFIGS / "data" / f"{name}.yaml")
     keys: dict[str, Any] = parse_yaml(keep_names(text, NAMES))["data"]["init_args"]
     return keys
 

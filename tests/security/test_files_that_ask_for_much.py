@@ -59,10 +59,10 @@ HOSTILE = {
 def test_a_file_that_asks_for_much_is_one_sentence(tmp_path, capsys, xray_root, config, told):
     file = tmp_path / "stranger.yaml"
     file.write_text(yaml.safe_dump(config))
-    before = time.perf_counter()
+    before = time.process_time()
     words = ["fit", *QUICK, f"data.root={xray_root}", "data.test_per_class=3", f"--config={file}"]
     message = mistake(words, capsys)
-    assert time.perf_counter() - before < SOON
+    assert time.process_time() - before < SOON
     [line] = [line for line in message.splitlines() if "error: " in line]
     assert told in line
     assert not [*Path("runs").glob("*/*")]

@@ -170,10 +170,10 @@ ODD_JSON = {
 def test_odd_json_is_an_error_with_a_reason(tmp_path, content):
     file = tmp_path / "x.json"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    before = time.perf_counter()
+    before = time.process_time()
     with pytest.raises(ValueError, match=" "):
         reading.read_json(file)
-    assert time.perf_counter() - before < SOON
+    assert time.process_time() - before < SOON
 
 
 def test_odd_json_is_read_or_crashes_where_it_is_read_without_care():
@@ -241,10 +241,10 @@ ODD_YAML = {
 def test_odd_yaml_in_a_run_is_one_sentence(tmp_path, capsys, content):
     run = write_run(tmp_path)
     (run / "config.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
-    before = time.perf_counter()
+    before = time.process_time()
     with pytest.raises(UserError, match="is damaged"):
         _ = Run(run).settings
-    assert time.perf_counter() - before < SOON
+    assert time.process_time() - before < SOON
     for command in (["report", str(run)], ["card", str(run)]):
         assert "is damaged" in mistake(lambda command=command: tools(command), capsys)
 
@@ -287,10 +287,10 @@ def test_odd_tables_are_one_sentence(tmp_path, content):
         lambda: read_predictions(file),
     ]
     for read in readers:
-        before = time.perf_counter()
+        before = time.process_time()
         with pytest.raises(UserError) as refused:
             read()
-        assert time.perf_counter() - before < SOON
+        assert time.process_time() - before < SOON
         assert len(str(refused.value)) < 2_000
 
 
