@@ -141,8 +141,7 @@ class Radiographs(Located):
     ) -> None:
         super().__init__()  # the data modules are Radiographs that Lightning serves
         tables, lists = by_side(table, "data.table"), by_side(split_lists, "data.split_lists")
-        roots = {composed(name): folder for name, folder in roots.items()} if roots else roots
-        check_roots(roots, root)
+        roots = check_roots(roots, root)
         require(not (roots and lists), "data.split_lists", split_lists, "left out where data.roots names folders")
         check_pattern(patient_pattern)
         check_places({"root": root, "test_root": test_root, "split_file": split_file, "metadata": metadata})
