@@ -30,9 +30,11 @@ def xray_root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def real_data() -> Path:
-    """The folder of real radiographs that COVIDNET_TEST_DATA names."""
+def real_data(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of real radiographs that COVIDNET_TEST_DATA names; all tests of it share what was decoded."""
     folder = os.environ.get("COVIDNET_TEST_DATA")
     if not folder:
         pytest.skip("COVIDNET_TEST_DATA names no folder of real radiographs; this project holds none")
+    shared = tmp_path_factory.getbasetemp()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared))
     return Path(folder).resolve()
