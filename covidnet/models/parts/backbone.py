@@ -166,7 +166,7 @@ def _noted_loading() -> Iterator[list[Any]]:
         results.append(load(module, *args, **kwargs))
         return results[-1]
 
-    nn.Module.load_state_dict = noted  # type: ignore[method-assign]
+    nn.Module.load_state_dict = noted  # type: ignore[method-assign, assignment]
     try:
         yield results
     finally:
