@@ -122,7 +122,7 @@ def as_map(model: Network, values: Tensor) -> Tensor | None:
     for prefix in _prefixes(model):
         side = math.isqrt(max(0, shape[1] - prefix))
         if side > 1 and side * side + prefix == shape[1]:
-            return values[:, prefix:].transpose(1, 2).reshape(shape[0], shape[2], side, side)
+            return values[:, prefix:].transpose(1, 2).reshape(len(values), -1, side, side)
     return None
 
 

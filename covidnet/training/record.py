@@ -141,8 +141,8 @@ class RunRecord(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # type: ignore[override]
         """Keep a whole epoch in whose end somebody's callback failed; say on Ctrl-C what is kept and how to go on."""
-        epochs = trainer.fit_loop.epoch_progress.current
-        if blame(exception) and trainer.world_size == 1 and epochs.processed > epochs.completed:  # type: ignore[attr-defined]
+        epochs: Any = trainer.fit_loop.epoch_progress.current
+        if blame(exception) and trainer.world_size == 1 and epochs.processed > epochs.completed:
             self.on_train_epoch_end(trainer, pl_module)
             pl_module.on_train_epoch_end()
             for keeper in self.keepers:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -140,9 +140,9 @@ def _with_weights(name: str, image_size: int | None, file: Path) -> Any:
             raise
         create_backbone(name, pretrained=False, weights=None, image_size=image_size)  # says so, if that is it
         raise UserError(f"{own}: {told(error)}. {remedy}") from error
-    about: dict[str, Any] = vars(model)["pretrained_cfg"]
-    about.pop("state_dict", None)
-    classifier = about["classifier"]
+    config = cast("dict[str, Any]", model.pretrained_cfg)
+    config.pop("state_dict", None)
+    classifier = config["classifier"]
     prefixes = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     missing, unexpected = loaded[-1]
     foreign = [key for key in unexpected if not key.startswith((*prefixes, "AuxLogits", "aux"))]
