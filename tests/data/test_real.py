@@ -132,7 +132,7 @@ def test_odd_files_in_a_class_are_skipped_or_served_and_told(real_data, xray_roo
         "rsna_monochrome2.dcm",
     }
     messages = "\n".join(str(warning.message) for warning in told)
-    skipped = ("empty.png: is empty", "truncated.png: is damaged", "not_an_image.png: is a web page")
+    skipped = ("empty.png: is empty", "truncated.png: is a damaged PNG", "not_an_image.png: is a web page")
     assert all(f"NORMAL/odd/{line}" in messages for line in skipped)
     assert "._COVID-1.png" not in messages
 

@@ -42,7 +42,7 @@ def links(images, kind):
     return found.pairs.tolist(), found
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", KINDS[::6], ids=lambda kind: kind.name)  # all of them: python -m bench.copies
 def test_an_altered_copy_is_found_and_no_other_image(kind):
     expected = [[number, 40 + copy] for copy, number in enumerate(COPIED)]
     found, _ = links(blots(), kind)
