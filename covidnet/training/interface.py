@@ -106,9 +106,9 @@ class CommandLineInterface(OneCommandLine):
                 send_rest(self.trainer, self.runs, ckpt_path)
         except Exception as error:
             mistake = explain(user_error(error) or error, _batch_size(self), self.how_to_go_on())
-            mistake = mistake or blame(error, self.how_to_go_on())
             if self.record and self.record.restoring:
                 mistake = mistake or odd_checkpoint(self.config_init[line.command].get("ckpt_path"), error)
+            mistake = mistake or blame(error, self.how_to_go_on())
             if mistake is None:
                 raise
             raise mistake from error

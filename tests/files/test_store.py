@@ -173,6 +173,7 @@ def test_training_from_and_to_a_store_with_both_ways_cut_once(images, proxy, cap
         "checkpoints/best.ckpt",
         "checkpoints/last.ckpt",
         "predictions.csv",
+        "val_predictions.csv",
         "results.json",
         "test_evaluations.csv",
     }
