@@ -40,7 +40,7 @@ HOSTILE = {
         {"trainer": {"logger": {"class_path": LOG, "init_args": {"save_dir": "logs", "name": "nul"}}}},
         "a plain name",
     ),
-    "images of another size than the backbone's": ({"model": VIT, "data": {"image_size": 32}}, "images of 160 pixels"),
+    "images of no size of the backbone's": ({"model": VIT, "data": {"image_size": 37}}, "data.image_size"),
     "a profile of what is not measured": (
         {
             "trainer": {
@@ -50,7 +50,7 @@ HOSTILE = {
                 }
             }
         },
-        "Found sort_by_key: x",
+        "trainer.profiler=",
     ),
 }
 

@@ -64,7 +64,7 @@ GATES = {
     "xml.etree.ElementTree.parse": (),
     "sqlite3.connect": ("series/study.py",),  # search.db, by Optuna
     "PIL.Image.open": (
-        "imaging/decode.py",
+        "imaging/opened.py",
         "serving/limits.py",
         "imaging/sizes.py",
     ),  # formats that Pillow reads itself
