@@ -95,24 +95,28 @@ Writer = Callable[[Row], None]
 
 
 def _csv(stream: TextIO, predictor: Predictor) -> Writer:
-    """Write ``path, label, predicted, prob_<class> ...`` as predictions.csv has them, then what else is known."""
+    """Write ``path, label, predicted, prob_<class> ...`` as predictions.csv has them, then what else is known.
+
+    There is a ``decision`` where the model keeps a threshold.
+    """
     writer = csv.writer(stream, lineterminator="\n")
     classes = predictor.classes
     more = [*(f"{CALIBRATED}{name}" for name in classes), "prediction_set", "novelty", "unfamiliar"]
-    more += ["decision", "error"]
+    more += ["decision"] if predictor.decision else []
+    more.append("error")
     writer.writerow(["path", "label", "predicted", *(f"{PROBABILITY}{name}" for name in classes), *more])
 
     def write(row: Row) -> None:
         one = row.prediction
         if one is None:
-            writer.writerow([row.path, row.label, *[""] * (2 * len(classes) + 5), row.error])
+            writer.writerow([row.path, row.label, *[""] * (len(classes) + len(more)), row.error])
             return
         probabilities = [f"{p:.9g}" for p in one.probabilities.values()]
         calibrated = [f"{p:.9g}" for p in one.calibrated.values()] if one.calibrated else [""] * len(classes)
         novelty = "" if one.novelty is None else f"{one.novelty:.4g}"
         unfamiliar = "" if one.unfamiliar is None else str(one.unfamiliar).lower()
         sets = "" if one.prediction_set is None else ";".join(one.prediction_set)
-        rest = [sets, novelty, unfamiliar, one.decision or "", ""]
+        rest = [sets, novelty, unfamiliar, *([one.decision] if predictor.decision else []), ""]
         writer.writerow([row.path, row.label, one.predicted, *probabilities, *calibrated, *rest])
 
     return write
