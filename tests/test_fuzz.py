@@ -9,7 +9,7 @@ from bench.fuzz.folders import Folder, look_at_folder
 from bench.fuzz.running import fuzz, holds
 from bench.fuzz.targets import TARGETS
 
-CASES = 200 if "COVIDNET_TEST_SLOW" in os.environ else 60
+CASES = 120 if "COVIDNET_TEST_SLOW" in os.environ else 60
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -54,10 +54,9 @@ def test_a_run_tells_each_group_and_no_name(told, capsys):
 
 
 @slow
-@pytest.mark.parametrize(("shortcut", "lowest", "highest"), [(0.5, 0.9, 1.0), (0.0, 0.0, 0.6)])
-def test_the_source_of_phantoms_is_found_where_a_marker_shows_it(tmp_path, monkeypatch, shortcut, lowest, highest):
+def test_the_source_of_phantoms_is_found_where_a_marker_shows_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    root = write_phantoms(tmp_path / "drawn", dict.fromkeys(CLASSES, 150), size=64, shortcut=shortcut)
+    root = write_phantoms(tmp_path / "drawn", dict.fromkeys(CLASSES, 150), size=64, shortcut=0.5)
     main(["run", f"data.root={root}", "trainer.max_epochs=10", *QUICK])
     found = read_json(RUN / "results.json")["source_probe"]
-    assert lowest <= np.mean([of_class["auroc"] for of_class in found.values()]) <= highest
+    assert np.mean([of_class["auroc"] for of_class in found.values()]) >= 0.9

@@ -80,10 +80,9 @@ def test_what_is_refused_is_told_in_one_sentence_before_training(case, root, cap
 @pytest.mark.filterwarnings("ignore")  # Lightning's own, of odd values: what matters is that they train
 @pytest.mark.parametrize(("key", "works"), WORKS, ids=[key for key, _ in WORKS])
 def test_what_works_trains(key, works, root):
-    for value in works:
-        cli = train(root, f"trainer.{key}={value}")
-        assert cli.trainer.global_step > 0
-        assert cli.trainer.fast_dev_run or (cli.trainer.run_directory / "checkpoints" / "last.ckpt").is_file()
+    cli = train(root, f"trainer.{key}={works[-1]}")
+    assert cli.trainer.global_step > 0
+    assert cli.trainer.fast_dev_run or (cli.trainer.run_directory / "checkpoints" / "last.ckpt").is_file()
 
 
 @slow
