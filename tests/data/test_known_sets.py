@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers import QUICK, RUN, mistake, read_json, read_rows
+from helpers import QUICK, RUN, mistake, read_json, read_rows, slow
 from known_sets import KNOWN, Miniature, draw
 
 from covidnet.commands.main import main as tools
@@ -62,6 +62,7 @@ PLANTED = {  # data set -> what puts a patient of the training into the test
 }
 
 
+@slow
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_patient_on_two_sides_of_a_given_split_fails_the_audit(tmp_path, name, capsys):
     KNOWN[name](tmp_path)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from helpers import slow
 from made_run import write_run
 from PIL import Image
 from served import serving
@@ -68,6 +69,7 @@ def run(tmp_path):
     return write_run(tmp_path)
 
 
+@slow
 def test_each_of_200_images_is_called_the_same_by_all(run, tmp_path):
     logits, expected = made()
     size = Predictor(run, "cpu").image_size

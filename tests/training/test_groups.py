@@ -29,6 +29,7 @@ def told(tmp_path, monkeypatch):
     return root
 
 
+@slow
 def test_a_run_tells_each_group_and_no_name(told, capsys):
     keys = ["run", f"data.root={told}", *DATA, "trainer.max_epochs=1", *QUICK]
     assert "has 300 different values" in mistake([*keys, "data.subgroups=[name]"], capsys)
