@@ -102,7 +102,7 @@ MODEL = Kind(
 )
 DICOMDIR = Kind("DICOMDIR", (), "is the index of a DICOM disc, no image; the images lie beside it")
 WEB_PAGE = Kind("web page", (), "is a web page or XML, not an image; download it again")
-FORK = Kind("resource fork", (), "is a macOS resource fork (AppleDouble), not an image; delete it")
+FORK = Kind("resource fork", (), "is a macOS resource fork (AppleDouble), not an image; leave it out")
 POINTER = Kind("Git LFS pointer", (), "is a pointer of Git LFS, not an image; fetch the file itself: git lfs pull")
 ODD_DICOM = Kind(
     "odd DICOM",
