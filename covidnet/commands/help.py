@@ -32,8 +32,9 @@ keys that people look for:
   checkpoint.monitor=val_loss
   trainer.max_epochs=1000 trainer.devices=8 trainer.default_root_dir=runs
   seed_everything=28            weights, order of batches and dropout
-  seeds=5                       of repeat: 0 to 4; or which ones, seeds='[3,5,8]'
-  folds='[1,3]'                 of loso: only these of its folds; it needs data.metadata with a column source
+  seeds=5                       of repeat: 0 to 4; or which ones, seeds='[3,5,8]'; of crossval: so many for each fold
+  k=5                           of crossval: how many folds, by patient and group, classes alike; each is tested once
+  folds='[1,3]'                 of crossval and loso: only these of its folds; loso needs sources (data.metadata)
   together=false                of loso: leave out one source alone in each fold, not one of every class
   trials=20                     of search: how many in total; the same command goes on, also from several processes
   space='{model.dropout: [0.0, 0.6], data.batch_size: [16, 256, log], data.augment: {choices: [none, mild]}}'

@@ -1,4 +1,4 @@
-"""What trains and tests: run, fit, validate, test, repeat, loso, search; and what follows a run."""
+"""What trains and tests: run, fit, validate, test, repeat, crossval, loso, search; and what follows a run."""
 
 import os
 from collections.abc import Sequence
@@ -82,6 +82,8 @@ def _run_line(line: CommandLine) -> Any:
     interface: type[CommandLineInterface] = CommandLineInterface
     if line.command == "repeat":
         from covidnet.series.repeat import Repetition as interface
+    elif line.command == "crossval":
+        from covidnet.series.crossval import CrossValidation as interface
     elif line.command == "loso":
         from covidnet.series.loso import LeaveSourcesOut as interface
     elif line.command == "search":

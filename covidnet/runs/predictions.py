@@ -26,6 +26,19 @@ def write_predictions(
     classes: Sequence[str],
     more: Mapping[str, Sequence[str | int]] | None = None,
 ) -> None:
+    """Write the softmax of ``logits`` (N, C) as ``write_probabilities`` does."""
+    probabilities = softmax(np.asarray(logits, dtype=np.float64), axis=1)
+    write_probabilities(file, paths, probabilities, labels, classes, more)
+
+
+def write_probabilities(
+    file: Path,
+    paths: Sequence[str],
+    probabilities: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    classes: Sequence[str],
+    more: Mapping[str, Sequence[str | int]] | None = None,
+) -> None:
     """Write ``path, label, predicted, prob_<class> ...``, one row an image in the order of the data.
 
     The file is written whole or not at all.
@@ -33,12 +46,11 @@ def write_predictions(
     Args:
         file: Where to.
         paths: N paths, POSIX, relative to the root.
-        logits: (N, C).
+        probabilities: (N, C).
         labels: (N,) in 0 .. C - 1.
         classes: Names of the C classes.
         more: What else is known of the images: columns of N values, by name.
     """
-    probabilities = softmax(np.asarray(logits, dtype=np.float64), axis=1)
     more = more or {}
     rest = zip(*more.values(), strict=True) if more else [()] * len(paths)
     with whole(file, newline="", encoding="utf-8", errors="surrogatepass") as lines:

@@ -15,7 +15,8 @@ from covidnet.__version__ import __version__
 from covidnet.errors import UserError
 from covidnet.machine.device import freed_afterwards
 from covidnet.runs.claim import hold, newest_of, next_folder
-from covidnet.runs.files import LAST, RESULTS, write_results
+from covidnet.runs.documents import read_json
+from covidnet.runs.files import LAST, RESULTS, SEED, write_results
 from covidnet.runs.remote import refuse_store
 from covidnet.training.args import COMMANDS, CommandLine
 from covidnet.training.interface import AfterRun, CommandLineInterface, runs_folder
@@ -26,6 +27,13 @@ ONE_RUN = (
     "Give trainer.devices=1 without trainer=ddp or torchrun; several processes are for the command run, one seed and "
     "one split at a time."
 )
+
+
+class Part(NamedTuple):
+    """One run of a series: its number and, where each number has runs with several seeds, its seed."""
+
+    number: int
+    seed: int | None = None
 
 
 class Kind(NamedTuple):
@@ -49,6 +57,11 @@ class Kind(NamedTuple):
         """The file that is locked while a series is under way, so that no other goes on in its directory."""
         return f"{self.command}.lock"
 
+    def name(self, part: Part) -> str:
+        """Return the name of a run's directory."""
+        name = f"{self.member}_{part.number}"
+        return name if part.seed is None else f"{name}_{SEED}{part.seed}"
+
 
 class Series(CommandLineInterface, ABC):
     """A command that parses as ``run`` does, then runs several times, each in a directory of its own.
@@ -58,14 +71,22 @@ class Series(CommandLineInterface, ABC):
     """
 
     kind: ClassVar[Kind]
-    numbers: list[int]  # of the runs that were asked for, known before the first begins
+    numbers: list[int]  # that were asked for, known before the first run begins
 
     def __init__(self, line: CommandLine, afterwards: AfterRun | None = None) -> None:
         super().__init__(replace(line, command="run"), afterwards)
 
+    @property
+    def parts(self) -> list[Part]:
+        """The runs that were asked for, in their order: one a number, if nothing else is said."""
+        return [Part(number) for number in self.numbers]
+
+    def prepare(self, folder: Path) -> None:  # most have nothing to write
+        """Write what all runs of the series in ``folder`` share."""
+
     @abstractmethod
-    def run_one(self, line: CommandLine, folder: Path, number: int) -> None:
-        """Do run ``number`` of the series in ``folder``."""
+    def run_one(self, line: CommandLine, run: Path, part: Part) -> None:
+        """Do one run of the series in the directory ``run``, which may hold an unfinished one."""
 
     @abstractmethod
     def summary(self, folder: Path, runs: Sequence[Path]) -> dict[str, Any]:
@@ -113,8 +134,9 @@ class Series(CommandLineInterface, ABC):
         recipe = self.recipe()
         folder, lock = self._claim(recipe)
         try:
+            self.prepare(folder)
             self._run_lacking(folder)
-            summary = self.summary(folder, [self._run(folder, number) for number in self.numbers])
+            summary = self.summary(folder, [self._run(folder, part) for part in self.parts])
             write_results(folder / self.kind.record, {**summary, "recipe": recipe})
             self.show(summary, folder)
         finally:
@@ -126,7 +148,7 @@ class Series(CommandLineInterface, ABC):
         """Return the directory to go on in, or a new one, and its lock, which is held."""
         parent, prefix = runs_folder(self.config["run"]) / self.name, f"{self.kind.command}_"
         same = newest_of(parent, prefix, self.kind.record, recipe)
-        if same and self._lacking(same):
+        if same and (self._lacking(same) or self._untold(same)):
             lock = hold(same, self.kind.lock)
             if lock:  # else the same command is at work there now
                 return same, lock
@@ -138,17 +160,19 @@ class Series(CommandLineInterface, ABC):
 
     def _run_lacking(self, folder: Path) -> None:
         """Do the runs that lack results, in this process, one after the other."""
-        line, (_, member) = self.command_line, self.kind
+        line = self.command_line
         line = replace(line, environment=self._of_run(line.environment), settings=self._of_run(line.settings))
         lacking = self._lacking(folder)
-        total = len(self.numbers)
+        total = len(self.parts)
         finished = total - len(lacking)
+        things = f"{self.kind.member}s" if total == len(self.numbers) else "runs"
         if finished:
-            print(f"{finished} of {total} {member}s are finished in {folder}; going on there.")
+            print(f"{finished} of {total} {things} are finished in {folder}; going on there.")
         try:
-            for number in lacking:
-                run = self._run(folder, number)
-                print(f"{member.capitalize()} {number}, {finished + 1} of {total}: {run}")
+            for part in lacking:
+                run = self._run(folder, part)
+                seeded = "" if part.seed is None else f", seed {part.seed}"
+                print(f"{self.kind.member.capitalize()} {part.number}{seeded}, {finished + 1} of {total}: {run}")
                 last = run / "checkpoints" / LAST
                 if last.is_file():
                     going_on = replace(line, settings=[*line.settings, f"--ckpt_path={last}"])
@@ -156,36 +180,41 @@ class Series(CommandLineInterface, ABC):
                     going_on = line
                     shutil.rmtree(run, ignore_errors=True)
                 with freed_afterwards():
-                    self.run_one(going_on, folder, number)
+                    self.run_one(going_on, run, part)
                 finished += 1
         except BaseException:  # a mistake, a crash, Ctrl-C: whatever ended it, the user must know what is kept
             if finished:
-                kept = f"{finished} of {total} {member}s are finished and kept in {folder}."
+                kept = f"{finished} of {total} {things} are finished and kept in {folder}."
                 print(f"{kept} The same command goes on there.", file=sys.stderr)
             raise
 
-    def _lacking(self, folder: Path) -> list[int]:
-        return [number for number in self.numbers if not (self._run(folder, number) / RESULTS).is_file()]
+    def _lacking(self, folder: Path) -> list[Part]:
+        return [part for part in self.parts if not (self._run(folder, part) / RESULTS).is_file()]
 
-    def _run(self, folder: Path, number: int) -> Path:
-        return folder / f"{self.kind.member}_{number}"
+    def _untold(self, folder: Path) -> bool:
+        """Tell whether the record lacks a run, as where the command ended between the last run and its table."""
+        told = read_json(folder / self.kind.record).get("runs", [])
+        return not {self.kind.name(part) for part in self.parts} <= {*told}
+
+    def _run(self, folder: Path, part: Part) -> Path:
+        return folder / self.kind.name(part)
 
     def _of_run(self, options: Sequence[str]) -> list[str]:
-        return [option for option in options if not option.startswith(f"--{self.kind.option}=")]
+        """Return the options without those that are keys of the series alone."""
+        own = {*COMMANDS[self.kind.command].keys}.difference(COMMANDS["run"].keys)
+        return [option for option in options if option.removeprefix("--").partition("=")[0] not in own]
 
 
 class SeriesRun(CommandLineInterface):
-    """``run`` as number ``number`` of the series in ``folder``."""
+    """``run`` in the directory ``run`` of a series; ``command`` is that of the series, for a message."""
 
-    kind: ClassVar[Kind]
-
-    def __init__(self, line: CommandLine, afterwards: AfterRun | None, folder: Path, number: int) -> None:
-        self.folder, self.number = folder, number
+    def __init__(self, line: CommandLine, afterwards: AfterRun | None, run: Path, command: str) -> None:
+        self.folder, self.series = run, command
         super().__init__(line, afterwards)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         trainer = super().instantiate_trainer(**kwargs)
-        refuse_processes(trainer.world_size, f"{self.kind.command} trains")
+        refuse_processes(trainer.world_size, f"{self.series} trains")
         return trainer
 
     def how_to_go_on(self) -> str:
@@ -194,9 +223,9 @@ class SeriesRun(CommandLineInterface):
     def run_logger(self, root: Path) -> WholeCSVLogger:
         if self.resumed:
             return super().run_logger(root)
-        self.claimed = self.folder / f"{self.kind.member}_{self.number}"
+        self.claimed = self.folder
         self.claimed.mkdir()
-        return WholeCSVLogger(root, f"{self.name}/{self.folder.name}", self.claimed.name)
+        return WholeCSVLogger(root, f"{self.name}/{self.folder.parent.name}", self.folder.name)
 
 
 def refuse_processes(number: int, what: str, instead: str = ONE_RUN) -> None:

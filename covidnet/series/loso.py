@@ -1,16 +1,11 @@
 """``loso``: leave sources out. Each fold is tested on sources of which its model has seen no image."""
 
-import hashlib
 import json
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 from numpy.typing import NDArray
 from pytorch_lightning.cli import LightningArgumentParser
 from rich.box import SIMPLE_HEAD
@@ -20,21 +15,17 @@ from rich.table import Table
 
 from covidnet.data.division.held_out import Fold
 from covidnet.data.division.split import write_split
-from covidnet.data.radiographs import Radiographs
-from covidnet.errors import UserError
 from covidnet.evaluation.folds import mean_balanced_accuracy
 from covidnet.evaluation.intervals import proportion_interval
 from covidnet.evaluation.names import BY_KEY
-from covidnet.runs.files import SPLIT
 from covidnet.runs.run import Run
 from covidnet.runs.screen import with_interval
-from covidnet.series.base import Kind, Series, SeriesRun
+from covidnet.series.base import Kind, Part
+from covidnet.series.folds import FoldSeries, chosen_folds
 from covidnet.series.plan import Plan, listed, make_plan, notes_of, notes_of_fold
 from covidnet.training.args import CommandLine
-from covidnet.training.interface import AfterRun
 
 KIND = Kind("loso", "fold")
-OWN_TESTS = ("split_file", "test_root")  # keys of data that bring another test
 PER_CLASS = ("sensitivity", "specificity", "auroc")  # in the record
 SHOWN = ("sensitivity", "auroc")
 MEANING = (
@@ -49,53 +40,39 @@ MEANING_ALONE = (
 )
 
 
-class LeaveSourcesOut(Series):
+class LeaveSourcesOut(FoldSeries):
     """The command ``loso``: each fold is a run in ``runs/<model>/loso_N/fold_K``."""
 
     kind = KIND
+    others = dict.fromkeys(("split_file", "test_root"), "tests on the sources that it leaves out")
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the folds and what each leaves out."""
+        """Add what each fold leaves out."""
         super().add_arguments_to_parser(parser)
         each = "Each fold leaves out one source of every class; false: one source alone."
         parser.add_argument("--together", type=bool, default=True, help=each)
-        parser.add_argument("--folds", type=list[int] | None, help="Which folds, from 1: [1,3]; all where left out.")
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse what was typed and refuse another test than that of the folds."""
-        super().parse_arguments(parser, args)
-        given = self.config["run"].data.init_args
-        for key in OWN_TESTS:
-            if given.get(key):
-                raise UserError(f"loso tests on the sources that it leaves out: leave data.{key} out, or use run.")
 
     def instantiate_classes(self) -> None:
         """Draw the folds, so that what cannot be known is told before any training."""
-        data = self.plain_config()["data"]
-        self.data: Radiographs = resolve_name(data["class_path"])(**data["init_args"])
+        super().instantiate_classes()
         self.together: bool = self.config["run"].together
         self.plan = make_plan(self.data, together=self.together)
-        self.numbers = _numbers(self.config["run"].folds, self.plan)
+        self.numbers = chosen_folds(self.config["run"].folds, self.plan.folds, self.plan.impossible)
 
-    def recipe(self) -> dict[str, Any]:
-        """Add the images of each fold, which change with the folder and its table."""
+    def dealt(self) -> Any:
+        """Return the paths of training, validation and test images of each fold."""
         paths = self.data.images.paths
-        named = [[[paths[i] for i in held] for _, held in fold.split.items()] for fold in self.plan.folds.values()]
-        return {**super().recipe(), "splits": hashlib.sha256(json.dumps(named).encode()).hexdigest()}
+        return [[[paths[i] for i in held] for _, held in fold.split.items()] for fold in self.plan.folds.values()]
 
-    def run_one(self, line: CommandLine, folder: Path, number: int) -> None:
+    def run_one(self, line: CommandLine, run: Path, part: Part) -> None:
         """Run one fold."""
-        fold, images = self.plan.folds[number], self.data.images
+        fold, images = self.plan.folds[part.number], self.data.images
 
         def write(file: Path) -> None:
             write_split(file, fold.split, images.paths, images.labels, self.data.classes)
 
         print("\n".join([f"It is tested on {listed(fold)}.", *notes_of_fold(fold)]))
-        split_file = folder / f"{KIND.member}_{number}" / SPLIT
-        own = [f"--data.split_file={split_file}", f"--data.classes={json.dumps(fold.classes)}"]
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*take no part")  # as meant, and told
-            _FoldRun(replace(line, settings=[*line.settings, *own]), self.afterwards, folder, number, write)
+        self.run_fold(line, run, write, [f"--data.classes={json.dumps(fold.classes)}"])
 
     def summary(self, folder: Path, runs: Sequence[Path]) -> dict[str, Any]:
         """Return what each fold, each source and all folds together say of the best models."""
@@ -115,32 +92,6 @@ class LeaveSourcesOut(Series):
     def show(self, summary: Mapping[str, Any], folder: Path) -> None:
         """Print the folds, their mean, and what cannot be known."""
         print_summary(summary, str(folder))
-
-    def _of_run(self, options: Sequence[str]) -> list[str]:
-        return [option for option in super()._of_run(options) if not option.startswith("--together=")]
-
-
-class _FoldRun(SeriesRun):
-    """``run`` on one fold, whose split ``write`` writes into the run's directory once that is there."""
-
-    kind = KIND
-
-    def __init__(
-        self,
-        line: CommandLine,
-        afterwards: AfterRun | None,
-        folder: Path,
-        number: int,
-        write: Callable[[Path], None],
-    ) -> None:
-        self.write = write
-        super().__init__(line, afterwards, folder, number)
-
-    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        trainer = super().instantiate_trainer(**kwargs)
-        assert self.claimed is not None
-        self.write(self.claimed / SPLIT)
-        return trainer
 
 
 def print_summary(summary: Mapping[str, Any], title: str) -> None:
@@ -229,21 +180,6 @@ def _source_scores(
     assert limits is not None
     scores = {"images": len(np.unique(images)), "folds": len(np.unique(folds)), "sensitivity": float(right.mean())}
     return {**scores, "intervals": {"sensitivity": list(limits)}}
-
-
-def _numbers(given: Sequence[int] | None, plan: Plan) -> list[int]:
-    if given is None:
-        return list(plan.folds)
-    wrong = [number for number in given if number not in plan.folds]
-    if wrong or not given or len(set(given)) != len(given):
-        reasons = "".join(
-            f" Fold {number}: {plan.impossible[number]}." for number in wrong if number in plan.impossible
-        )
-        raise UserError(
-            f"folds={list(given)} must be one or more different ones of {list(plan.folds)}, such as "
-            f"folds=[{next(iter(plan.folds))}].{reasons}"
-        )
-    return list(given)
 
 
 def _cell(scores: Mapping[str, Any], key: str) -> str:

@@ -16,7 +16,7 @@ from covidnet.files.reading import LONGEST_TABLE, read_bytes
 from covidnet.runs.documents import read_json
 from covidnet.runs.files import RESULTS, SPLIT
 from covidnet.seeds import LARGEST_SEED
-from covidnet.series.base import Kind, Series, SeriesRun
+from covidnet.series.base import Kind, Part, Series, SeriesRun
 from covidnet.training.args import CommandLine
 
 KIND = Kind("repeat", "seed")
@@ -41,7 +41,7 @@ class Repetition(Series):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what was typed and refuse what cannot be repeated."""
         super().parse_arguments(parser, args)
-        self.numbers = _seeds(self.config["run"].seeds)
+        self.numbers = read_seeds(self.config["run"].seeds)
         if "seed_everything" in self.command_line.typed_keys():
             raise UserError("repeat sets seed_everything itself: leave it out and name the seeds: seeds=[3,5,8].")
 
@@ -49,10 +49,9 @@ class Repetition(Series):
         """Return the recipe without its seed, which is each run's own."""
         return {key: value for key, value in super().recipe().items() if key != "seed_everything"}
 
-    def run_one(self, line: CommandLine, folder: Path, number: int) -> None:
+    def run_one(self, line: CommandLine, run: Path, part: Part) -> None:
         """Run one seed."""
-        seeded = replace(line, settings=[*line.settings, f"--seed_everything={number}"])
-        _SeedRun(seeded, self.afterwards, folder, number)
+        SeriesRun(with_seed(line, part.number), self.afterwards, run, KIND.command)
 
     def summary(self, folder: Path, runs: Sequence[Path]) -> dict[str, Any]:
         """Return the spread of every metric."""
@@ -67,10 +66,9 @@ class Repetition(Series):
         print_summary(summary, str(folder))
 
 
-class _SeedRun(SeriesRun):
-    """``run`` with one seed."""
-
-    kind = KIND
+def with_seed(line: CommandLine, seed: int) -> CommandLine:
+    """Return the command line of a run with this seed."""
+    return replace(line, settings=[*line.settings, f"--seed_everything={seed}"])
 
 
 def summarise(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -136,13 +134,18 @@ def _told(spread: Mapping[str, Any] | None) -> str:
     return f"{spread['mean']:.3f} ± {sd} ({spread['min']:.3f}-{spread['max']:.3f})"
 
 
-def _seeds(given: int | list[int]) -> list[int]:
+def read_seeds(given: int | list[int], fewest: int = 2) -> list[int]:
+    """Return the seeds that a number of them, counted from 0, or a list of them means.
+
+    Raises:
+        UserError: Where they are fewer than ``fewest``, or no different seeds.
+    """
     if isinstance(given, int) and given > MOST_SEEDS:
         raise UserError(f"seeds={given} must be {MOST_SEEDS:,} or fewer: each of them is a training.")
     seeds = list(range(given)) if isinstance(given, int) else given
-    if len(seeds) < 2 or len(set(seeds)) != len(seeds) or not all(0 <= seed <= LARGEST_SEED for seed in seeds):
+    if len(seeds) < fewest or len(set(seeds)) != len(seeds) or not all(0 <= seed <= LARGEST_SEED for seed in seeds):
         raise UserError(
-            f"seeds={given} must be a number of seeds, 2 or more, or a list of two or more different ones between 0 "
+            f"seeds={given} must be a number of seeds, {fewest} or more, or a list of so many different ones between 0 "
             f"and {LARGEST_SEED}, such as seeds=[3,5,8]."
         )
     return seeds

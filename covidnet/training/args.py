@@ -24,6 +24,10 @@ COMMANDS = {
     "repeat": Command(
         "run with several seeds, then show mean, standard deviation and range of each metric", (*_RUN, "seeds")
     ),
+    "crossval": Command(
+        "run so that each image is tested once, by a model that has not seen it, then show what all say together",
+        (*_RUN, "k", "folds", "seeds"),
+    ),
     "loso": Command(
         "run with sources left out (hospitals, data bases), then show how well each is recognised unseen",
         (*_RUN, "folds", "together"),

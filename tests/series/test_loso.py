@@ -10,8 +10,8 @@ from helpers import QUICK, mistake, paint, read_json, read_rows, slow
 
 from covidnet.commands.train import main
 from covidnet.models.classifier import Classifier
-from covidnet.series import loso, plan
-from covidnet.series.loso import _FoldRun as RealFoldRun
+from covidnet.series import folds, loso, plan
+from covidnet.series.folds import FoldRun as RealFoldRun
 from covidnet.training.args import CommandLine
 
 RUNS = Path("runs", "convnet")
@@ -55,10 +55,9 @@ def trained(monkeypatch) -> list[str]:
     """Let folds leave made-up results, at once, every image right; return those that were asked for, in their order."""
     done = []
 
-    def leave(line: CommandLine, afterwards, folder: Path, number: int, write) -> None:
-        run = folder / f"fold_{number}"
+    def leave(line: CommandLine, afterwards, run: Path, command: str, write) -> None:
         run.mkdir()
-        done.append(f"{folder.name}/{run.name}")
+        done.append(f"{run.parent.name}/{run.name}")
         write(run / "split.csv")
         test = [row for row in read_rows(run / "split.csv") if row["split"] == "test"]
         classes = json.loads(line.typed_keys()["data.classes"])
@@ -72,7 +71,7 @@ def trained(monkeypatch) -> list[str]:
         scores = {"balanced_accuracy": 1.0, "intervals": {"balanced_accuracy": [0.5, 1.0]}, "per_class": per_class}
         (run / "results.json").write_text(json.dumps({"final": scores, "best": scores, "classes": classes}))
 
-    monkeypatch.setattr(loso, "_FoldRun", leave)
+    monkeypatch.setattr(folds, "FoldRun", leave)
     return done
 
 
@@ -239,17 +238,17 @@ def test_another_recipe_or_other_images_begin_anew(args, root, trained):
 
 @slow
 def test_an_interrupted_fold_begins_again(args, trained, monkeypatch, capsys):
-    pretend = loso._FoldRun
+    pretend = folds.FoldRun
 
-    def break_in_fold_2(line: CommandLine, afterwards, folder: Path, number: int, write) -> object:
-        return (pretend if number == 1 else RealFoldRun)(line, afterwards, folder, number, write)
+    def break_in_fold_2(line: CommandLine, afterwards, run: Path, command: str, write) -> object:
+        return (pretend if run.name == "fold_1" else RealFoldRun)(line, afterwards, run, command, write)
 
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
     handler = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as broken:
-        broken.setattr(loso, "_FoldRun", break_in_fold_2)
+        broken.setattr(folds, "FoldRun", break_in_fold_2)
         broken.setattr(Classifier, "on_train_epoch_end", fail)
         with pytest.raises(SystemExit):
             main(["loso", *args])

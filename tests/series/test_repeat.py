@@ -11,7 +11,7 @@ from helpers import QUICK, mistake, read_json, slow
 from covidnet.commands.train import main
 from covidnet.models.classifier import Classifier
 from covidnet.series import repeat
-from covidnet.series.repeat import _SeedRun as RealSeedRun
+from covidnet.series.base import SeriesRun
 from covidnet.series.repeat import summarise
 from covidnet.training.args import CommandLine
 
@@ -28,15 +28,15 @@ def trained(monkeypatch) -> list[str]:
     """Let seeds leave made-up results, at once; return those that were asked for, in their order."""
     seeds = []
 
-    def leave(line: CommandLine, afterwards, folder: Path, seed: int) -> None:
-        run = folder / f"seed_{seed}"
+    def leave(line: CommandLine, afterwards, run: Path, command: str) -> None:
         run.mkdir()
-        seeds.append(f"{folder.name}/{run.name}")
+        seeds.append(f"{run.parent.name}/{run.name}")
+        seed = int(line.typed_keys()["seed_everything"])
         scores = {"accuracy": seed / 10, "per_class": {"NORMAL": {"sensitivity": 0.5, "support": 3}}}
         (run / "results.json").write_text(json.dumps({"final": scores, "best": scores}))
         (run / "split.csv").write_text("path,label,split\n")
 
-    monkeypatch.setattr(repeat, "_SeedRun", leave)
+    monkeypatch.setattr(repeat, "SeriesRun", leave)
     return seeds
 
 
@@ -97,17 +97,17 @@ def test_images_that_changed_between_the_seeds_are_told(args, trained, capsys):
 @slow
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
 def test_an_interrupted_repeat_goes_on_with_the_seed_that_was_not_finished(failure, args, trained, monkeypatch, capsys):
-    pretend, whole = repeat._SeedRun, RealSeedRun
+    pretend = repeat.SeriesRun
 
-    def break_in_seed_1(line: CommandLine, afterwards, folder: Path, seed: int) -> object:
-        return (pretend if seed == 0 else whole)(line, afterwards, folder, seed)
+    def break_in_seed_1(line: CommandLine, afterwards, run: Path, command: str) -> object:
+        return (pretend if run.name == "seed_0" else SeriesRun)(line, afterwards, run, command)
 
     def fail(*_: object) -> None:
         raise failure
 
     handler = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as broken:
-        broken.setattr(repeat, "_SeedRun", break_in_seed_1)
+        broken.setattr(repeat, "SeriesRun", break_in_seed_1)
         broken.setattr(Classifier, "on_train_epoch_end", fail)
         with pytest.raises((SystemExit, RuntimeError)):
             main(["repeat", "seeds=3", *args])

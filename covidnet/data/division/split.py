@@ -56,23 +56,35 @@ def seeded_split(
     Raises:
         UserError: Where a class would be left without validation or training images.
     """
-    members: dict[int, list[int]] = {}
-    for index in sorted(range(len(paths)), key=lambda i: by_name(paths[i])):
-        members.setdefault(groups[index], []).append(index)
-    units = sorted(members.values(), key=lambda unit: _rank(seed, one_name(paths[unit[0]])))
+    units = draw_units(paths, groups, str(seed))
     totals = _count((range(len(paths)),), labels, len(classes))
     too_few = [name for name, n in zip(classes, totals, strict=True) if n < test_per_class + 2]
     if too_few:
         raise _too_few(classes, totals, too_few, val_fraction, test_per_class)
 
     test, rest = _take(units, labels, [test_per_class] * len(classes), overshoot=True)
-    remaining = _count(rest, labels, len(classes))
-    val, train = _take(rest, labels, [max(1, round(n * val_fraction)) for n in remaining], overshoot=False)
+    val, train = take_validation(rest, labels, len(classes), val_fraction)
     kept, held = _count(train, labels, len(classes)), _count(val, labels, len(classes))
     lacking = [name for name, k, v in zip(classes, kept, held, strict=True) if k == 0 or v == 0]
     if lacking:
         raise _too_few(classes, totals, lacking, val_fraction, test_per_class)
     return Split(_flat(train), _flat(val), _flat(test))
+
+
+def draw_units(paths: Sequence[str], groups: Sequence[int], seed: str) -> list[list[int]]:
+    """Return the images of each group, by number, in the order of a hash of the seed and of the group's first path."""
+    members: dict[int, list[int]] = {}
+    for index in sorted(range(len(paths)), key=lambda i: by_name(paths[i])):
+        members.setdefault(groups[index], []).append(index)
+    return sorted(members.values(), key=lambda unit: _rank(seed, one_name(paths[unit[0]])))
+
+
+def take_validation(
+    units: list[list[int]], labels: Sequence[int], num_classes: int, val_fraction: float
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Take units that fit until each class has ``val_fraction`` of its images; return the taken and the left."""
+    wanted = [max(1, round(n * val_fraction)) for n in _count(units, labels, num_classes)]
+    return _take(units, labels, wanted, overshoot=False)
 
 
 def write_split(file: Path, split: Split, paths: Sequence[str], labels: Sequence[int], classes: Sequence[str]) -> None:
@@ -140,7 +152,7 @@ def paths_in_split(file: Path) -> set[str]:
     return {row["path"] for row in rows if row.get("path")}
 
 
-def _rank(seed: int, path: str) -> bytes:
+def _rank(seed: str, path: str) -> bytes:
     return hashlib.sha256(f"{seed}:{path}".encode(errors="surrogatepass")).digest()
 
 
