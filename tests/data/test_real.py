@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import slow
 
 from bench.altered import KINDS
 from covidnet.data.division.duplicates import find_duplicates
+from covidnet.data.division.folds import deal_folds
 from covidnet.data.division.metadata import find_metadata, linked_groups, read_metadata
 from covidnet.data.division.split import seeded_split
 from covidnet.data.folder import RadiographFolder
@@ -48,6 +50,32 @@ def test_no_patient_or_near_duplicate_is_on_two_sides(real_data, name, seed):
         values = [{rows.get(paths[i], {}).get(column) for i in indices} - {"", None} for _, indices in split.items()]
         assert sum(map(len, values)) == len(set.union(*values))
     assert len(set(groups)) < len(groups)  # the table does link images
+
+
+@slow
+@pytest.mark.parametrize("name", ["release1", "later_release_small"])
+def test_no_patient_group_or_duplicate_is_in_two_folds(real_data, name):
+    data = Radiographs(str(real_data / name / LAYOUTS[name][0]))
+    division = data.division
+    folds = deal_folds(
+        division.paths, division.labels, division.patients.tolist(), data.classes, k=5, seed=28, val_fraction=0.2
+    )
+    of = np.array(folds.numbers)
+    assert len(division.pairs)
+    assert (of[division.pairs[:, 0]] == of[division.pairs[:, 1]]).all()
+    for column in ("patient", "group"):
+        held: dict[str, set[int]] = {}
+        for path, number in zip(folds.paths, folds.numbers, strict=True):
+            if value := division.rows.get(path, {}).get(column):
+                held.setdefault(value, set()).add(number)
+        assert held
+        assert all(len(numbers) == 1 for numbers in held.values())
+    counts = np.array([np.bincount(of[np.array(folds.labels) == label])[1:] for label in range(len(data.classes))])
+    assert (np.ptp(counts, axis=1) <= 2).all()  # groups of two or more remain
+    for number in range(1, 6):
+        split = folds.split(number)
+        sides = [{folds.groups[n] for n in side} for _, side in split.items()]
+        assert sum(map(len, sides)) == len(set(folds.groups))
 
 
 def test_the_first_release_is_served_as_the_tutorial_counts_it(real_data):
