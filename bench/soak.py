@@ -1,12 +1,16 @@
 """Kill training runs at random moments and compare what the resumed ones end with, bit by bit.
 
 python -m bench.soak --kills 200 --seed 1
+python -m bench.soak --command crossval --kills 50
 
 Each run is `run data=phantom ckpt_path=auto` in a folder of its own. It is ended once or several times: by SIGKILL,
 SIGTERM or SIGINT at a random moment, or by SIGKILL inside the writing of a file (half of its bytes there, all of them
 but not its name, or just its name). Then it is left to end, and weights, optimizer, counters, metrics, predictions,
 split and stopping epoch are compared with those of a run that nothing had ended. The processes are forked from one that
 has imported torch, which saves the seconds of an import a life; each runs the command line as train.py does.
+
+A cross-validation is ended in the same way, at any moment of its folds, between them, and while it writes what they say
+together; each fold's run, the folds and what is pooled are compared.
 """
 
 import argparse
@@ -21,45 +25,42 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 import covidnet.training.interface  # noqa: F401  # once, before the lives are forked: it takes seconds
 from covidnet.commands.train import main
+from covidnet.data.phantom import CLASSES
+from covidnet.data.phantoms import write_phantoms
 from covidnet.files import whole as files
 
 RUN = Path("runs", "convnet")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 WRITES = ("half-written", "written, not named", "named")
 MOST = 4  # times that one run is ended
-ARGUMENTS = (
-    "run",
-    "data=phantom",
+QUICK = (
     "data.image_size=24",
-    "data.batch_size=64",
     "data.augment=mild",
     "trainer=cpu",
-    "trainer.max_epochs=20",
     "early_stopping.patience=2",
     "early_stopping.min_delta=0.1",
     "trainer.enable_progress_bar=false",
     "trainer.enable_model_summary=false",
     "report=false",
-    "ckpt_path=auto",
 )
 STATE = ("state_dict", "optimizer_states", "lr_schedulers", "callbacks", "epoch", "global_step")
 FORGOTTEN = {"current_score"}  # ModelCheckpoint writes it, loads it never and uses it nowhere
 UNEQUAL = ("seconds", "test_evaluations")  # what a run that was killed in its test has more of
 
 
-def start(folder: Path, write: tuple[int, str] | None = None, arguments: Sequence[str] = ARGUMENTS) -> int:
-    """Start a run in ``folder`` in a process of its own; return its number.
+def start(folder: Path, arguments: Sequence[str], write: tuple[int, str] | None = None) -> int:
+    """Start a command in ``folder`` in a process of its own; return its number.
 
     Args:
         folder: Its current folder; its cache lies beside it.
-        write: Which writing of a file kills it, from 0, and at which moment of it.
         arguments: Its command line.
+        write: Which writing of a file kills it, from 0, and at which moment of it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
@@ -167,6 +168,45 @@ def record(run: Path) -> dict[str, Any]:
     return {**files, **kept, "results": {key: value for key, value in results.items() if key not in UNEQUAL}}
 
 
+def finished_folds(folder: Path) -> list[Path]:
+    """Return the directories of cross-validations that have their table."""
+    records = (folder / RUN).glob("crossval_*/crossval.json")
+    return [path.parent for path in records if "pooled" in json.loads(path.read_text())]
+
+
+def record_folds(folder: Path) -> dict[str, Any]:
+    """Return all that must be the same of a cross-validation that has its table."""
+    told = json.loads((folder / "crossval.json").read_text())
+    files = {name: (folder / name).read_bytes() for name in ("folds.csv", "predictions.csv")}
+    runs = {name: record(folder / name) for name in told["runs"]}
+    return {**files, **runs, "told": {key: value for key, value in told.items() if key != "recipe"}}
+
+
+class Work(NamedTuple):
+    """A command that is ended and goes on: its words, where it is done, and what must then be the same."""
+
+    arguments: tuple[str, ...]
+    finished: Callable[[Path], list[Path]]
+    record: Callable[[Path], dict[str, Any]]
+    writes: int  # of files, among which one is drawn that ends it
+
+
+WORK = {
+    "run": Work(
+        ("run", "data=phantom", "data.batch_size=64", "trainer.max_epochs=20", *QUICK, "ckpt_path=auto"),
+        finished,
+        record,
+        40,
+    ),
+    "crossval": Work(
+        ("crossval", "k=3", "data.root=../phantoms", "data.batch_size=16", "trainer.max_epochs=6", *QUICK),
+        finished_folds,
+        record_folds,
+        120,
+    ),
+}
+
+
 def differences(one: Any, two: Any, where: str = "") -> list[str]:
     """Name each place in which two records are not equal to the last bit; of a path, its last name counts."""
     if isinstance(one, str) and isinstance(two, str):
@@ -184,41 +224,43 @@ def differences(one: Any, two: Any, where: str = "") -> list[str]:
 
 
 def soak(
-    kills: int, seed: int, tell: Callable[[str], None] = print, arguments: Sequence[str] = ARGUMENTS
+    kills: int, seed: int, tell: Callable[[str], None] = print, command: str = "run"
 ) -> tuple[list[str], Counter[str]]:
-    """End runs ``kills`` times; return what was not equal in the end, and the kills by kind.
+    """End a command ``kills`` times; return what was not equal in the end, and the kills by kind.
 
     Args:
-        kills: How often a run is ended, in all.
+        kills: How often it is ended, in all.
         seed: Of the moments and kinds.
         tell: Is told of each run.
-        arguments: The command line of the runs.
+        command: "run" or "crossval".
     """
     draw, wrong, kinds = random.Random(seed), list[str](), Counter[str]()
+    arguments, finished, record, _ = work = WORK[command]
     base = Path(tempfile.mkdtemp(prefix="soak"))
     try:
-        wait(start(base / "first", arguments=arguments))  # draws the images, for all
+        write_phantoms(base / "phantoms", dict.fromkeys(CLASSES, 40), size=64)
+        wait(start(base / "first", arguments))  # draws and decodes the images, for all
         shutil.rmtree(base / "first" / "runs")
         began = time.monotonic()
-        if wait(start(base / "first", arguments=arguments)):
+        if wait(start(base / "first", arguments)):
             raise RuntimeError((base / "first" / "log").read_text()[-2000:])
         seconds = time.monotonic() - began
         expected, number = record(*finished(base / "first")), 0
-        tell(f"a run takes {seconds:.1f} s and {expected['results']['epochs']} epochs; seed {seed}")
+        tell(f"{command} takes {seconds:.1f} s; seed {seed}")
         while kinds.total() < kills:
             folder, number = base / f"run_{number}", number + 1
             # In some runs the cache of decoded images is new, and may be what is killed.
             line = [*arguments, "data.cache_dir=decoded"] if draw.random() < 0.3 else arguments
             ended = []
             for _ in range(min(draw.randint(1, MOST), kills - kinds.total())):
-                kind = end_once(folder, draw, seconds, line)
+                kind = end_once(folder, draw, seconds, work._replace(arguments=tuple(line)))
                 if kind is None:
                     break  # it was faster
                 ended.append(kind)
                 kinds[kind.split(":")[0]] += 1
                 if finished(folder):
                     break  # it was ended after its last file: nothing is left to do
-            code = 0 if finished(folder) else wait(start(folder, arguments=line), 20 * seconds + 60)
+            code = 0 if finished(folder) else wait(start(folder, line), 20 * seconds + 60)
             found = differences(expected, record(*finished(folder))) if code == 0 else [f"exit code {code}"]
             tell(f"{kinds.total():4} kills; run {number} ended by {', '.join(ended) or 'nothing'}: {found or 'equal'}")
             wrong += [f"run {number} ({', '.join(ended)}): {place}" for place in found]
@@ -230,14 +272,14 @@ def soak(
     return wrong, kinds
 
 
-def end_once(folder: Path, draw: random.Random, seconds: float, arguments: Sequence[str]) -> str | None:
-    """Go on with a run and end it; return how, None where it ended by itself first."""
+def end_once(folder: Path, draw: random.Random, seconds: float, work: Work) -> str | None:
+    """Go on with a command and end it; return how, None where it ended by itself first."""
     if draw.random() < 0.4:
-        write = (draw.randint(0, 40), draw.choice(WRITES))
-        code = wait(start(folder, write, arguments))
+        write = (draw.randint(0, work.writes), draw.choice(WRITES))
+        code = wait(start(folder, work.arguments, write))
         return f"SIGKILL in a write:{write[0]} {write[1]}" if code == -signal.SIGKILL else None
     number, moment = draw.choice(SIGNALS), draw.uniform(0, seconds)
-    child = start(folder, arguments=arguments)
+    child = start(folder, work.arguments)
     if wait(child, moment) is not None:
         return None
     os.kill(child, number)
@@ -253,8 +295,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--command", choices=WORK, default="run")
     options = parser.parse_args()
-    wrong, kinds = soak(options.kills, options.seed, lambda text: print(text, flush=True))
+    wrong, kinds = soak(options.kills, options.seed, lambda text: print(text, flush=True), options.command)
     print(f"{kinds.total()} kills with seed {options.seed}: {dict(kinds)}; {len(wrong)} differences")
     print("\n".join(wrong))
     sys.exit(bool(wrong))
