@@ -1,5 +1,6 @@
 """Several runs in one directory, one after the other: claimed, locked, resumed, told on Ctrl-C."""
 
+import json
 import shutil
 import sys
 from abc import ABC, abstractmethod
@@ -13,14 +14,16 @@ from filelock import FileLock
 
 from covidnet.__version__ import __version__
 from covidnet.errors import UserError
+from covidnet.files.reading import LONGEST_YAML, keep_names, parse_yaml, read_text
 from covidnet.machine.device import freed_afterwards
 from covidnet.runs.claim import hold, newest_of, next_folder
 from covidnet.runs.documents import read_json
 from covidnet.runs.files import LAST, RESULTS, SEED, write_results
 from covidnet.runs.remote import refuse_store
-from covidnet.training.args import COMMANDS, CommandLine
+from covidnet.training.args import COMMANDS, NAMES, CommandLine
 from covidnet.training.interface import AfterRun, CommandLineInterface, runs_folder
 from covidnet.training.lightning import WholeCSVLogger
+from covidnet.training.parser import is_inline
 from covidnet.training.processes import started
 
 ONE_RUN = (
@@ -161,7 +164,12 @@ class Series(CommandLineInterface, ABC):
     def _run_lacking(self, folder: Path) -> None:
         """Do the runs that lack results, in this process, one after the other."""
         line = self.command_line
-        line = replace(line, environment=self._of_run(line.environment), settings=self._of_run(line.settings))
+        line = replace(
+            line,
+            environment=self._of_run(line.environment),
+            configs=[self._config_of_run(config) for config in line.configs],
+            settings=self._of_run(line.settings),
+        )
         lacking = self._lacking(folder)
         total = len(self.parts)
         finished = total - len(lacking)
@@ -201,8 +209,18 @@ class Series(CommandLineInterface, ABC):
 
     def _of_run(self, options: Sequence[str]) -> list[str]:
         """Return the options without those that are keys of the series alone."""
-        own = {*COMMANDS[self.kind.command].keys}.difference(COMMANDS["run"].keys)
-        return [option for option in options if option.removeprefix("--").partition("=")[0] not in own]
+        return [option for option in options if option.removeprefix("--").partition("=")[0] not in self._own_keys]
+
+    def _config_of_run(self, config: str) -> str:
+        """Return a ``--config``, which has been read before, without keys of the series alone."""
+        text = config if is_inline(config) else read_text(Path(config), LONGEST_YAML)
+        content = parse_yaml(keep_names(text, NAMES))
+        kept = {key: value for key, value in content.items() if key not in self._own_keys}
+        return config if kept == content else json.dumps(kept, default=str)
+
+    @property
+    def _own_keys(self) -> set[str]:
+        return {*COMMANDS[self.kind.command].keys}.difference(COMMANDS["run"].keys)
 
 
 class SeriesRun(CommandLineInterface):

@@ -25,7 +25,7 @@ from covidnet.training.args import CommandLine
 
 KIND = Kind("crossval", "fold")
 FOLDS = "folds.csv"
-SHOWN = ("accuracy", "balanced_accuracy")
+SHOWN, OF_CLASS = ("accuracy", "balanced_accuracy"), ("sensitivity", "auroc")  # in the tables; all are in the record
 MEANING = (
     "Each image was tested by a model that had seen neither it nor another image of its patient or group. What all "
     "folds say together is what a model that was trained on so many such images may be expected to give for other "
@@ -137,7 +137,7 @@ def print_summary(summary: Mapping[str, Any], title: str) -> None:
     classes = [(name, of_class["support"], of_class) for name, of_class in pooled["per_class"].items()]
     notice = f"{summary['notice']} " if "notice" in summary else ""
     _print(f"{notice}{title}", "tested on", SHOWN, [*tested, ("all together", summary["images"], pooled)])
-    _print("All together, by class", "class", PER_CLASS, classes)
+    _print("All together, by class", "class", OF_CLASS, classes)
     print("\n".join([summary["meaning"], *summary["notes"]]))
 
 

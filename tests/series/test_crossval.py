@@ -30,7 +30,9 @@ def root(tmp_path) -> Path:
 
 @pytest.fixture
 def args(root) -> list[str]:
-    return [f"data.root={root}", "data.image_size=12", "trainer.max_epochs=1", "k=3", *QUICK]
+    (root.parent / "three.yaml").write_text("k: 3\n")  # which a run does not know
+    three = f"--config={root.parent / 'three.yaml'}"
+    return [f"data.root={root}", "data.image_size=12", "trainer.max_epochs=1", three, *QUICK]
 
 
 @pytest.fixture
