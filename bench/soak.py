@@ -238,7 +238,8 @@ def soak(
     arguments, finished, record, _ = work = WORK[command]
     base = Path(tempfile.mkdtemp(prefix="soak"))
     try:
-        write_phantoms(base / "phantoms", dict.fromkeys(CLASSES, 40), size=64)
+        if command != "run":  # which draws its own
+            write_phantoms(base / "phantoms", dict.fromkeys(CLASSES, 33), size=64)
         wait(start(base / "first", arguments))  # draws and decodes the images, for all
         shutil.rmtree(base / "first" / "runs")
         began = time.monotonic()

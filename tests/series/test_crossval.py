@@ -1,5 +1,6 @@
 """Each image tested once: folds are ordinary runs, what they say is pooled, and nothing finished is lost."""
 
+import contextlib
 import csv
 import json
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from helpers import QUICK, mistake, paint, read_json, read_rows, slow
 
 from covidnet.commands.train import main
+from covidnet.models.classifier import Classifier
 from covidnet.runs.predictions import read_predictions
 from covidnet.series import crossval, folds
 from covidnet.training.args import CommandLine
@@ -91,6 +93,24 @@ def test_a_fold_is_an_ordinary_run_and_alone_it_is_the_whole(args, root, capsys)
     for name in ("val_predictions.csv", "checkpoints/best.ckpt", "config.yaml"):
         assert (run / name).is_file()
     assert "Of 3 folds 2 were run" in capsys.readouterr().out
+
+
+@slow
+def test_a_fold_that_was_interrupted_goes_on_from_its_last_whole_epoch(args, monkeypatch):
+    epochs = []
+
+    def fail(self: Classifier) -> None:
+        epochs.append(self.trainer.current_epoch)
+        if len(epochs) == 2:
+            raise RuntimeError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Classifier, "on_train_epoch_start", fail)
+        for _ in range(2):
+            with contextlib.suppress(RuntimeError):
+                main(["crossval", *args, "folds=[1]", "trainer.max_epochs=2"])
+    assert epochs == [0, 1, 1]
+    assert read_json(FIRST / "crossval.json")["runs"] == ["fold_1"]
 
 
 def test_each_image_is_predicted_once_by_a_run_that_no_image_of_its_patient_trained(args, root, trained, capsys):
