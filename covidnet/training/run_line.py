@@ -13,7 +13,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from covidnet.errors import exit_with, user_error
 from covidnet.machine.memory import keep_freed_memory
-from covidnet.training.args import CommandLine
+from covidnet.training.args import TRAINING, CommandLine
 from covidnet.training.interface import AfterRun, CommandLineInterface
 from covidnet.training.lightning import terminated
 from covidnet.training.processes import end_with_parent, lost_another
@@ -54,7 +54,7 @@ def run_line(
             raise
         exit_with(mistake)
     except SIGTERMException:  # a SystemExit without a code, which would look like success
-        _end_terminated()
+        _end_terminated(line.command)
     except KeyboardInterrupt:  # before Lightning took over: while images were drawn or decoded
         print("Interrupted. What is finished is kept.", file=sys.stderr)
         sys.exit(INTERRUPTED)
@@ -64,7 +64,7 @@ def run_line(
         raise
     except Exception as error:
         if terminated():  # another process was told first, and is gone
-            _end_terminated()
+            _end_terminated(line.command)
         if lost_another(error):
             print(
                 "error: another process of this training has ended; its own message, if it left one, says why. What "
@@ -90,6 +90,7 @@ def _recommends_nothing(record: logging.LogRecord) -> bool:
     return not any(word in record.getMessage() for word in RECOMMENDED)
 
 
-def _end_terminated() -> NoReturn:
-    print("Terminated. What is finished is kept; ckpt_path=auto goes on from the last whole epoch.", file=sys.stderr)
+def _end_terminated(command: str) -> NoReturn:
+    how = "ckpt_path=auto goes on from the last whole epoch" if command in TRAINING else "the same command goes on"
+    print(f"Terminated. What is finished is kept; {how}.", file=sys.stderr)
     sys.exit(TERMINATED)
