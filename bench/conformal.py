@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from covidnet.evaluation.conformal import COVERAGE, set_scores
+from covidnet.evaluation.fit import fit_calibration
 from covidnet.models.outputs import outputs_of
 from covidnet.runs.run import Run
-from covidnet.training.fitted import fit_calibration
 
 LINE = "{:<18} {:>7} {:>10} {:>17} {:>8} {:>8}".format
 

@@ -24,8 +24,8 @@ class Outputs:
 
     @classmethod
     def of_probabilities(cls, probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> "Outputs":
-        """Return what probabilities (N, C) say; one of 0 was rounded, so the smallest number stands for it."""
-        return cls(np.log(np.maximum(probabilities, np.finfo(np.float64).tiny, dtype=np.float64)), labels)
+        """Return what probabilities (N, C) say."""
+        return cls(logarithms(probabilities), labels)
 
     @cached_property
     def predicted(self) -> NDArray[np.integer]:
@@ -49,6 +49,12 @@ class Outputs:
         gaps = (confidence - (self.predicted == self.labels))[:, None] * np.eye(BINS)[bin_of(confidence)]
         squared = ((probabilities - truth) ** 2).sum(axis=1)
         return np.concatenate([cells, truth * losses[:, None], squared[:, None], gaps], axis=1)
+
+
+def logarithms(probabilities: NDArray[np.floating]) -> Floats:
+    """Return the natural logarithms of probabilities; one of 0 was rounded, so the smallest number stands for it."""
+    logs: Floats = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny, dtype=np.float64))
+    return logs
 
 
 def bin_of(confidence: NDArray[np.floating], bins: int = BINS) -> NDArray[np.intp]:

@@ -6,14 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from covidnet.data.images import Numbers
 from covidnet.data.module import RadiographyDataModule
-from covidnet.evaluation.calibration import fit_temperature
-from covidnet.evaluation.conformal import fit_conformal
 from covidnet.evaluation.novelty import fit_novelty
-from covidnet.evaluation.thresholds import choose_thresholds
 from covidnet.models.outputs import outputs_of
 from covidnet.models.parts.appearance import SIDE
 from covidnet.runs.checkpoint import Checkpoint
@@ -21,27 +17,6 @@ from covidnet.runs.checkpoint import Checkpoint
 MOST = 2000  # images of a split from which it is learnt how images look; more are drawn from at random
 Seen = dict[str, tuple[Numbers, NDArray[np.float32]]]  # split -> numbers of images (N,) and their features (N, F)
 SHOWN = 1000  # images from which on a bar is worth its line
-
-
-def fit_calibration(
-    logits: NDArray[np.floating], labels: NDArray[np.integer], classes: list[str]
-) -> dict[str, Any] | None:
-    """Return temperature, thresholds and prediction sets, as plain types; None where the model has diverged.
-
-    Args:
-        logits: (N, C) of the validation split.
-        labels: (N,) in 0 .. C - 1.
-        classes: Names of the C classes.
-    """
-    if not np.isfinite(logits).all():
-        return None
-    temperature = fit_temperature(logits, labels)
-    probabilities = softmax(logits.astype(np.float64) / temperature, axis=1)
-    return {
-        "temperature": temperature,
-        "thresholds": choose_thresholds(probabilities, labels, classes),
-        "conformal": fit_conformal(probabilities, labels, classes),
-    }
 
 
 def look_at(checkpoint: Path, datamodule: RadiographyDataModule, device: torch.device) -> Seen | None:

@@ -13,6 +13,7 @@ from covidnet.__version__ import __version__
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
 from covidnet.evaluation.conformal import COVERAGE, too_few
+from covidnet.evaluation.fit import fit_calibration
 from covidnet.files.tensors import read_tensors
 from covidnet.machine.telling import tell, warn
 from covidnet.models.classifier import Classifier
@@ -23,7 +24,7 @@ from covidnet.runs.find import run_directory
 from covidnet.runs.predictions import write_predictions
 from covidnet.runs.scoring import model_use, score_model
 from covidnet.runs.screen import print_gaps, print_scores
-from covidnet.training.fitted import fit_calibration, fit_looks, look_at
+from covidnet.training.fitted import fit_looks, look_at
 from covidnet.training.groups import by_group, source_told
 from covidnet.training.precision import in_full_precision
 

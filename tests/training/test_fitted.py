@@ -10,13 +10,14 @@ from helpers import slow
 from bench.other_images import other_images, turned
 from covidnet.commands.train import main
 from covidnet.data.module import RadiographyDataModule
+from covidnet.evaluation.fit import fit_calibration
 from covidnet.evaluation.novelty import fit_novelty, novelty_scores
 from covidnet.imaging.decode import resize
 from covidnet.models.convnet import ConvNet
 from covidnet.models.outputs import outputs_of
 from covidnet.models.parts.appearance import SIDE
 from covidnet.runs.checkpoint import Checkpoint
-from covidnet.training.fitted import MOST, fit_calibration, fit_looks, look_at
+from covidnet.training.fitted import MOST, fit_looks, look_at
 
 QUICK = ["trainer=cpu", "trainer.enable_progress_bar=false", "trainer.enable_model_summary=false", "report=false"]
 CPU = torch.device("cpu")
