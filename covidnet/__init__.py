@@ -28,7 +28,8 @@ def load(
     The last four are for a checkpoint that a Lightning Trainer of your own wrote of a model of covidnet: ours tell it.
 
     Args:
-        checkpoint: A checkpoint, or the directory of a run: its best one.
+        checkpoint: A checkpoint, or the directory of a run: its best one. That of a repeat or crossval is the mean of
+            its runs' models.
         device: As torch names it; a GPU where there is one, if left out.
         body_part: "any" reads DICOM files too whose header names another part than the chest; as in training, if left
             out.

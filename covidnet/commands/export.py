@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from covidnet.commands.options import add_checkpoint
-from covidnet.runs.find import find_best
+from covidnet.runs.members import find_model
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Write the files, and tell how near each is to PyTorch."""
-    find_best(options.checkpoint.expanduser())
+    find_model(options.checkpoint.expanduser())
     from covidnet.inference.export import (
         Examples,
         default_folder,
@@ -36,6 +36,8 @@ def run(options: argparse.Namespace) -> None:
     folder = options.out or default_folder(predictor)
     files = files_below(options.check) if options.check else files_of_test(predictor)
     print(f"covidnet: {predictor.notice}")
+    if predictor.cost:
+        print(f"covidnet: {predictor.cost}")
     examples = Examples(predictor, files)
     written = export(predictor, folder, _under_a_bar(examples))
     print(f"Compared with PyTorch on {examples.told(options.check)}; greatest difference of a probability:")

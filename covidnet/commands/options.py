@@ -15,8 +15,11 @@ def add_run(parser: argparse.ArgumentParser, repeat: str = "") -> None:
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    """Add CKPT, a checkpoint or the directory of its run."""
-    text = "a checkpoint, or the directory of a run (its best.ckpt); also written ckpt_path=CKPT"
+    """Add CKPT, a checkpoint or the directory of its run, or of several that are one model."""
+    text = (
+        "a checkpoint, or the directory of a run (its best.ckpt) or of a repeat or crossval (the mean of its runs' "
+        "models); also written ckpt_path=CKPT"
+    )
     parser.add_argument("checkpoint", type=_checkpoint, metavar="CKPT", help=text)
 
 

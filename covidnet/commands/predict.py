@@ -12,7 +12,7 @@ from covidnet.commands.options import add_body_part, add_checkpoint, add_device
 from covidnet.data.walk import find_images, told_by_reason
 from covidnet.errors import UserError
 from covidnet.imaging.kinds import kind_of
-from covidnet.runs.find import find_best
+from covidnet.runs.members import find_model
 
 UNREADABLE = 3  # the exit code where some files could not be read, or hold pictures of a kind that is not
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "table"}  # by the ending of --out
@@ -36,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Predict; return the exit code."""
     kind = _format(options.format, options.out)
-    find_best(options.checkpoint.expanduser())
+    find_model(options.checkpoint.expanduser())
     files, left = find_images(options.paths)
     from covidnet.inference.predictions import WRITERS, files_in, rows, test_images
     from covidnet.inference.predictor import Predictor
@@ -47,7 +47,9 @@ def run(options: argparse.Namespace) -> int:
     batch_size = predictor.batch_size if options.batch_size is None else options.batch_size
     if batch_size < 1:
         raise UserError(f"--batch-size {batch_size} must be 1 image or more.")
-    print(f"covidnet: {predictor.notice}", file=sys.stderr)
+    for line in (predictor.notice, predictor.cost, predictor.unfitted if predictor.several else None):
+        if line:
+            print(f"covidnet: {line}", file=sys.stderr)
     if left:
         told = f"{len(left):,} files or folders are left out"
         print(f"covidnet: {told}:\n  {told_by_reason(left)}", file=sys.stderr)

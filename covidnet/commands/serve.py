@@ -4,7 +4,7 @@ import argparse
 
 from covidnet.commands.options import add_body_part, add_checkpoint, add_device
 from covidnet.errors import UserError, require
-from covidnet.runs.find import find_best
+from covidnet.runs.members import find_model
 
 LIBRARIES = ("fastapi", "uvicorn", "markdown_it", "h11")  # of the extra "serve"
 
@@ -29,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Serve until Ctrl-C or SIGTERM, and let running requests finish."""
-    find_best(options.checkpoint.expanduser())
+    find_model(options.checkpoint.expanduser())
     try:
         from covidnet.serving.server import listen, serve
     except ModuleNotFoundError as error:
@@ -47,6 +47,8 @@ def run(options: argparse.Namespace) -> None:
         require(value >= 1, f"--{key.replace('_', '-')}", value, "1 or more")
     with listen(options.host, options.port) as listener:  # before the model is read: a port in use shows at once
         predictor = Predictor(options.checkpoint, options.device, body_part=options.body_part)
+        if predictor.cost:
+            print(f"covidnet: {predictor.cost}", flush=True)
         engine = Engine(predictor, options.batch_size, options.waiting, options.max_pixels)
         connections = max(Limits.connections, 4 * options.waiting)  # pages keep some open that ask for nothing
         limits = Limits(max_bytes=options.max_bytes, under_way=options.waiting, connections=connections)

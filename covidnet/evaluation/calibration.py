@@ -23,15 +23,25 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
         logits: (N, C) of the validation split, finite.
         labels: (N,) in 0 .. C - 1.
     """
-    logits = np.asarray(logits, dtype=np.float64)
-    images = np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
-        return -float(log_softmax(logits / np.exp(log_temperature), axis=1)[images, labels].mean())
+        return loss_at(float(np.exp(log_temperature)), logits, labels)
 
     coldest = 1.0 if (logits.argmax(axis=1) == labels).all() else COLDEST
     bounds = (float(np.log(coldest)), float(np.log(HOTTEST)))
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+
+
+def loss_at(temperature: float, logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+    """Return the mean cross-entropy of softmax(logits / temperature).
+
+    Args:
+        temperature: Above 0.
+        logits: (N, C).
+        labels: (N,) in 0 .. C - 1.
+    """
+    tempered = log_softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=1)
+    return -float(tempered[np.arange(len(labels)), labels].mean())
 
 
 def reliability_bins(

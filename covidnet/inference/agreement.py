@@ -7,19 +7,21 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from covidnet.evaluation.decision import wrong_by
-from covidnet.evaluation.novelty import novelty_scores
+from covidnet.evaluation.ensembles import disagreement
 from covidnet.inference.predictor import Pixels, Predictor
 
 
 def outputs(predictor: Predictor, pixels: Sequence[Pixels]) -> list[NDArray[np.float64]]:
     """Return what ``Deployed`` must return before the decision, by the predictor."""
-    logits, features = predictor.outputs(pixels)
-    wide = logits.astype(np.float64)
-    said = [softmax(wide, axis=1)]
+    found = predictor.outputs(pixels)
+    said = [softmax(found.mean, axis=1)]
     if predictor.temperature is not None:
-        said.append(softmax(wide / predictor.temperature, axis=1))
-    if predictor.novelty is not None:
-        said.append(novelty_scores(predictor.novelty, features))
+        said.append(softmax(found.mean / predictor.temperature, axis=1))
+    novelty = predictor.novelty_of(found)
+    if novelty is not None:
+        said.append(novelty)
+    if predictor.several:
+        said.append(disagreement(found.logits))
     return said
 
 

@@ -1,4 +1,4 @@
-"""A checkpoint -> model.onnx and model.pt2, from pixels of any size to probabilities."""
+"""A model -> model.onnx and model.pt2, from pixels of any size to probabilities."""
 
 import copy
 import json
@@ -247,7 +247,7 @@ def noise(size: int) -> list[NDArray[np.uint8]]:
 
 def files_of_test(predictor: Predictor) -> list[Path]:
     """Return some of the test images of the run that wrote the checkpoint, evenly taken; none where they are gone."""
-    run = predictor.run
+    run = next(iter(predictor.runs), None)
     if run is None or not (run / SPLIT).is_file():
         return []
     names = [row["path"] for row in read_rows_of(run / SPLIT) if row["split"] == "test"]

@@ -1,6 +1,6 @@
 """Pixels of any size -> probabilities: preprocessing, model and softmax as one module that can be exported."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import PIL
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from covidnet.batch import to_images
 from covidnet.evaluation.novelty import NEIGHBOURS, SMALLEST
 from covidnet.imaging.decode import Interpolation
+from covidnet.models.ensemble import Ensemble
 from covidnet.models.network import Network
 
 ONE = 1 << 22  # what the weights of pixels add up to: Pillow's are whole numbers
@@ -20,49 +21,60 @@ class Deployed(nn.Module):
     """What ``Predictor`` does with decoded images, without Pillow and NumPy.
 
     Args:
-        model: Images (B, 3, S, S) in [0, 1] -> logits (B, C).
+        model: Images (B, 3, S, S) in [0, 1] -> logits (B, C), one network or several.
         image_size: Side S of the images that the model was trained on, in pixels.
         interpolation: As the model was trained.
         temperature: That calibrates; None where nothing was fitted.
-        novelty: What ``novelty_scores`` needs; None where nothing was fitted.
+        novelty: What ``novelty_scores`` needs, for each network; None where nothing was fitted.
         decision: Number of a class and the threshold of its calibrated probability; None where none is kept.
     """
 
     def __init__(
         self,
-        model: Network,
+        model: Network | Ensemble,
         image_size: int,
         interpolation: Interpolation,
         temperature: float | None = None,
-        novelty: Mapping[str, Any] | None = None,
+        novelty: Sequence[Mapping[str, Any]] | None = None,
         decision: tuple[int, float] | None = None,
     ) -> None:
         super().__init__()
         self.resize = Nearest(image_size) if interpolation == "nearest" else Bilinear(image_size)
         self.model = model
         self.temperature = temperature
-        self.novelty = Novelty(novelty) if novelty else None
+        self.novelty = nn.ModuleList(map(Novelty, novelty)) if novelty else None
         self.decision = decision
 
     @property
     def outputs(self) -> list[str]:
         """What ``forward`` returns, by name."""
-        known = {"calibrated": self.temperature, "novelty": self.novelty, "decision": self.decision}
+        several = True if len(self.model.members) > 1 else None
+        known = {
+            "calibrated": self.temperature,
+            "novelty": self.novelty,
+            "disagreement": several,
+            "decision": self.decision,
+        }
         return ["probabilities", *(name for name, fitted in known.items() if fitted is not None)]
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return what is said of images (B, H, W, 1 or 3) uint8.
 
         Probabilities (B, C); where they were fitted, calibrated ones (B, C), how unlike the training images each image
-        is, (B,), and the number of the class that it is called, (B,) int64.
+        is, (B,); of several networks how far they disagree, (B,); and, where a threshold is kept, the number of the
+        class that it is called, (B,) int64.
         """
         resized = self.resize(images.permute(0, 3, 1, 2))
-        logits, features = self.model.logits_and_features(to_images(resized[:, _in_colour(images.shape[3])]))
+        seen = to_images(resized[:, _in_colour(images.shape[3])])
+        logits_of, features_of = zip(*(one.logits_and_features(seen) for one in self.model.members), strict=True)
+        logits = _mean(logits_of)
         said = [logits.softmax(dim=1)]
         if self.temperature is not None:
             said.append((logits / self.temperature).softmax(dim=1))
         if self.novelty is not None:
-            said.append(self.novelty(features))
+            said.append(_mean([known(own) for known, own in zip(self.novelty, features_of, strict=True)]))
+        if len(logits_of) > 1:
+            said.append(_disagreement(torch.stack(logits_of)))
         if self.decision is not None:
             said.append(self._decide(logits))
         return tuple(said)
@@ -76,6 +88,20 @@ class Deployed(nn.Module):
         is_it = torch.arange(logits.shape[1]) == number
         others = calibrated.masked_fill(is_it, -1.0).argmax(dim=1)
         return torch.where(calibrated[:, number] >= threshold, number, others)
+
+
+def _mean(parts: Sequence[Tensor]) -> Tensor:
+    """Return the mean of tensors of one shape; of one alone itself."""
+    return parts[0] if len(parts) == 1 else torch.stack(list(parts)).mean(dim=0)
+
+
+def _disagreement(logits: Tensor) -> Tensor:
+    """Return what ``evaluation.ensembles.disagreement`` says of logits (M, B, C), (B,)."""
+    wide = logits.to(torch.float64).log_softmax(dim=2)
+    mean = wide.exp().mean(dim=0)
+    together = -(mean * mean.clamp(min=torch.finfo(torch.float64).tiny).log()).sum(dim=1)
+    alone = -(wide.exp() * wide).sum(dim=2).mean(dim=0)
+    return (together - alone).clamp(min=0).to(torch.float32)
 
 
 class Novelty(nn.Module):

@@ -78,12 +78,14 @@ def test_images(predictor: Predictor) -> Work:
     Raises:
         UserError: Where its split or its images are not there.
     """
-    run = predictor.run
+    run = predictor.tested
     if run is None or not (run / SPLIT).is_file():
-        raise UserError(
-            f"No PATH was given, and {predictor.checkpoint} does not lie in its run directory with a {SPLIT}, so that "
-            "its test images are not known. Give files or folders."
+        why = (
+            "its members have no test images in common"
+            if len(predictor.runs) > 1
+            else f"it does not lie in its run directory with a {SPLIT}, so that its test images are not known"
         )
+        raise UserError(f"No PATH was given for {predictor.checkpoint}, but {why}. Give files or folders.")
     data = radiographs_of(predictor.recipe, run)
     data.tell()
     images, numbers = data.images, data.numbers("test")
@@ -97,12 +99,13 @@ Writer = Callable[[Row], None]
 def _csv(stream: TextIO, predictor: Predictor) -> Writer:
     """Write ``path, label, predicted, prob_<class> ...`` as predictions.csv has them, then what else is known.
 
-    There is a ``decision`` where the model keeps a threshold.
+    There is a ``decision`` where the model keeps a threshold, and a ``disagreement`` of an ensemble.
     """
     writer = csv.writer(stream, lineterminator="\n")
     classes = predictor.classes
     more = [*(f"{CALIBRATED}{name}" for name in classes), "prediction_set", "novelty", "unfamiliar"]
     more += ["decision"] if predictor.decision else []
+    more += ["disagreement"] if predictor.several else []
     more.append("error")
     writer.writerow(["path", "label", "predicted", *(f"{PROBABILITY}{name}" for name in classes), *more])
 
@@ -116,8 +119,9 @@ def _csv(stream: TextIO, predictor: Predictor) -> Writer:
         novelty = "" if one.novelty is None else f"{one.novelty:.4g}"
         unfamiliar = "" if one.unfamiliar is None else str(one.unfamiliar).lower()
         sets = "" if one.prediction_set is None else ";".join(one.prediction_set)
-        rest = [sets, novelty, unfamiliar, *([one.decision] if predictor.decision else []), ""]
-        writer.writerow([row.path, row.label, one.predicted, *probabilities, *calibrated, *rest])
+        rest = [sets, novelty, unfamiliar, *([one.decision] if predictor.decision else [])]
+        rest += [] if one.disagreement is None else [f"{one.disagreement:.4g}"]
+        writer.writerow([row.path, row.label, one.predicted, *probabilities, *calibrated, *rest, ""])
 
     return write
 
@@ -134,8 +138,9 @@ def _jsonl(stream: TextIO, predictor: Predictor) -> Writer:
 
 
 def as_json(prediction: Prediction) -> dict[str, Any]:
-    """Return a prediction as plain types."""
-    return {**asdict(prediction), "unfamiliar": prediction.unfamiliar}
+    """Return a prediction as plain types; of a single model there is no ``disagreement``."""
+    plain = {**asdict(prediction), "unfamiliar": prediction.unfamiliar}
+    return {name: value for name, value in plain.items() if (name, value) != ("disagreement", None)}
 
 
 def _table(stream: TextIO, predictor: Predictor) -> Writer:
@@ -158,7 +163,8 @@ def _table(stream: TextIO, predictor: Predictor) -> Writer:
         numbers = "  ".join(f"{shown[name]:>{width}.3f}" for name, width in zip(shown, widths, strict=True))
         sets = "" if one.prediction_set is None else f"  {{{', '.join(one.prediction_set)}}}"
         unlike = "  DOES NOT LOOK LIKE THE TRAINING IMAGES" if one.unfamiliar else ""
-        stream.write(f"{numbers}  {row.path}: {one.called}{sets}{unlike}\n")
+        apart = "" if one.disagreement is None else f"  disagreement {one.disagreement:.3f}"
+        stream.write(f"{numbers}  {row.path}: {one.called}{sets}{apart}{unlike}\n")
 
     return write
 

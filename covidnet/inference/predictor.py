@@ -1,9 +1,9 @@
-"""A checkpoint -> what its model says of images: the one way from pixels to a prediction outside training."""
+"""A model -> what it says of images: the one way from pixels to a prediction outside training."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from covidnet.batch import to_images
 from covidnet.errors import DivergedError, UserError
 from covidnet.evaluation.conformal import prediction_sets
 from covidnet.evaluation.decision import Decision, decide
+from covidnet.evaluation.ensembles import disagreement
 from covidnet.evaluation.novelty import novelty_scores
 from covidnet.imaging.arrays import Scale
 from covidnet.imaging.decode import Interpolation, resize
@@ -21,13 +22,26 @@ from covidnet.imaging.radiograph import BodyPart, Reading, UnreadableImageError
 from covidnet.inference.inputs import Readable, listed, named, open_given
 from covidnet.machine.device import find_device
 from covidnet.machine.precision import full_precision
-from covidnet.runs.checkpoint import Checkpoint
-from covidnet.runs.find import find_best
+from covidnet.models.network import Network
+from covidnet.runs.ensemble import open_model
 from covidnet.runs.foreign import Told
 
 Pixels: TypeAlias = NDArray[np.uint8]  # (C, S, S), C 1 or 3, as `decode` makes them
 NOTICE = "Research software, not a medical device."
 BATCH = 128  # images the model sees at once
+
+
+class Outputs(NamedTuple):
+    """What the members of a model, one or several, say of B images."""
+
+    logits: NDArray[np.float32]  # (M, B, C)
+    features: list[NDArray[np.float32]]  # of each member (B, F)
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """The mean of the members' logits (B, C)."""
+        together: NDArray[np.float64] = self.logits.astype(np.float64).mean(axis=0)
+        return together
 
 
 @dataclass(frozen=True)
@@ -36,13 +50,16 @@ class Prediction:
 
     Attributes:
         predicted: The most probable class.
-        probabilities: Of each class, as the model was trained: softmax of its logits.
-        calibrated: Of each class, after temperature scaling; None where nothing was fitted on validation images.
+        probabilities: Of each class, as the model was trained: softmax of its logits, of an ensemble of their mean.
+        calibrated: Of each class, after temperature scaling; None where nothing was fitted on validation images, and of
+            a cross-validation, whose members have no validation images in common.
         prediction_set: The classes that cannot be ruled out: of each class's images, the share ``Predictor.coverage``
             has it in its set. Empty where none fits. None as above.
         novelty: How unlike the training images it is; above 1 are about 2 % of the validation images.
             None as above.
         decision: What it is called by the threshold that ``covidnet threshold`` has kept; None where there is none.
+        disagreement: How far the members of an ensemble disagree, in nats (``evaluation.ensembles.disagreement``);
+            None of a single model.
     """
 
     predicted: str
@@ -51,6 +68,7 @@ class Prediction:
     prediction_set: list[str] | None = None
     novelty: float | None = None
     decision: str | None = None
+    disagreement: float | None = None
 
     @property
     def called(self) -> str:
@@ -64,10 +82,11 @@ class Prediction:
 
 
 class Predictor:
-    """A trained model and all that it takes to use it, from one checkpoint.
+    """A trained model and all that it takes to use it, from one checkpoint or from those of a series.
 
     Args:
-        checkpoint: A checkpoint of covidnet, or the directory of a run: its best one.
+        checkpoint: A checkpoint of covidnet, or the directory of a run: its best one. That of a repeat or of a
+            cross-validation is one model, too: the mean of its runs' best ones.
         device: As torch names it; a GPU where there is one, if None.
         body_part: "any" reads DICOM files too whose header names another part than the chest; as in training, if None.
         told: Of a checkpoint that a Trainer of your own wrote, what it does not tell.
@@ -83,8 +102,8 @@ class Predictor:
         body_part: BodyPart | None = None,
         told: Told | None = None,
     ) -> None:
-        self.checkpoint = find_best(Path(checkpoint).expanduser())
-        read_once = Checkpoint(self.checkpoint, told)
+        read_once = open_model(Path(checkpoint).expanduser(), told)
+        self.checkpoint = read_once.path
         self.recipe: dict[str, Any] = read_once.recipe
         self.device = find_device(device)
         self.model = read_once.model().to(self.device)
@@ -96,15 +115,38 @@ class Predictor:
         self.lungs = made.lungs
         self.reading: Reading = made.reading._replace(body_part=body_part or made.reading.body_part)
         self.notice = f"{f'Trained on {made.notice}' if made.notice else ''}{NOTICE}"
-        self.run = read_once.run  # the directory of the run that wrote it, if it lies there
+        self.run = read_once.run  # the directory of the run or series that wrote it, if it lies there
+        self.runs = read_once.runs  # that of each member
+        self.tested = read_once.tested  # that of a run whose test images no member has seen
+        self.unfitted = read_once.unfitted
         self.calibration = read_once.calibration
         self.temperature: float | None = self.calibration.get("temperature")
+        self.crossed = read_once.crossed
         conformal: dict[str, Any] = self.calibration.get("conformal") or {}
-        self.coverage: float | None = conformal.get("coverage")
+        self.coverage: float | None = self.crossed.coverage if self.crossed else conformal.get("coverage")
         self.least: dict[str, float] | None = conformal.get("least")
         self.decision = Decision.kept(self.calibration)
-        self.novelty = read_once.novelty
-        self._refuse_other_features()
+        states = [member.novelty for member in read_once.members]
+        self.novelty = [state for state in states if state] if all(states) else None  # of each member
+        for state, member, network in zip(states, read_once.members, self.model.members, strict=True):
+            _refuse_other_features(state, network, member.path)
+
+    @property
+    def several(self) -> bool:
+        """Whether it is an ensemble."""
+        return len(self.model.members) > 1
+
+    @property
+    def cost(self) -> str | None:
+        """What an ensemble costs, in a sentence; None of a single model."""
+        if not self.several:
+            return None
+        count = len(self.model.members)
+        size = sum(one.numel() * one.element_size() for one in self.model.parameters())
+        return (
+            f"{self.checkpoint} is an ensemble of {count} models: {size / 1e6:.1f} MB of weights, {count} times the "
+            "time of one."
+        )
 
     def predict(
         self, images: Readable | Iterable[Readable], batch_size: int = BATCH, scale: Scale | None = None
@@ -151,16 +193,6 @@ class Predictor:
                 "to say of whole images. Give the checkpoint of the run itself."
             )
 
-    def _refuse_other_features(self) -> None:
-        """Refuse a novelty that was fitted to another network's features."""
-        dense = next((part for part in self.model.network[-1].modules() if isinstance(part, torch.nn.Linear)), None)
-        if self.novelty and dense and self.novelty["network"].shape[1] != dense.in_features:
-            found = self.novelty["network"].shape[1]
-            raise UserError(
-                f"{self.checkpoint} holds a damaged recipe: its novelty knows {found} features an image, but its "
-                f"network has {dense.in_features}."
-            )
-
     def images(self, pixels: Sequence[Pixels]) -> torch.Tensor:
         """Return decoded images as the model takes them, (B, 3, S, S) float32 in [0, 1], on its device."""
         in_colour = np.stack([np.broadcast_to(image, (3, *image.shape[1:])) for image in pixels])
@@ -168,29 +200,30 @@ class Predictor:
 
     def predict_pixels(self, pixels: Sequence[Pixels]) -> list[Prediction]:
         """Return what the model says of decoded images, all of which it sees at once."""
-        return self.describe(*self.outputs(pixels)) if len(pixels) else []
+        return self.describe(self.outputs(pixels)) if len(pixels) else []
 
     @torch.inference_mode()
-    def outputs(self, pixels: Sequence[Pixels]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the logits (B, C) and features (B, F) of decoded images, computed in float32."""
+    def outputs(self, pixels: Sequence[Pixels]) -> Outputs:
+        """Return the logits and features of decoded images, of each member, computed in float32."""
+        images = self.images(pixels)
         with full_precision(self.device.type):
-            logits, features = self.model.logits_and_features(self.images(pixels))
-        if not (torch.isfinite(logits).all() and torch.isfinite(features).all()):
+            said = [member.logits_and_features(images) for member in self.model.members]
+        if not all(torch.isfinite(values).all() for pair in said for values in pair):
             raise DivergedError(
                 f"What {self.checkpoint.name} says of an image is no number: its training has diverged, or its weights "
                 "are damaged. Give another checkpoint."
             )
-        return logits.float().cpu().numpy(), features.float().cpu().numpy()
+        logits, features = zip(*((part.float().cpu().numpy() for part in pair) for pair in said), strict=True)
+        return Outputs(np.stack(logits), list(features))
 
-    def describe(self, logits: NDArray[np.float32], features: NDArray[np.float32]) -> list[Prediction]:
-        """Return what logits (B, C) and features (B, F) say."""
-        wide = logits.astype(np.float64)
-        probabilities = softmax(wide, axis=1)
-        calibrated = None if self.temperature is None else softmax(wide / self.temperature, axis=1)
-        sets = None
-        if calibrated is not None and self.least is not None:
-            sets = prediction_sets(calibrated, [self.least[name] for name in self.classes])
-        novelty = novelty_scores(self.novelty, features) if self.novelty else None
+    def describe(self, outputs: Outputs) -> list[Prediction]:
+        """Return what outputs say of their images."""
+        mean = outputs.mean
+        probabilities = softmax(mean, axis=1)
+        calibrated = None if self.temperature is None else softmax(mean / self.temperature, axis=1)
+        sets = self._sets(outputs, calibrated)
+        novelty = self.novelty_of(outputs)
+        apart = disagreement(outputs.logits) if self.several else None
         decided = None if calibrated is None else self.decide(calibrated)
         return [
             Prediction(
@@ -200,9 +233,29 @@ class Predictor:
                 None if sets is None else [name for name, within in zip(self.classes, sets[i], strict=True) if within],
                 None if novelty is None else float(novelty[i]),
                 None if decided is None else self.classes[decided[i]],
+                None if apart is None else float(apart[i]),
             )
             for i, row in enumerate(probabilities)
         ]
+
+    def novelty_of(self, outputs: Outputs) -> NDArray[np.float64] | None:
+        """Return how unlike the training images each image is (B,), of an ensemble the mean of what its members say.
+
+        None where that is not known.
+        """
+        if not self.novelty:
+            return None
+        pairs = zip(self.novelty, outputs.features, strict=True)
+        mean: NDArray[np.float64] = np.mean([novelty_scores(*pair) for pair in pairs], axis=0)
+        return mean
+
+    def _sets(self, outputs: Outputs, calibrated: NDArray[np.float64] | None) -> NDArray[np.bool_] | None:
+        """Return which classes are in the prediction set of each image (B, C), None where that is not known."""
+        if self.crossed:
+            return self.crossed.sets(outputs.logits)
+        if calibrated is None or self.least is None:
+            return None
+        return prediction_sets(calibrated, [self.least[name] for name in self.classes])
 
     def decide(self, calibrated: NDArray[np.float64]) -> NDArray[np.int64] | None:
         """Return the number of the class that each image is called (B,) by its calibrated probabilities (B, C).
@@ -215,3 +268,14 @@ class Predictor:
 
     def _by_class(self, row: NDArray[np.float64]) -> dict[str, float]:
         return dict(zip(self.classes, row.tolist(), strict=True))
+
+
+def _refuse_other_features(novelty: Mapping[str, Any] | None, network: Network, checkpoint: Path) -> None:
+    """Refuse a novelty that was fitted to another network's features."""
+    dense = next((part for part in network.network[-1].modules() if isinstance(part, torch.nn.Linear)), None)
+    if novelty and dense and novelty["network"].shape[1] != dense.in_features:
+        found = novelty["network"].shape[1]
+        raise UserError(
+            f"{checkpoint} holds a damaged recipe: its novelty knows {found} features an image, but its "
+            f"network has {dense.in_features}."
+        )

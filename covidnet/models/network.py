@@ -62,6 +62,11 @@ class Network(nn.Module):
         self._unsaved = {name: value.clone() for name, value in self.named_buffers() if name not in kept}
 
     @property
+    def members(self) -> list["Network"]:
+        """Itself: an ensemble has several."""
+        return [self]
+
+    @property
     def encoder(self) -> nn.Sequential:
         """All but the last part: images (B, 3, H, W) -> what the last part takes, such as features (B, F)."""
         return nn.Sequential(self.first, *list(self.network)[:-1])

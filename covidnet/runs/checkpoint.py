@@ -31,6 +31,7 @@ BEFORE = {"orientation": "stored"}
 KEY = "covidnet"  # the one key under which a checkpoint holds what is ours, plain types only
 # The weights are in the file: a stranger's must not have any fetched, or another file read.
 OWN_WEIGHTS = {"pretrained": False, "weights": None}
+UNCALIBRATED = "The probabilities are not calibrated: nothing was fitted on validation images for this checkpoint."
 PLAIN = {  # what a recipe names -> the same radiographs without Lightning; any other class is its own
     "covidnet.data.module.RadiographyDataModule": "covidnet.data.radiographs.Radiographs",
     "covidnet.data.phantom_module.PhantomDataModule": "covidnet.data.phantoms.Phantoms",
@@ -82,6 +83,30 @@ class Checkpoint:
     def run(self) -> Path | None:
         """The directory of the run that wrote it, where it still lies in it."""
         return run_directory(self.path)
+
+    @property
+    def runs(self) -> list[Path]:
+        """That directory, if there is one."""
+        return [self.run] if self.run else []
+
+    @property
+    def tested(self) -> Path | None:
+        """That directory: its test images are not those that the model was trained on."""
+        return self.run
+
+    @property
+    def members(self) -> list["Checkpoint"]:
+        """Itself: a series has several."""
+        return [self]
+
+    @property
+    def crossed(self) -> None:
+        """Nothing: its prediction sets come from its calibration."""
+
+    @property
+    def unfitted(self) -> str | None:
+        """Why its probabilities are not calibrated, in a sentence; None where they are."""
+        return None if self.calibration else UNCALIBRATED
 
     @property
     def calibration(self) -> dict[str, Any]:

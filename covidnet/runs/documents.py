@@ -9,12 +9,13 @@ from typing import Any
 
 from covidnet.data.spelling import all_composed
 from covidnet.errors import UserError
+from covidnet.evaluation.decision import WISHES
 from covidnet.evaluation.names import METRICS
 from covidnet.evaluation.subgroups import METRICS as SUBGROUP_METRICS
 from covidnet.files import reading
 from covidnet.files.plain import is_mapping, is_number, is_whole
 from covidnet.files.reading import UNREADABLE
-from covidnet.runs.files import AUDIT, COMPARISON, EXTERNAL, LUNGS_FOLDERS, MODELS, PARTS, RESULTS, SHORTCUTS
+from covidnet.runs.files import AUDIT, COMPARISON, EXTERNAL, LUNGS_FOLDERS, MODELS, PARTS, RESULTS, SHORTCUTS, WISH
 
 Kind = Callable[[Any, str], None]  # raises a ValueError that names the place of a value that is of another kind
 
@@ -106,6 +107,7 @@ TEXT = _one("a text", lambda value: isinstance(value, str))
 NUMBER = _one("a number", is_number)
 COUNT = _one("a whole number, 0 or more", lambda value: is_whole(value, 0, MOST))
 TRUTH = _one("true or false", lambda value: isinstance(value, bool))
+A_WISH = _one(f"one of {', '.join(WISHES)}", lambda value: value in WISHES)
 LEVEL = _one(f"one of {', '.join(LEVELS)}", lambda value: value in LEVELS)
 HEAT = _one("a number above 0", lambda value: is_number(value, 1e-6, 1e6))
 PAIR = _one("two numbers", lambda value: isinstance(value, list) and len(value) == 2 and all(map(is_number, value)))
@@ -259,6 +261,12 @@ KINDS: Mapping[str, Kind] = {
         }
     ),
     AUDIT: keys({"verdict": LEVEL, "checks": many(FINDING)}, "verdict", "checks"),
+    WISH: keys(
+        {"class": TEXT, "wish": A_WISH, "wanted": NUMBER},
+        "class",
+        "wish",
+        "wanted",
+    ),
     COMPARISON: keys(
         {
             **dict.fromkeys(("first", "second", "sentence"), TEXT),

@@ -31,6 +31,9 @@ LUNGS = {"lungs_covered": "covered", "lungs_only": "only"}  # what shortcuts.jso
 LUNGS_AT_TEST = {"covered_at_test": "covered", "swapped_at_test": "swapped"}  # the same of the run's own model
 LUNGS_FOLDERS = {**LUNGS, **{name: name for name in LUNGS_AT_TEST}}
 SEED = "seed_"  # begins the names of the run directories in that of a repeat
+FOLD = "fold_"  # the same in that of a cross-validation
+REPEAT, CROSSVAL = "repeat.json", "crossval.json"  # records of series whose runs are an ensemble
+WISH = "wish.json"  # what `covidnet threshold` was asked for, of an ensemble
 MODELS = ("best", "final", "test")  # keys of results.json that hold scores; the first that is there is the one shown
 
 RESULTS, PREDICTIONS, SPLIT, TESTS = "results.json", "predictions.csv", "split.csv", "test_evaluations.csv"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from covidnet.errors import UserError
-from covidnet.runs.files import CHECKPOINT, CONFIG, LAST, RESULTS, SEED
+from covidnet.runs.files import CHECKPOINT, CONFIG, CROSSVAL, FOLD, LAST, RESULTS, SEED
 
 
 def find_checkpoint(given: str, runs: Path, name: str) -> Path | None:
@@ -59,9 +59,13 @@ def find_best(given: Path) -> Path:
 
 
 def finished_runs(folder: Path) -> list[Path]:
-    """Return the run directories that a folder stands for: of a repeat each seed that has finished, else itself."""
-    seeds = [file.parent for file in folder.glob(f"{SEED}*/{RESULTS}")]
-    return sorted(seeds, key=lambda seed: (len(seed.name), seed.name)) or [folder]
+    """Return the run directories that a folder stands for: of a repeat or cross-validation each that has finished.
+
+    Of any other folder that is itself.
+    """
+    begins = FOLD if (folder / CROSSVAL).is_file() else SEED
+    runs = [file.parent for file in folder.glob(f"{begins}*/{RESULTS}")]
+    return sorted(runs, key=lambda run: (len(run.name), run.name)) or [folder]
 
 
 def newest_run(folder: Path) -> Path | None:

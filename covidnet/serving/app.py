@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from importlib import resources
 from typing import Annotated, Any, Literal
 
@@ -18,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from covidnet.__version__ import __version__
 from covidnet.errors import DivergedError
 from covidnet.imaging.radiograph import UnreadableImageError
+from covidnet.inference.predictions import as_json
 from covidnet.inference.predictor import Predictor
 from covidnet.serving.batching import FullError
 from covidnet.serving.engine import Engine, Heats
@@ -65,6 +65,9 @@ class Answer(BaseModel):
     unfamiliar: bool | None = Field(description="Whether the image does not look like the training images")
     decision: str | None = Field(description="What it is called by the threshold that is kept; null where none is")
     decision_rule: str | None = Field(description="That threshold, in a sentence")
+    disagreement: float | None = Field(
+        None, description="How far the members of an ensemble disagree, in nats; not there of a single model"
+    )
     warnings: list[str] = Field(description="What must be known beside the numbers, in sentences")
     notice: str
     model: ModelInfo
@@ -142,7 +145,13 @@ def build_app(engine: Engine, limits: Limits, hosts: list[str], room: Room) -> F
     predictor = engine.predictor
     model = _described(predictor)
 
-    @app.post("/predict", responses=REFUSALS, openapi_extra=BODY, summary="Look at an image")
+    @app.post(
+        "/predict",
+        responses=REFUSALS,
+        openapi_extra=BODY,
+        summary="Look at an image",
+        response_model_exclude_unset=True,
+    )
     async def predict(
         request: Request,
         heat: Annotated[
@@ -164,8 +173,7 @@ def build_app(engine: Engine, limits: Limits, hosts: list[str], room: Room) -> F
             except FullError:
                 raise busy() from None
         return Answer(
-            **asdict(found.prediction),
-            unfamiliar=found.prediction.unfamiliar,
+            **as_json(found.prediction),
             coverage=predictor.coverage,
             decision_rule=predictor.decision.sentence if predictor.decision else None,
             warnings=found.warnings,

@@ -32,7 +32,6 @@ HEATED = 8  # maps computed at once, which need gradients and so more memory
 SHOWN = 768  # longest side of the image that is sent back
 HEAT_SIDE = 224
 UNFAMILIAR = "This image does not look like those that the model was trained on: what it says of it means little."
-UNCALIBRATED = "The probabilities are not calibrated: nothing was fitted on validation images for this checkpoint."
 UNCHECKED = "Whether an image looks like those that the model was trained on is not known for this checkpoint."
 
 
@@ -89,7 +88,7 @@ class Engine:
         self.predictor = predictor
         self.max_pixels = max_pixels
         self.warnings = model_warnings(predictor)
-        self.layer = self._last_feature_map(blank)
+        self.layers = self._last_feature_maps(blank)
         self.batcher: Batcher[Job, Seen] = Batcher(self.look, batch_size, waiting)
         self._decoders = ThreadPoolExecutor(min(cores(), DECODERS), "covidnet-decode")
         self._large = ThreadPoolExecutor(1, "covidnet-decode-large")
@@ -132,7 +131,7 @@ class Engine:
         classes = self.predictor.classes
         asked: list[tuple[int, str]] = []
         for number, job in enumerate(jobs):
-            if job.heats != "none" and self.layer is not None:
+            if job.heats != "none" and self.layers:
                 asked += [
                     (number, name) for name in classes if job.heats == "all" or name == predictions[number].called
                 ]
@@ -151,16 +150,18 @@ class Engine:
         self.batcher.close()
 
     def _heat(self, pixels: Sequence[Pixels], targets: Sequence[int]) -> NDArray[np.float32]:
-        assert self.layer is not None
-        wanted = torch.tensor(targets, device=self.predictor.device)
-        return grad_cam(self.predictor.model, self.layer, self.predictor.images(pixels), wanted)
+        """Return the maps, of an ensemble the mean of its members'."""
+        wanted, images = torch.tensor(targets, device=self.predictor.device), self.predictor.images(pixels)
+        members = zip(self.predictor.model.members, self.layers, strict=True)
+        heat: Heat = np.mean([grad_cam(member, layer, images, wanted) for member, layer in members], axis=0)
+        return heat
 
-    def _last_feature_map(self, blank: Pixels) -> torch.nn.Module | None:
+    def _last_feature_maps(self, blank: Pixels) -> list[torch.nn.Module]:
         images = self.predictor.images([self.predictor.decode(blank)])
         try:
-            return last_feature_map(self.predictor.model, images).layer
+            return [last_feature_map(member, images).layer for member in self.predictor.model.members]
         except UserError:  # this model keeps no map: all but the heat can be told
-            return None
+            return []
 
 
 def model_warnings(predictor: Predictor) -> list[str]:
@@ -177,8 +178,8 @@ def model_warnings(predictor: Predictor) -> list[str]:
     of_this = external is not None and Path(external.get("checkpoint", "")).name == predictor.checkpoint.name
     if external and of_this and external_verdict(external, "").level != "PASS":
         found.append(f"On images from elsewhere: {external.get('sentence') or 'they were tested.'}")
-    if predictor.temperature is None:
-        found.append(UNCALIBRATED)
+    if predictor.unfitted:
+        found.append(predictor.unfitted)
     if predictor.novelty is None:
         found.append(UNCHECKED)
     return found

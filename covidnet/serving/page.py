@@ -63,6 +63,8 @@ def facts(predictor: Predictor) -> Iterator[tuple[str, str]]:
     yield "Classes", ", ".join(predictor.classes)
     yield "Sees images as", f"{size} x {size} pixels"
     yield "Probabilities", "as the model gives them" if predictor.temperature is None else "calibrated"
+    if predictor.several:
+        yield "Ensemble", f"the mean of {len(predictor.model.members)} models"
     if predictor.decision:
         yield "Decision", predictor.decision.sentence
     if predictor.coverage is not None:

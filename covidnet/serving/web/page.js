@@ -84,6 +84,11 @@ function show(answer, name) {
       : `Unlikeness to the training images: ${answer.novelty.toFixed(2)}; above 1 the image counts as unfamiliar.`;
   $("image").src = answer.image;
   $("image").alt = `The image as it was decoded, ${name}`;
+  $("apart").hidden = answer.disagreement === undefined;
+  $("apart").textContent =
+    answer.disagreement === undefined
+      ? ""
+      : `Disagreement of the members: ${answer.disagreement.toFixed(3)} nats; at 0 all of them say the same.`;
   $("name").textContent = name;
   heats = answer.heat;
   const any = Object.keys(heats).length > 0;
