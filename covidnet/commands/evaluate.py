@@ -10,11 +10,15 @@ from covidnet.data.walk import refuse_no_external_root
 from covidnet.errors import UserError
 from covidnet.runs.files import EXTERNAL, EXTERNAL_PREDICTIONS, RESULTS, write_results
 from covidnet.runs.find import find_best, finished_runs, run_directory
+from covidnet.runs.members import find_model, record_of
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    text = "a checkpoint, or the directory of a run (its best.ckpt) or of a repeat (that of each seed)"
+    text = (
+        "a checkpoint, or the directory of a run (its best.ckpt), or of a repeat or crossval: each of its runs, then "
+        "the mean of their models"
+    )
     parser.add_argument("checkpoint", type=Path, metavar="CKPT", help=text)
     parser.add_argument("root", type=Path, metavar="ROOT", help="folder above class folders, at any depth")
     text = "what a folder's name means: a class, or skip to leave it out; may be given again"
@@ -36,9 +40,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Evaluate, print and write; of a repeat each seed that has finished. Write the cards of these runs anew."""
+    """Evaluate, print and write; of a series each run, then their ensemble. Write the cards of the runs anew."""
     given = options.checkpoint.expanduser()
     checkpoints = [find_best(one) for one in (finished_runs(given) if given.is_dir() else [given])]
+    checkpoints += _ensemble_of(given)
     refuse_no_external_root(options.root)
     bins = _ages(options.bins) if options.bins is not None else None
     _refuse_files(options, len(checkpoints))
@@ -60,10 +65,20 @@ def run(options: argparse.Namespace) -> None:
     for checkpoint in checkpoints:
         evaluation = evaluate(checkpoint, options.root, how)
         print_report(evaluation.report)
-        _write(evaluation, run_directory(checkpoint), options.json, options.predictions)
+        folder = checkpoint if checkpoint.is_dir() else run_directory(checkpoint)
+        _write(evaluation, folder, options.json, options.predictions)
     for folder in map(run_directory, checkpoints):
         if folder and (folder / RESULTS).is_file():
             print(write_card(folder))
+
+
+def _ensemble_of(given: Path) -> list[Path]:
+    """Return the directory of a series whose runs are all there; tell where one is not."""
+    try:
+        return [find_model(given)] if record_of(given) else []
+    except UserError as error:
+        print(f"covidnet: {error} Until then its runs are evaluated, and not their mean.", file=sys.stderr)
+        return []
 
 
 def _ages(text: str) -> list[int]:
@@ -104,7 +119,9 @@ def _write(evaluation: Any, folder: Path | None, report: Path | None, prediction
 
     tables = [*([folder / EXTERNAL_PREDICTIONS] if folder else []), *([predictions] if predictions else [])]
     reports = [*([folder / EXTERNAL] if folder else []), *([report] if report else [])]
-    more = {"source": evaluation.sources, "patient": evaluation.groups.tolist()}
+    more: dict[str, Any] = {"source": evaluation.sources, "patient": evaluation.groups.tolist()}
+    if evaluation.apart is not None:
+        more["disagreement"] = [f"{one:.4g}" for one in evaluation.apart]
     try:
         for file in tables:
             write_predictions(file, evaluation.paths, evaluation.logits, evaluation.labels, evaluation.classes, more)

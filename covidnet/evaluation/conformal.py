@@ -84,21 +84,42 @@ def set_scores(
         (share of sets without a class) over all images; ``per_class`` ``coverage``, ``least`` and ``support``;
         ``intervals`` of the shares.
     """
-    patients = groups_of(groups, len(labels))
     sets = prediction_sets(probabilities, conformal["least"])
+    scores = scores_of_sets(sets, labels, [*conformal["least"]], conformal["coverage"], groups)
+    for name, least in conformal["least"].items():
+        scores["per_class"][name]["least"] = least
+    return scores
+
+
+def scores_of_sets(
+    sets: NDArray[np.bool_],
+    labels: NDArray[np.integer],
+    classes: Sequence[str],
+    stated: float,
+    groups: NDArray[np.integer] | None = None,
+) -> dict[str, Any]:
+    """Return what ``set_scores`` does but for ``least``, of sets however they were made.
+
+    Args:
+        sets: (N, C) which classes are in the set of each image.
+        labels: (N,) in 0 .. C - 1.
+        classes: Names of the C classes.
+        stated: The coverage that was asked for.
+        groups: (N,) a number for each patient or group of duplicates; every image is its own where left out.
+    """
+    patients = groups_of(groups, len(labels))
     held = sets[np.arange(len(labels)), labels]
     empty: NDArray[np.bool_] = np.logical_not(sets.any(axis=1))
     per_class = {}
-    for label, (name, least) in enumerate(conformal["least"].items()):
+    for label, name in enumerate(classes):
         among = labels == label
         per_class[name] = {
             "coverage": float(held[among].mean()) if among.any() else None,
-            "least": least,
             "support": int(among.sum()),
             "intervals": _limits({"coverage": (held[among], patients[among])}),
         }
     return {
-        "stated": conformal["coverage"],
+        "stated": stated,
         "coverage": float(held.mean()),
         "size": float(sets.sum(axis=1).mean()),
         "empty": float(empty.mean()),

@@ -25,13 +25,16 @@ from covidnet.data.spelling import Spellings
 from covidnet.data.walk import spelt_below, told_by_reason
 from covidnet.errors import UserError, some
 from covidnet.evaluation.comparison import comparable, score_drops
+from covidnet.evaluation.ensembles import disagreement
 from covidnet.evidence.external_groups import attributes_outside, groups_outside
+from covidnet.evidence.external_members import of_members, test_of_all
 from covidnet.evidence.external_table import sentence
 from covidnet.imaging.radiograph import BodyPart
 from covidnet.machine.device import find_device
 from covidnet.models.outputs import outputs_of
 from covidnet.runs.checkpoint import Checkpoint, radiographs_of
 from covidnet.runs.documents import read_json
+from covidnet.runs.ensemble import Members, open_model
 from covidnet.runs.files import RESULTS, SPLIT, read_rows_of
 from covidnet.runs.find import run_directory
 from covidnet.runs.scoring import model_use, score_model
@@ -74,29 +77,36 @@ class Evaluation:
     Attributes:
         report: What external.json holds.
         paths: N paths, POSIX, below the root.
-        logits: (N, C).
+        logits: (N, C), of an ensemble their mean.
         labels: (N,) in 0 .. C - 1.
         classes: Names of the C classes.
         sources: N names.
         groups: (N,) a number that linked images share; each image has its own where nothing is known.
+        apart: (N,) how far the members of an ensemble disagree; None of a single model.
     """
 
     report: dict[str, Any]
     paths: list[str]
-    logits: NDArray[np.float32]
+    logits: NDArray[np.float64]
     labels: NDArray[np.int64]
     classes: list[str]
     sources: list[str]
     groups: NDArray[np.int64]
+    apart: NDArray[np.float64] | None = None
 
 
 def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
-    """Measure a checkpoint's model on the images below ``root``, and how far it falls from its own test.
+    """Measure a model on the images below ``root``, and how far it falls from its own test.
+
+    Args:
+        checkpoint: A checkpoint, or the directory of a series: its ensemble.
+        root: The folder of images.
+        options: How it is looked at.
 
     Raises:
         UserError: Where the checkpoint cannot be used, or the folder not be read as the model's classes.
     """
-    trained_model = Checkpoint(checkpoint)
+    trained_model = open_model(checkpoint)
     data = radiographs_of(trained_model.recipe)
     classes = trained_model.preprocessing.classes
     device = find_device(options.device)
@@ -109,7 +119,7 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
     if not pixels.paths:
         raise UserError(f"None of the {len(folder.paths)} images below {root} can be read.")
 
-    trained = _trained_on(checkpoint, data)
+    trained = _trained_on(trained_model, data)
     seen = _find_seen(pixels, data, trained, options) if trained else None
     chosen = _chosen(pixels, seen or {}, root, keep_seen=options.keep_seen)
     paths = [pixels.paths[i] for i in chosen]
@@ -121,7 +131,9 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
 
     attributes = attributes_outside(paths, rows, sources, data, options.bins, options.subgroups)
     model = trained_model.model().to(device)
-    logits, _ = outputs_of(model, pixels.gather, np.array(chosen, dtype=np.int64), device, title="evaluating")
+    numbers = np.array(chosen, dtype=np.int64)
+    each = np.stack([outputs_of(one, pixels.gather, numbers, device, title="evaluating")[0] for one in model.members])
+    logits = each.mean(axis=0, dtype=np.float64)
     calibration = trained_model.calibration
 
     def scored(among: NDArray[np.bool_]) -> dict[str, Any]:
@@ -130,7 +142,7 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
 
     external = scored(np.ones(len(labels), dtype=bool)) | model_use(logits, labels, classes, groups, calibration)
     per_source = {name: scored(np.array(sources) == name) for name in sorted(set(sources))}
-    inside = _inside(checkpoint)
+    inside = _inside(trained_model)
     notice = trained_model.preprocessing.notice
     report = {
         "notice": f"{f'Trained on {notice}' if notice else ''}{NOTICE}",
@@ -151,8 +163,10 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
     if inside:
         over = comparable(inside, report["classes_present"])
         report |= {"inside": _shaped(over), "drop": score_drops(inside, external)}
+    report |= of_members(trained_model, each, labels, groups)
     report["sentence"] = sentence(report)
-    return Evaluation(report, paths, logits, labels, classes, sources, groups)
+    apart = disagreement(each) if len(each) > 1 else None
+    return Evaluation(report, paths, logits, labels, classes, sources, groups, apart)
 
 
 def _linked(
@@ -184,8 +198,11 @@ def _shaped(scores: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _inside(checkpoint: Path) -> Mapping[str, Any] | None:
-    """Return the scores of the run's own test, which its results.json holds."""
+def _inside(trained_model: Checkpoint | Members) -> Mapping[str, Any] | None:
+    """Return the scores of the model's own test: what the run's results.json holds, or of the mean of several."""
+    checkpoint = trained_model.path
+    if isinstance(trained_model, Members):
+        return test_of_all(trained_model)
     folder, key = run_directory(checkpoint), MODELS.get(checkpoint.stem)
     file = folder / RESULTS if folder else None
     if file and key and file.is_file():
@@ -208,17 +225,17 @@ class _Trained:
     sources: set[str]  # empty where no table names them
 
 
-def _trained_on(checkpoint: Path, data: Radiographs) -> _Trained | None:
-    """Return the images of a run's training and validation set; warn where they cannot be found."""
-    folder = run_directory(checkpoint)
-    file = folder / SPLIT if folder else None
-    if file is None or not file.is_file():
-        _warn_unchecked(f"there is no {SPLIT} in the run directory of {checkpoint}")
+def _trained_on(trained_model: Checkpoint | Members, data: Radiographs) -> _Trained | None:
+    """Return the images of a model's training and validation sets; warn where they cannot be found."""
+    files = [run / SPLIT for run in trained_model.runs]
+    if not files or not all(file.is_file() for file in files):
+        _warn_unchecked(f"there is no {SPLIT} in the run directory of {trained_model.path}")
         return None
     if gone := [root for root in data.roots.values() if not root.is_dir()]:
         _warn_unchecked(f"the folder that it was trained on is not there ({gone[0]})")
         return None
-    paths = [row["path"] for row in read_rows_of(file) if row["split"] != "test"]
+    split = (row for file in files for row in read_rows_of(file))
+    paths = [*dict.fromkeys(row["path"] for row in split if row["split"] != "test")]
     try:
         rows = data.metadata.rows if data.metadata else {}
     except UserError:  # what has become of the table since is no matter of this command

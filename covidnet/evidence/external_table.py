@@ -107,6 +107,24 @@ def _percent_cell(scores: Mapping[str, Any], key: str) -> str:
 
 def sentence(report: Mapping[str, Any]) -> str:
     """Say in plain words what an evaluation found: what its report holds, but for this sentence."""
+    return f"{_fall(report)}{_against_members(report)}"
+
+
+def _against_members(report: Mapping[str, Any]) -> str:
+    """Say how an ensemble compares with its members, nothing of a single model."""
+    known = [one["balanced_accuracy"] for one in report.get("members", ())]
+    if not known:
+        return ""
+    mean = sum(known) / len(known)
+    span = in_brackets((100 * min(known), 100 * max(known)), ".1f")
+    gain = 100 * (_flat(report)["balanced_accuracy"] - mean)
+    return (
+        f" That is the ensemble; its {len(known)} members alone have {100 * mean:.1f} % on average (lowest and "
+        f"highest: {span}), so that together they are {abs(gain):.1f} points {'better' if gain >= 0 else 'worse'}."
+    )
+
+
+def _fall(report: Mapping[str, Any]) -> str:
     external = _words(_flat(report))
     many = f"the {report['images']:,} images from elsewhere"
     drop = report.get("drop", {}).get("balanced_accuracy")

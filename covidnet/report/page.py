@@ -207,7 +207,7 @@ def _prediction_sets(sets: Mapping[str, Any] | None) -> list[tuple[str, int, Cel
 
 
 def _always_in_sets(sets: Mapping[str, Any] | None) -> list[str]:
-    return [name for name, scores in sets["per_class"].items() if scores["least"] == 0] if sets else []
+    return [name for name, scores in sets["per_class"].items() if scores.get("least") == 0] if sets else []
 
 
 def _lungs_test(shortcuts: Mapping[str, Any] | None) -> list[Row]:

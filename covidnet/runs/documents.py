@@ -119,7 +119,7 @@ MEASURED: dict[str, Kind] = {
     "intervals": maybe(each(maybe(PAIR))),
 }
 OF_CLASS = keys(MEASURED, "support")
-SETS = keys({**MEASURED, "per_class": each(keys({**MEASURED, "least": NUMBER}, "support", "least"))}, "per_class")
+SETS = keys({**MEASURED, "per_class": each(keys({**MEASURED, "least": NUMBER}, "support"))}, "per_class")
 USE = keys(
     {
         **MEASURED,
@@ -254,6 +254,7 @@ KINDS: Mapping[str, Kind] = {
             "per_class": maybe(each(keys(MEASURED))),
             "per_source": maybe(each(PART)),
             "inside": maybe(PART),
+            "members": many(keys({**MEASURED, "run": TEXT}, "run")),
             "drop": maybe(each(DROP)),
             "class_by": maybe(CLASS_BY),
             "subgroups": maybe(SUBGROUPS),

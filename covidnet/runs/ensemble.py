@@ -21,12 +21,13 @@ from covidnet.evaluation.ensembles import joined
 from covidnet.evaluation.fit import fit_calibration
 from covidnet.evaluation.metrics import logarithms
 from covidnet.models.ensemble import Ensemble
-from covidnet.runs.checkpoint import Checkpoint, Preprocessing
+from covidnet.runs.checkpoint import Checkpoint, Preprocessing, radiographs_of
 from covidnet.runs.documents import read_json
 from covidnet.runs.files import CHECKPOINT, CROSSVAL, PREDICTED, WISH
 from covidnet.runs.foreign import Told
 from covidnet.runs.members import find_model, members_of, record_of
 from covidnet.runs.predictions import read_predictions
+from covidnet.runs.scoring import model_use, score_model
 
 NEAR = 1e-6  # of a loss: by which a temperature may miss the best one, for what it was fitted on had more digits
 OWN = ("batch_size",)  # in what members may differ
@@ -177,6 +178,26 @@ class Members:
             [member.calibration["temperature"] for member in self.members],
             [numbers[name] for name in names],
         )
+
+    @cached_property
+    def test_scores(self) -> dict[str, Any] | None:
+        """Return the scores of the mean on the test images that all seeds have, as a run has them of a model.
+
+        None where they have none in common.
+
+        Raises:
+            UserError: Where the images are not where the runs found them: their patients are not known then.
+        """
+        seen = None if self.tested is None else self.told_of("test")
+        if seen is None:
+            return None
+        data = radiographs_of(self.recipe, self.tested)
+        patients = data.patients("test")
+        classes, weights = self.preprocessing.classes, self.model().class_weights.numpy()
+        what = (seen.logits, seen.labels, classes)
+        scores = score_model(*what, weights, patients, self.calibration)
+        scores |= model_use(*what, patients, self.calibration)
+        return {"notice": data.notice.strip(), **scores} if data.notice else scores
 
     def _are_calibrated(self) -> bool:
         """Tell whether each member is, by what its run said of its own validation images.
