@@ -11,24 +11,30 @@ from covidnet.runs.find import runs_of_side
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     # Before A and B, --over would take them too.
-    parser.usage = f"{parser.prog} A B [--over CLASS ...] [--json FILE]"
-    text = "directory of a run, or of a repeat: the mean of its seeds"
+    parser.usage = f"{parser.prog} A B [--over CLASS ...] [--ensemble A|B|both] [--json FILE]"
+    text = "directory of a run, of a repeat (the mean of its seeds), or of a crossval"
     parser.add_argument("first", type=Path, metavar="A", help=text)
     parser.add_argument("second", type=Path, metavar="B", help=f"{text}; comparison.json is written there")
     text = "outside, the scores are over these classes and their images only; all that are there, if left out"
     parser.add_argument("--over", nargs="+", metavar="CLASS", help=text)
+    text = "of a repeat or crossval: its ensemble, one model, in place of the mean of its runs"
+    parser.add_argument("--ensemble", choices=("A", "B", "both"), help=text)
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """Compare, print, and write comparison.json into the directory of B."""
-    for folder in (options.first, options.second):
-        runs_of_side(folder)
+    sides = (options.first, options.second)
+    runs = [runs_of_side(folder) for folder in sides]
+    ensembles = [number for number, name in enumerate("AB") if options.ensemble in (name, "both")]
+    for number in ensembles:
+        if runs[number] == [sides[number]]:
+            raise UserError(f"--ensemble {options.ensemble}: {sides[number]} is one run; leave it out.")
     from covidnet.evidence.compare import compare_runs
     from covidnet.evidence.compare_table import print_comparison
     from covidnet.runs.files import COMPARISON, write_results
 
-    found = compare_runs(options.first, options.second, options.over)
+    found = compare_runs(options.first, options.second, options.over, ensembles)
     print_comparison(found)
     file = options.second / COMPARISON
     try:

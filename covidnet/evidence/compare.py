@@ -1,9 +1,10 @@
 """Whether one recipe is better than another, paired on the same images.
 
-A and B are each a run, or a repeat, which stands for the mean of its seeds.
+A and B are each a run, or a series. A repeat stands for the mean of its seeds or for their ensemble, as is asked for. A
+cross-validation stands, inside, for what it says of each image out of fold.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from covidnet.runs.checkpoint import find_radiographs
 from covidnet.runs.documents import read_json
 from covidnet.runs.files import (
     CONFIG,
+    CROSSVAL,
     EXTERNAL,
     EXTERNAL_PREDICTIONS,
     LUNGS_FOLDERS,
@@ -33,7 +35,7 @@ from covidnet.runs.files import (
     PREDICTIONS,
 )
 from covidnet.runs.find import newest_run, runs_of_side
-from covidnet.runs.predictions import Predictions, read_predictions
+from covidnet.runs.predictions import Predictions, read_predictions, together
 
 Groups = NDArray[np.int64] | None  # (N,) a number for each image's patient or group; None where each stands for itself
 
@@ -48,16 +50,19 @@ class Matched:
     left_out: list[int]  # images of each side that are not compared
 
 
-def compare_runs(first: Path, second: Path, over: Sequence[str] | None = None) -> dict[str, Any]:
-    """Compare two runs or repeats on the images that all their runs have, matched by their paths.
+def compare_runs(
+    first: Path, second: Path, over: Sequence[str] | None = None, ensembles: Collection[int] = ()
+) -> dict[str, Any]:
+    """Compare two runs or series on the images that all their runs have, matched by their paths.
 
     Args:
         first: The directory A.
         second: The directory B.
         over: Classes of the scores outside, which are then of their images only; all that are there where left out.
+        ensembles: Which sides, 0 and 1, stand for one model: the softmax of the mean logits of their runs.
 
     Returns:
-        ``first`` and ``second``; ``runs``, how many each stands for; ``classes``; ``parts``: of ``inside``, and of
+        ``first`` and ``second``; ``runs``, how many each stands for, and ``called``, the same in words; ``classes``; ``parts``: of ``inside``, and of
         ``lungs_only``, ``lungs_covered``, ``swapped_at_test`` and ``outside`` where all runs have been so tested,
         ``images``, ``left_out`` of each side, ``patients`` or None where every image counts as independent, and
         ``metrics`` as ``evaluation.comparison.compare_sides`` gives them, second minus first. Of one run against one,
@@ -73,9 +78,13 @@ def compare_runs(first: Path, second: Path, over: Sequence[str] | None = None) -
     read: dict[str, list[list[Predictions]]] = {}
     untested: list[str] = []
     for part in PARTS:
-        lacking = [one for side in sides for one in side if _file(one, part) is None]
-        if not lacking:
-            read[part] = [[read_predictions(file) for one in side if (file := _file(one, part))] for side in sides]
+        tested = [_tested_in(part, *side) for side in zip(names, sides, strict=True)]
+        lacking = [one for side in tested for one in side if _file(one, part) is None]
+        if not all(tested):
+            untested.append(f"{PARTS[part]} is not compared: the folds of a cross-validation have no image in common.")
+        elif not lacking:
+            found = [[read_predictions(file) for one in side if (file := _file(one, part))] for side in tested]
+            read[part] = [[together(side)] if number in ensembles else side for number, side in enumerate(found)]
         elif part == "inside":
             raise UserError(
                 f"{lacking[0]} holds no {PREDICTIONS}. Write it:\n"
@@ -116,16 +125,33 @@ def compare_runs(first: Path, second: Path, over: Sequence[str] | None = None) -
         if part == "inside":
             known = _attributes(folders, matched.images.paths)
             parts[part]["groups"] = compare_groups(matched.first, matched.second, matched.images.labels, known, groups)
-    found = {
+    called = [_called(*side, number in ensembles) for number, side in enumerate(zip(names, sides, strict=True))]
+    report = {
         "first": str(first),
         "second": str(second),
-        "runs": [len(side) for side in sides],
+        "runs": [len(side) for side in read["inside"]],
+        "called": called,
         "classes": read["inside"][0][0].classes,
         "parts": parts,
         "survives": _compare_survival(read, names, folders) if "lungs_covered" in read else None,
         "notes": [*dict.fromkeys(notes), *untested],
     }
-    return {**found, "sentence": sentence(found)}
+    return {**report, "sentence": sentence(report)}
+
+
+def _tested_in(part: str, folder: Path, side: Sequence[Path]) -> Sequence[Path]:
+    """Return the directories whose predictions of a part a side stands for; none where its runs share no image."""
+    if not (folder / CROSSVAL).is_file() or part == "outside":
+        return side
+    return [folder] if part == "inside" else []
+
+
+def _called(folder: Path, side: Sequence[Path], ensemble: bool) -> str:
+    if ensemble:
+        return f"ensemble of {len(side)}"
+    if (folder / CROSSVAL).is_file():
+        return f"{len(side)} folds"
+    return "1 run" if len(side) == 1 else f"{len(side)} seeds"
 
 
 def _file(one: Path, part: str) -> Path | None:

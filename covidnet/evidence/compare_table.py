@@ -15,7 +15,7 @@ from covidnet.runs.screen import in_brackets, with_interval
 def print_comparison(found: Mapping[str, Any]) -> None:
     """Print a comparison: each metric of both sides in each part, each source and class, and what limits it."""
     console = Console(highlight=False, markup=False)
-    title = f"A: {found['first']} ({_seeds(found['runs'][0])})\nB: {found['second']} ({_seeds(found['runs'][1])})"
+    title = f"A: {found['first']} ({found['called'][0]})\nB: {found['second']} ({found['called'][1]})"
     console.print(_metrics_table(found, title))
     external = found["parts"].get("outside")
     if external:
@@ -45,8 +45,8 @@ def print_comparison(found: Mapping[str, Any]) -> None:
 
 def sentence(found: Mapping[str, Any]) -> str:
     """Say in plain words how much better B is, outside and inside: ``found`` is what ``compare_runs`` returns."""
-    parts, (first, second) = found["parts"], found["runs"]
-    seeds = f"{_seeds(first)} each" if first == second else f"A of {_seeds(first)}, B of {_seeds(second)}"
+    parts, (first, second) = found["parts"], found["called"]
+    seeds = f"{first} each" if first == second else f"A of {first}, B of {second}"
     balanced = {part: scores["metrics"]["balanced_accuracy"] for part, scores in parts.items()}
     if "outside" not in parts:
         return f"Inside, B is {_better(balanced['inside'], ' than A')} (balanced accuracy; {seeds})."
@@ -113,7 +113,3 @@ def _cells(metric: Mapping[str, Any]) -> list[str]:
 
 def _mean(value: float, runs: Sequence[float]) -> str:
     return f"{value:.3f}" + (f"\n{min(runs):.3f}-{max(runs):.3f}" if len(runs) > 1 else "")
-
-
-def _seeds(number: int) -> str:
-    return "1 run" if number == 1 else f"{number} seeds"

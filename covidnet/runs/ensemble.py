@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
@@ -17,7 +16,6 @@ from covidnet.errors import UserError, did_you_mean, some
 from covidnet.evaluation.calibration import fit_temperature, loss_at
 from covidnet.evaluation.cross_conformal import CrossConformal
 from covidnet.evaluation.decision import Decision, Wish, wished_threshold
-from covidnet.evaluation.ensembles import joined
 from covidnet.evaluation.fit import fit_calibration
 from covidnet.evaluation.metrics import logarithms
 from covidnet.models.ensemble import Ensemble
@@ -26,7 +24,7 @@ from covidnet.runs.documents import read_json
 from covidnet.runs.files import CHECKPOINT, CROSSVAL, PREDICTED, WISH
 from covidnet.runs.foreign import Told
 from covidnet.runs.members import find_model, members_of, record_of
-from covidnet.runs.predictions import read_predictions
+from covidnet.runs.predictions import read_predictions, together
 from covidnet.runs.scoring import model_use, score_model
 
 NEAR = 1e-6  # of a loss: by which a temperature may miss the best one, for what it was fitted on had more digits
@@ -103,16 +101,12 @@ class Members:
         files = [run / PREDICTED[split] for run in self.runs]
         if not all(file.is_file() for file in files):
             return None
-        classes = self.preprocessing.classes
         found = [read_predictions(file) for file in files]
-        first = found[0]
-        if any({*one.paths} != {*first.paths} or {*one.classes} != {*classes} for one in found):
+        said = together(found)
+        if any(len(one.paths) != len(said.paths) for one in found):
             return None
-        matched = [one.of(first.paths, classes) for one in found]
-        if any((one.labels != matched[0].labels).any() for one in matched):
-            return None
-        logits = joined(np.stack([one.probabilities for one in matched]))
-        return Together(logits, matched[0].labels, first.paths)
+        said = said.of(said.paths, self.preprocessing.classes)
+        return Together(logarithms(said.probabilities), said.labels, said.paths)
 
     @cached_property
     def calibration(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from scipy.special import softmax
 
 from covidnet.data.spelling import Spellings, composed
 from covidnet.errors import UserError
+from covidnet.evaluation.ensembles import joined
 from covidnet.files.reading import read_table
 from covidnet.files.whole import whole
 from covidnet.runs.files import reason_of
@@ -95,6 +96,26 @@ class Predictions:
             [self.sources[row] for row in rows] if self.sources else None,
             self.patients[rows] if self.patients is not None else None,
         )
+
+
+def together(several: Sequence[Predictions]) -> Predictions:
+    """Return what models say together, the softmax of their mean logits, of the images that all of them tell of.
+
+    Images, their order and what else is known of them are those of the first.
+
+    Raises:
+        UserError: Where they tell other classes apart, or give an image other labels.
+    """
+    first, others = several[0], [one.spelt_as(several[0].paths) for one in several[1:]]
+    shared = set(first.paths).intersection(*(one.paths for one in others))
+    paths = [path for path in first.paths if path in shared]
+    if any({*one.classes} != {*first.classes} for one in others):
+        raise UserError(f"Not all runs tell {first.classes} apart, so that they are no ensemble.")
+    matched = [one.of(paths, first.classes) for one in (first, *others)]
+    if any((one.labels != matched[0].labels).any() for one in matched):
+        raise UserError("The runs give an image different labels, so that they are no ensemble.")
+    logits = joined(np.stack([one.probabilities for one in matched]))
+    return replace(matched[0], probabilities=softmax(logits, axis=1))
 
 
 def read_predictions(file: Path) -> Predictions:
