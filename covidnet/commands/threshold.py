@@ -1,16 +1,18 @@
 """A wanted sensitivity or specificity of one class: the threshold that meets it, kept in the run's checkpoint."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from covidnet.commands.options import add_device, add_run
 from covidnet.errors import UserError
 from covidnet.runs.find import find_best, finished_runs, refuse_unfinished
+from covidnet.runs.members import record_of
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    add_run(parser, repeat=", or of a repeat: each of its seeds")
+    add_run(parser, repeat=", or of a repeat: each of its seeds, and their ensemble")
     text = "the class that is called from the threshold upward; below it, an image is called the likeliest other class"
     parser.add_argument("--class", dest="name", metavar="CLASS", help=text)
     wish = parser.add_mutually_exclusive_group(required=True)
@@ -30,7 +32,6 @@ def run(options: argparse.Namespace) -> None:
         find_best(folder)
     _refuse_wish(options)
     from covidnet.evidence.decision import keep_wish, print_decision, take_back
-    from covidnet.inference.export import FOLDER, ONNX
     from covidnet.report.card import write_card
     from covidnet.report.page import REPORT, write_report
 
@@ -43,8 +44,30 @@ def run(options: argparse.Namespace) -> None:
         print(write_card(folder))
         if (folder / REPORT).is_file():
             print(write_report(folder))
-        if (folder / FOLDER / ONNX).is_file():
-            print(f"{folder / FOLDER} was written before: covidnet export {folder} writes it anew.")
+        _tell_export(folder)
+    if record_of(options.run):
+        _of_series(options)
+
+
+def _of_series(options: argparse.Namespace) -> None:
+    """Do the same for the ensemble of a series, which has no card of its own."""
+    from covidnet.evidence.decision import print_decision
+    from covidnet.evidence.series_decision import keep_wish_of_series, take_back_of_series
+
+    folder = options.run
+    if options.undo:
+        there = take_back_of_series(folder)
+        print(f"{folder}: {'the threshold is taken back' if there else 'no threshold was kept'}.")
+    else:
+        print_decision(keep_wish_of_series(folder, options.name, *_wish(options)), folder)
+    _tell_export(folder)
+
+
+def _tell_export(folder: Path) -> None:
+    from covidnet.inference.export import FOLDER, ONNX
+
+    if (folder / FOLDER / ONNX).is_file():
+        print(f"{folder / FOLDER} was written before: covidnet export {folder} writes it anew.")
 
 
 def _wish(options: argparse.Namespace) -> tuple[Any, float]:

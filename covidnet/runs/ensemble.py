@@ -4,11 +4,13 @@ Nothing is kept of it but a user's wish: what is fitted to the mean follows from
 are opened, and so is never of other runs than these.
 """
 
+from collections.abc import Sequence
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
@@ -44,14 +46,15 @@ class Members:
 
     Args:
         folder: Of the series.
+        runs: Its runs, each with its best model.
 
     Raises:
-        UserError: Where a run is missing, or the runs do not agree in what they tell apart and how they see images.
+        UserError: Where they do not agree in what they tell apart and how they see images.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, runs: Sequence[Path]) -> None:
         self.path = folder
-        self.runs = members_of(folder)
+        self.runs = [*runs]
         self.members = [Checkpoint(run / CHECKPOINT) for run in self.runs]
         record = record_of(folder)
         self.crossed_over = record is not None and record.name == CROSSVAL
@@ -224,7 +227,7 @@ def open_model(given: Path, told: Told | None = None) -> Checkpoint | Members:
         UserError: As ``find_model``, ``Checkpoint`` and ``Members``.
     """
     found = find_model(given)
-    return Members(found) if found.is_dir() else Checkpoint(found, told)
+    return Members(found, members_of(found)) if found.is_dir() else Checkpoint(found, told)
 
 
 def _is_calibrated(file: Path, member: Checkpoint) -> bool:

@@ -13,8 +13,10 @@ from rich.table import Table
 
 from covidnet.errors import UserError
 from covidnet.files.reading import LONGEST_TABLE, read_bytes
+from covidnet.machine.telling import warn
 from covidnet.runs.documents import read_json
-from covidnet.runs.files import RESULTS, SPLIT
+from covidnet.runs.ensemble import Members
+from covidnet.runs.files import CHECKPOINT, RESULTS, SPLIT
 from covidnet.seeds import LARGEST_SEED
 from covidnet.series.base import Kind, Part, Series, SeriesRun
 from covidnet.training.args import CommandLine
@@ -57,6 +59,8 @@ class Repetition(Series):
         """Return the spread of every metric."""
         results = [read_json(run / RESULTS) for run in runs]
         summary = {"seeds": self.numbers, "runs": [run.name for run in runs], **summarise(results)}
+        if scores := _ensemble_scores(folder, runs):
+            summary["ensemble"] = scores
         if len({read_bytes(run / SPLIT, LONGEST_TABLE) for run in runs}) > 1:
             summary["warning"] = "The images changed between the seeds: their splits differ (split.csv)."
         return summary
@@ -64,6 +68,17 @@ class Repetition(Series):
     def show(self, summary: Mapping[str, Any], folder: Path) -> None:
         """Print mean, standard deviation and range of the main metrics."""
         print_summary(summary, str(folder))
+
+
+def _ensemble_scores(folder: Path, runs: Sequence[Path]) -> Mapping[str, Any] | None:
+    """Return the scores of the mean of all seeds' best models on their test; None where they are no ensemble."""
+    if not all((run / CHECKPOINT).is_file() for run in runs):
+        return None
+    try:
+        return Members(folder, runs).test_scores
+    except UserError as error:
+        warn(f"What the seeds say together is not told: {error}")
+        return None
 
 
 def with_seed(line: CommandLine, seed: int) -> CommandLine:
@@ -91,14 +106,19 @@ def print_summary(summary: Mapping[str, Any], title: str) -> None:
     table.add_column(f"{len(summary['seeds'])} seeds")
     for name in models:
         table.add_column(f"{name}: mean ± SD (range)", justify="right")
+    together = [summary["ensemble"]] if "ensemble" in summary else []
+    if together:
+        table.add_column("their ensemble", justify="right")
     for metric in OVERALL:
-        table.add_row(metric.replace("_", " "), *(_told(scores.get(metric)) for scores in models.values()))
+        spreads = (_told(scores.get(metric)) for scores in models.values())
+        table.add_row(metric.replace("_", " "), *spreads, *(_value(scores, metric) for scores in together))
     for name in next(iter(models.values()))["per_class"]:
         table.add_section()
         table.add_row(name)
         for metric in PER_CLASS:
-            spreads = (scores["per_class"][name].get(metric) for scores in models.values())
-            table.add_row(f"  {metric}", *map(_told, spreads))
+            spreads = (_told(scores["per_class"][name].get(metric)) for scores in models.values())
+            values = (_value(scores["per_class"][name], metric) for scores in together)
+            table.add_row(f"  {metric}", *spreads, *values)
     table.caption = (
         "The range tells how far the seed moves the numbers on the same test images. It is no interval for other "
         "images: those stand in each run's results.json."
@@ -132,6 +152,11 @@ def _told(spread: Mapping[str, Any] | None) -> str:
         return "-"
     sd = "-" if spread["sd"] is None else f"{spread['sd']:.3f}"
     return f"{spread['mean']:.3f} ± {sd} ({spread['min']:.3f}-{spread['max']:.3f})"
+
+
+def _value(scores: Mapping[str, Any], metric: str) -> str:
+    value = scores.get(metric)
+    return "-" if value is None else f"{value:.3f}"
 
 
 def read_seeds(given: int | list[int], fewest: int = 2) -> list[int]:
