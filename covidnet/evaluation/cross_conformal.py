@@ -18,7 +18,8 @@ class CrossConformal:
     An image that a model has not seen has a score: its calibrated probability of the image's own class. A class is in
     the set of a new image where its score, each time by the model that did not see the image compared with, is reached
     by enough of the images of that class. That is within each class, as the sets of one model are. In exchange for all
-    images, the guarantee is weaker: of each class 2 * coverage - 1 or more, in practice about ``coverage``.
+    images, the guarantee is weaker: of each class 2 * coverage - 1 or more. In practice it is about ``coverage``, and
+    more where the models disagree much: a new image has the mean of their ranks, each known image the rank of one.
 
     Attributes:
         coverage: Share of the images of each class whose set is to hold it.

@@ -65,10 +65,11 @@ def compare_runs(
         ``first`` and ``second``; ``runs``, how many each stands for, and ``called``, the same in words; ``classes``;
         ``parts``: of ``inside``, and of ``lungs_only``, ``lungs_covered``, ``swapped_at_test`` and ``outside`` where
         all runs have been so tested, ``images``, ``left_out`` of each side, ``patients`` or None where every image
-        counts as independent, and ``metrics`` as ``evaluation.comparison.compare_sides`` gives them, second minus first. Of one run against one,
-        ``inside`` has all of ``compare_outputs``, and of any its ``groups``, as ``compare_groups``; ``outside`` has
-        the classes it is ``over`` and ``cells``, the recall of each source and class. ``survives``: of the skill
-        without lungs, or None. ``notes``, what limits all this; and the ``sentence``.
+        counts as independent, and ``metrics`` as ``evaluation.comparison.compare_sides`` gives them, second minus
+        first. Of one run against one, ``inside`` has all of ``compare_outputs``, and of any its ``groups``, as
+        ``compare_groups``; ``outside`` has the classes it is ``over`` and ``cells``, the recall of each source and
+        class. ``survives``: of the skill without lungs, or None. ``notes``, what limits all this; and the
+        ``sentence``.
 
     Raises:
         UserError: Where predictions are missing, or the runs' classes, labels or images do not agree.

@@ -1,4 +1,4 @@
-"""A wish for the ensemble of a repeat: kept beside its runs, so that its threshold is always of the runs that are there."""
+"""A wish for the ensemble of a repeat, kept beside its runs; its threshold follows from what they said."""
 
 from pathlib import Path
 from typing import Any
