@@ -34,9 +34,10 @@ from covidnet.machine.device import find_device
 from covidnet.models.outputs import outputs_of
 from covidnet.runs.checkpoint import Checkpoint, radiographs_of
 from covidnet.runs.documents import read_json
-from covidnet.runs.ensemble import Members, open_model
+from covidnet.runs.ensemble import Members
 from covidnet.runs.files import RESULTS, SPLIT, read_rows_of
 from covidnet.runs.find import run_directory
+from covidnet.runs.opened import open_model
 from covidnet.runs.scoring import model_use, score_model
 
 NOTICE = "Research software, not a medical device."

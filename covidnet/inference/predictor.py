@@ -23,8 +23,8 @@ from covidnet.inference.inputs import Readable, listed, named, open_given
 from covidnet.machine.device import find_device
 from covidnet.machine.precision import full_precision
 from covidnet.models.network import Network
-from covidnet.runs.ensemble import open_model
 from covidnet.runs.foreign import Told
+from covidnet.runs.opened import open_model
 
 Pixels: TypeAlias = NDArray[np.uint8]  # (C, S, S), C 1 or 3, as `decode` makes them
 NOTICE = "Research software, not a medical device."

@@ -24,8 +24,7 @@ from covidnet.models.ensemble import Ensemble
 from covidnet.runs.checkpoint import Checkpoint, Preprocessing, radiographs_of
 from covidnet.runs.documents import read_json
 from covidnet.runs.files import CHECKPOINT, CROSSVAL, PREDICTED, WISH
-from covidnet.runs.foreign import Told
-from covidnet.runs.members import find_model, members_of, record_of
+from covidnet.runs.members import record_of
 from covidnet.runs.predictions import read_predictions, together
 from covidnet.runs.scoring import model_use, score_model
 
@@ -214,20 +213,6 @@ class Members:
                     f"{self.path} is no ensemble: {self.members[0].path} has the {field.name} {ours!r}, {other.path} "
                     f"{theirs!r}. Members tell the same classes apart and see their images alike."
                 )
-
-
-def open_model(given: Path, told: Told | None = None) -> Checkpoint | Members:
-    """Return the model that a user means: a checkpoint, a run's best one, or the members of a series.
-
-    Args:
-        given: A file, or the directory of a run or series.
-        told: What the user tells of a checkpoint that a Trainer of the user's own wrote.
-
-    Raises:
-        UserError: As ``find_model``, ``Checkpoint`` and ``Members``.
-    """
-    found = find_model(given)
-    return Members(found, members_of(found)) if found.is_dir() else Checkpoint(found, told)
 
 
 def _is_calibrated(file: Path, member: Checkpoint) -> bool:

@@ -18,16 +18,16 @@ from covidnet.commands.main import main as tools
 from covidnet.commands.train import main
 from covidnet.errors import UserError
 from covidnet.evaluation.decision import wished_threshold
-from covidnet.runs.ensemble import open_model
 from covidnet.runs.members import members_of
+from covidnet.runs.opened import open_model
 
-SEEDS = 3
+SEEDS = 2
 MORE = ["data.image_size=12", "data.test_per_class=3", "data.batch_size=8", "trainer.max_epochs=1"]
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder with a repeat of three seeds on painted images, which lie in xrays/."""
+    """A folder with a repeat of two seeds on painted images, which lie in xrays/."""
     folder = tmp_path_factory.mktemp("trained")
     keys = {"data.root": paint(folder / "xrays"), "data.cache_dir": folder / "cache"}
     given = [*(f"{key}={value}" for key, value in keys.items()), f"trainer.default_root_dir={folder}", *MORE, *QUICK]
@@ -48,14 +48,14 @@ def copied(repeat, tmp_path):
 
 @pytest.fixture(scope="module")
 def crossval(repeat, tmp_path_factory):
-    """The same runs as a cross-validation of three folds, each tested on a third of the images that none has seen."""
+    """The same runs as a cross-validation of two folds, each tested on half of the images that none has seen."""
     folder = tmp_path_factory.mktemp("crossed") / "crossval_0"
     for number in range(SEEDS):
         run = Path(shutil.copytree(repeat / f"seed_{number}", folder / f"fold_{number + 1}"))
         head, *rows = (run / "predictions.csv").read_text().splitlines()
         (run / "predictions.csv").write_text("\n".join([head, *rows[number::SEEDS]]))
     runs = [f"fold_{number + 1}" for number in range(SEEDS)]
-    (folder / "crossval.json").write_text(json.dumps({"folds": [1, 2, 3], "k": SEEDS, "runs": runs}))
+    (folder / "crossval.json").write_text(json.dumps({"folds": [1, 2], "k": SEEDS, "runs": runs}))
     return folder
 
 
@@ -98,7 +98,7 @@ def test_a_series_says_the_softmax_of_its_mean_logits_in_python_on_the_page_and_
     assert float(own[0]["disagreement"]) == pytest.approx(said[0].disagreement, rel=1e-3)
     report = read_json(folder / "external.json")
     assert [one["run"] for one in report["members"]] == [run.name for run in members_of(folder)]
-    assert "That is the ensemble; its 3 members alone have" in report["sentence"]
+    assert "That is the ensemble; its 2 members alone have" in report["sentence"]
     assert ("drop" in report) == (series == "repeat")
     assert "prediction_sets" in report
     assert tools(["predict", str(folder), str(images[0])]) == 0
@@ -124,7 +124,7 @@ def test_one_onnx_file_says_the_same(repeat, images, tmp_path):
 def test_the_common_test_is_predicted_and_scored_as_the_runs_own_files_tell(repeat, tmp_path, capsys):
     out = tmp_path / "said.csv"
     assert tools(["predict", str(repeat), "--out", str(out)]) == 0
-    assert "ensemble of 3 models" in capsys.readouterr().err
+    assert "ensemble of 2 models" in capsys.readouterr().err
     rows = read_rows(out)
     told = open_model(repeat).told_of("test")
     assert [row["path"] for row in rows] == told.paths
@@ -159,7 +159,7 @@ def test_a_wish_is_met_on_validation_by_the_threshold_of_the_mean(copied, images
 def test_the_ensemble_is_compared_with_its_own_members(copied, capsys):
     call(compare, copied, copied, "--ensemble", "B")
     found = read_json(copied / "comparison.json")
-    assert (found["runs"], found["called"]) == ([SEEDS, 1], ["3 seeds", "ensemble of 3"])
+    assert (found["runs"], found["called"]) == ([SEEDS, 1], ["2 seeds", "ensemble of 2"])
     together = found["parts"]["inside"]["metrics"]["accuracy"]["second"]
     assert together == pytest.approx(read_json(copied / "repeat.json")["ensemble"]["accuracy"])
 
@@ -169,7 +169,7 @@ def lose_a_run(folder):
 
 
 def end_early(folder):
-    (folder / "repeat.json").write_text('{"seeds": [0, 1, 2]}')
+    (folder / "repeat.json").write_text('{"seeds": [0, 1]}')
 
 
 def name_a_file_outside(folder):
@@ -183,7 +183,7 @@ def mix_runs(folder):
 
 
 def change_a_member(folder):
-    file = folder / "seed_2" / "checkpoints" / "best.ckpt"
+    file = folder / "seed_1" / "checkpoints" / "best.ckpt"
     content = torch.load(file, weights_only=True)
     content["covidnet"]["data"]["init_args"]["interpolation"] = "nearest"
     torch.save(content, file)
@@ -193,7 +193,7 @@ def change_a_member(folder):
     ("spoil", "expected"),
     [
         (lose_a_run, "lacks seed_1"),
-        (end_early, "is no model yet: 3 of its runs are finished"),
+        (end_early, "is no model yet: 2 of its runs are finished"),
         (name_a_file_outside, "lacks ../repeat_0/seed_1"),
         (mix_runs, "tells of another model"),
         (change_a_member, "interpolation 'bilinear'"),
