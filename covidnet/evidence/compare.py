@@ -76,24 +76,7 @@ def compare_runs(
     """
     names = (first, second)
     sides = [runs_of_side(folder) for folder in names]
-    read: dict[str, list[list[Predictions]]] = {}
-    untested: list[str] = []
-    for part in PARTS:
-        tested = [_tested_in(part, *side) for side in zip(names, sides, strict=True)]
-        lacking = [one for side in tested for one in side if _file(one, part) is None]
-        if not all(tested):
-            untested.append(f"{PARTS[part]} is not compared: the folds of a cross-validation have no image in common.")
-        elif not lacking:
-            found = [[read_predictions(file) for one in side if (file := _file(one, part))] for side in tested]
-            read[part] = [[together(side)] if number in ensembles else side for number, side in enumerate(found)]
-        elif part == "inside":
-            raise UserError(
-                f"{lacking[0]} holds no {PREDICTIONS}. Write it:\n"
-                f"covidnet predict {lacking[0]} --out {lacking[0] / PREDICTIONS}"
-            )
-        else:
-            command = "evaluate RUN ROOT" if part == "outside" else "shortcuts RUN"
-            untested.append(f"{PARTS[part]} is not compared: {lacking[0]} lacks it, which covidnet {command} makes.")
+    read, untested = _read(names, sides, ensembles)
     if over and "outside" not in read:
         raise UserError(f"--over names the classes outside, but {untested[-1]} Make it, or leave --over out.")
 
@@ -138,6 +121,31 @@ def compare_runs(
         "notes": [*dict.fromkeys(notes), *untested],
     }
     return {**report, "sentence": sentence(report)}
+
+
+def _read(
+    names: tuple[Path, Path], sides: Sequence[Sequence[Path]], ensembles: Collection[int]
+) -> tuple[dict[str, list[list[Predictions]]], list[str]]:
+    """Return what both sides say in each part that both have been tested in, and why not in the others."""
+    read: dict[str, list[list[Predictions]]] = {}
+    untested: list[str] = []
+    for part in PARTS:
+        tested = [_tested_in(part, *side) for side in zip(names, sides, strict=True)]
+        lacking = [one for side in tested for one in side if _file(one, part) is None]
+        if not all(tested):
+            untested.append(f"{PARTS[part]} is not compared: the folds of a cross-validation have no image in common.")
+        elif not lacking:
+            found = [[read_predictions(file) for one in side if (file := _file(one, part))] for side in tested]
+            read[part] = [[together(side)] if number in ensembles else side for number, side in enumerate(found)]
+        elif part == "inside":
+            raise UserError(
+                f"{lacking[0]} holds no {PREDICTIONS}. Write it:\n"
+                f"covidnet predict {lacking[0]} --out {lacking[0] / PREDICTIONS}"
+            )
+        else:
+            command = "evaluate RUN ROOT" if part == "outside" else "shortcuts RUN"
+            untested.append(f"{PARTS[part]} is not compared: {lacking[0]} lacks it, which covidnet {command} makes.")
+    return read, untested
 
 
 def _tested_in(part: str, folder: Path, side: Sequence[Path]) -> Sequence[Path]:

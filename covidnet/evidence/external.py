@@ -166,8 +166,8 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
         report |= {"inside": _shaped(over), "drop": score_drops(inside, external)}
     report |= of_members(trained_model, each, labels, groups)
     report["sentence"] = sentence(report)
-    apart = disagreement(each) if len(each) > 1 else None
-    return Evaluation(report, paths, logits, labels, classes, sources, groups, apart)
+    told = (report, paths, logits, labels, classes, sources, groups)
+    return Evaluation(*told, disagreement(each) if len(each) > 1 else None)
 
 
 def _linked(

@@ -113,6 +113,13 @@ BODY = {
     }
 }
 
+ASKED: dict[str, Any] = {
+    "responses": REFUSALS,
+    "openapi_extra": BODY,
+    "summary": "Look at an image",
+    "response_model_exclude_unset": True,  # a single model has no disagreement
+}
+
 
 def build_app(engine: Engine, limits: Limits, hosts: list[str], room: Room) -> FastAPI:
     """Return the app; it closes the engine when it ends.
@@ -145,13 +152,7 @@ def build_app(engine: Engine, limits: Limits, hosts: list[str], room: Room) -> F
     predictor = engine.predictor
     model = _described(predictor)
 
-    @app.post(
-        "/predict",
-        responses=REFUSALS,
-        openapi_extra=BODY,
-        summary="Look at an image",
-        response_model_exclude_unset=True,
-    )
+    @app.post("/predict", **ASKED)
     async def predict(
         request: Request,
         heat: Annotated[
