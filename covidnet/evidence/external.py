@@ -132,8 +132,8 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
 
     attributes = attributes_outside(paths, rows, sources, data, options.bins, options.subgroups)
     model = trained_model.model().to(device)
-    numbers = np.array(chosen, dtype=np.int64)
-    each = np.stack([outputs_of(one, pixels.gather, numbers, device, title="evaluating")[0] for one in model.members])
+    looked = (pixels.gather, np.array(chosen, dtype=np.int64), device)
+    each = np.stack([outputs_of(one, *looked, title="evaluating")[0] for one in model.members])
     logits = each.mean(axis=0, dtype=np.float64)
     calibration = trained_model.calibration
 
@@ -143,8 +143,7 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
 
     external = scored(np.ones(len(labels), dtype=bool)) | model_use(logits, labels, classes, groups, calibration)
     per_source = {name: scored(np.array(sources) == name) for name in sorted(set(sources))}
-    inside = _inside(trained_model)
-    notice = trained_model.preprocessing.notice
+    inside, notice = _inside(trained_model), trained_model.preprocessing.notice
     report = {
         "notice": f"{f'Trained on {notice}' if notice else ''}{NOTICE}",
         "checkpoint": str(checkpoint),
@@ -166,8 +165,8 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
         report |= {"inside": _shaped(over), "drop": score_drops(inside, external)}
     report |= of_members(trained_model, each, labels, groups)
     report["sentence"] = sentence(report)
-    told = (report, paths, logits, labels, classes, sources, groups)
-    return Evaluation(*told, disagreement(each) if len(each) > 1 else None)
+    apart = disagreement(each) if len(each) > 1 else None
+    return Evaluation(report, paths, logits, labels, classes, sources, groups, apart)
 
 
 def _linked(
