@@ -23,12 +23,16 @@ from covidnet.evaluation.metrics import logarithms
 from covidnet.models.ensemble import Ensemble
 from covidnet.runs.checkpoint import Checkpoint, Preprocessing, radiographs_of
 from covidnet.runs.documents import read_json
-from covidnet.runs.files import CHECKPOINT, CROSSVAL, PREDICTED, WISH
+from covidnet.runs.files import CHECKPOINT, CROSSVAL, EXTERNAL, PREDICTED, SEED, WISH
 from covidnet.runs.members import record_of
-from covidnet.runs.predictions import read_predictions, together
+from covidnet.runs.predictions import Predictions, read_predictions, together
 from covidnet.runs.scoring import model_use, score_model
 
 NEAR = 1e-6  # of a loss: by which a temperature may miss the best one, for what it was fitted on had more digits
+UNKNOWN = (
+    "How well the mean of the members' probabilities is calibrated is not known: each image was in the training of "
+    "some of them."
+)
 OWN = ("batch_size",)  # in what members may differ
 
 
@@ -76,16 +80,20 @@ class Members:
     def unfitted(self) -> str | None:
         """Why the probabilities are not calibrated, in a sentence; None where they are."""
         if self.crossed_over:
-            return (
-                "How well the mean of the members' probabilities is calibrated is not known: each image was in the "
-                "training of some of them. covidnet evaluate measures it on images from elsewhere."
-            )
+            return f"{UNKNOWN} {self._measured()}"
         if self.calibration:
             return None
         return (
             f"The probabilities are not calibrated: that takes a {PREDICTED['val']} of the same images in each of "
             f"{len(self.runs)} runs, and a temperature in its checkpoint."
         )
+
+    def _measured(self) -> str:
+        report = read_json(self.path / EXTERNAL) or {}
+        error = report.get("overall", {}).get("ece")
+        if error is None:
+            return "covidnet evaluate measures it on images from elsewhere."
+        return f"On {report.get('images', 0):,} images from elsewhere its calibration error was {error:.3f}."
 
     def model(self) -> Ensemble:
         """Return the networks, on the CPU, in evaluation mode; each is built within the budget of its own file.
@@ -100,14 +108,12 @@ class Members:
 
         None where a run did not tell, or they do not have the same images.
         """
-        files = [run / PREDICTED[split] for run in self.runs]
-        if not all(file.is_file() for file in files):
+        found = self._read(split)
+        if found is None:
             return None
-        found = [read_predictions(file) for file in files]
         said = together(found)
         if any(len(one.paths) != len(said.paths) for one in found):
             return None
-        said = said.of(said.paths, self.preprocessing.classes)
         return Together(logarithms(said.probabilities), said.labels, said.paths)
 
     @cached_property
@@ -161,19 +167,32 @@ class Members:
         Raises:
             UserError: As ``calibration``.
         """
-        files = [run / PREDICTED["test"] for run in self.runs]
-        if not self.crossed_over or not self._are_calibrated() or not all(file.is_file() for file in files):
+        if not self.crossed_over or not self._are_calibrated():
             return None
-        classes = self.preprocessing.classes
-        said = [one.of(sorted(one.paths), classes) for one in map(read_predictions, files)]
-        names = [run.name.partition("_seed_")[0] for run in self.runs]
+        names = [run.name.partition(f"_{SEED}")[0] for run in self.runs]
         numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+        found = self._read("test") or []
+        paths = {name: sorted(one.paths) for name, one in zip(names, found, strict=False)}  # of each fold
+        if not found or any(sorted(one.paths) != paths[name] for name, one in zip(names, found, strict=True)):
+            return None
+        said = [one.of(paths[name], one.classes) for name, one in zip(names, found, strict=True)]
         return CrossConformal.fit(
             [logarithms(one.probabilities) for one in said],
             [one.labels for one in said],
             [member.calibration["temperature"] for member in self.members],
             [numbers[name] for name in names],
         )
+
+    def _read(self, split: str) -> list[Predictions] | None:
+        """Return what each run said of a split, its classes in the models' order; None where one did not tell."""
+        classes = self.preprocessing.classes
+        files = [run / PREDICTED[split] for run in self.runs]
+        if not all(file.is_file() for file in files):
+            return None
+        found = [read_predictions(file) for file in files]
+        if any({*one.classes} != {*classes} for one in found):
+            return None
+        return [one.of(one.paths, classes) for one in found]
 
     @cached_property
     def test_scores(self) -> dict[str, Any] | None:

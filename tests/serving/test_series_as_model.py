@@ -18,6 +18,7 @@ from covidnet.commands.main import main as tools
 from covidnet.commands.train import main
 from covidnet.errors import UserError
 from covidnet.evaluation.decision import wished_threshold
+from covidnet.inference.predictions import as_json
 from covidnet.runs.members import members_of
 from covidnet.runs.opened import open_model
 
@@ -100,6 +101,7 @@ def test_a_series_says_the_softmax_of_its_mean_logits_in_python_on_the_page_and_
     assert [one["run"] for one in report["members"]] == [run.name for run in members_of(folder)]
     assert "That is the ensemble; its 2 members alone have" in report["sentence"]
     assert ("drop" in report) == (series == "repeat")
+    assert (series == "crossval") == ("36 images from elsewhere" in str(open_model(folder).unfitted))
     assert "prediction_sets" in report
     assert tools(["predict", str(folder), str(images[0])]) == 0
 
@@ -140,6 +142,14 @@ def test_a_repeat_is_calibrated_on_its_common_validation_images_and_a_crossval_t
     assert one.unfitted is None
     assert (other.temperature, other.coverage) == (None, 0.9)
     assert "is not known" in other.unfitted
+
+
+def test_a_single_model_has_no_word_of_members(repeat, images):
+    one = covidnet.load(repeat / "seed_0", "cpu")
+    assert (one.cost, one.unfitted) == (None, None)
+    assert "disagreement" not in as_json(one.predict(images[:1])[0])
+    with serving(repeat / "seed_0") as served:
+        assert "disagreement" not in served.predict(images[0].read_bytes()).json
 
 
 def test_a_crossval_has_no_test_of_its_own(crossval, capsys):
