@@ -6,6 +6,7 @@ from typing import Any
 
 from covidnet.commands.options import add_device, add_run
 from covidnet.errors import UserError
+from covidnet.runs.files import CROSSVAL
 from covidnet.runs.find import find_best, finished_runs, refuse_unfinished
 from covidnet.runs.members import record_of
 
@@ -26,6 +27,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Keep the threshold, or take it back, and write what shows it anew."""
+    if (options.run / CROSSVAL).is_file():
+        raise UserError(
+            f"{options.run} is a cross-validation, whose ensemble has no calibrated probability that a threshold could "
+            "be of. Give the directory of one of its runs, or of a repeat."
+        )
     runs = finished_runs(options.run)
     for folder in runs:
         refuse_unfinished(folder)

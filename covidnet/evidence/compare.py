@@ -33,6 +33,7 @@ from covidnet.runs.files import (
     LUNGS_RUNS,
     PARTS,
     PREDICTIONS,
+    SEED,
 )
 from covidnet.runs.find import newest_run, runs_of_side
 from covidnet.runs.predictions import Predictions, read_predictions, together
@@ -159,7 +160,7 @@ def _called(folder: Path, side: Sequence[Path], ensemble: bool) -> str:
     if ensemble:
         return f"ensemble of {len(side)}"
     if (folder / CROSSVAL).is_file():
-        return f"{len(side)} folds"
+        return f"{len({run.name.partition(f'_{SEED}')[0] for run in side})} folds"
     return "1 run" if len(side) == 1 else f"{len(side)} seeds"
 
 

@@ -156,6 +156,11 @@ def test_a_crossval_has_no_test_of_its_own(crossval, capsys):
     assert "no test images in common" in mistake(lambda: tools(["predict", str(crossval)]), capsys)
 
 
+def test_a_crossval_keeps_no_threshold(crossval, capsys):
+    wish = ["threshold", str(crossval), "--class", "NORMAL", "--sensitivity", "0.9"]
+    assert "no calibrated probability" in mistake(lambda: tools(wish), capsys)
+
+
 def test_a_wish_is_met_on_validation_by_the_threshold_of_the_mean(copied, images):
     assert tools(["threshold", str(copied), "--class", "NORMAL", "--sensitivity", "0.9"]) == 0
     model, told = covidnet.load(copied, "cpu"), open_model(copied).told_of("val")
