@@ -42,7 +42,10 @@ def _notes(data: Radiographs, apart: int, shared: int) -> list[str]:
     """Return what is told of the images in the folds and of those in none, a sentence each."""
     notes = [f"data.test_per_class={data.test_per_class} is not used: each image is in the test of one fold."]
     if data.test_folder:
-        notes.append(f"The {apart:,} images of {data.test_root} (data.test_root) are in no fold.")
+        notes.append(
+            f"The {apart:,} images of {data.test_root} (data.test_root) are in no fold: covidnet evaluate, given the "
+            "directory of the crossval and that folder, tests all folds together on them."
+        )
     elif apart:
         notes.append(
             f"The data give {apart:,} test images: they are in no fold. The others are divided anew, whether they are "
