@@ -111,7 +111,10 @@ class Members:
         found = self._read(split)
         if found is None:
             return None
-        said = together(found)
+        try:
+            said = together(found)
+        except UserError:  # an image changed its class between the runs
+            return None
         if any(len(one.paths) != len(said.paths) for one in found):
             return None
         return Together(logarithms(said.probabilities), said.labels, said.paths)
@@ -133,7 +136,11 @@ class Members:
         wish = read_json(self.path / WISH)
         if wish is None:
             return fitted
-        decision = self.decision_for(seen, fitted["temperature"], wish["class"], wish["wish"], wish["wanted"])
+        try:
+            decision = self.decision_for(seen, fitted["temperature"], wish["class"], wish["wish"], wish["wanted"])
+        except UserError as error:
+            undo = f"covidnet threshold {self.path} --undo takes it back"
+            raise UserError(f"{self.path / WISH} tells a wish that cannot be met ({undo}): {error}") from error
         return {**fitted, "decision": decision.plain}
 
     def decision_for(self, seen: Together, temperature: float, name: str, wish: Wish, wanted: float) -> Decision:
