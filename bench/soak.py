@@ -199,10 +199,10 @@ WORK = {
         40,
     ),
     "crossval": Work(
-        ("crossval", "k=3", "data.root=../phantoms", "data.batch_size=16", "trainer.max_epochs=6", *QUICK),
+        ("crossval", "k=2", "data.root=../phantoms", "data.batch_size=16", "trainer.max_epochs=4", *QUICK),
         finished_folds,
         record_folds,
-        120,
+        70,
     ),
 }
 
