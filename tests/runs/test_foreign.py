@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from helpers import CLASSES
+from helpers import CLASSES, paint
 
 import covidnet
 from covidnet.data.module import RadiographyDataModule
@@ -15,10 +15,12 @@ from covidnet.models.network import Network
 SIZE = 12
 
 
-@pytest.fixture
-def script(xray_root, tmp_path):
+@pytest.fixture(scope="module")
+def script(tmp_path_factory):
     """What a script of the user's own leaves: the checkpoint, the model and the data."""
-    data = RadiographyDataModule(str(xray_root), image_size=SIZE, batch_size=16, test_per_class=3, num_workers=0)
+    tmp_path = tmp_path_factory.mktemp("own")
+    sizes = {"image_size": SIZE, "batch_size": 16, "test_per_class": 3, "num_workers": 0}
+    data = RadiographyDataModule(str(paint(tmp_path / "xrays")), cache_dir=str(tmp_path / "cache"), **sizes)
     model = ConvNet(num_classes=3, image_size=SIZE, capture=False)
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False, "accelerator": "cpu"}
     trainer = pl.Trainer(max_epochs=1, default_root_dir=tmp_path, **quiet)
@@ -79,9 +81,10 @@ def test_what_is_told_wrongly_is_refused(script, told, says):
         covidnet.load(script[0], **told)
 
 
-def test_a_checkpoint_of_ours_needs_nothing_told(script):
-    checkpoint, _, data = script
-    content = torch.load(checkpoint, weights_only=True)
+def test_a_checkpoint_of_ours_needs_nothing_told(script, tmp_path):
+    foreign, _, data = script
+    checkpoint = tmp_path / "ours.ckpt"
+    content = torch.load(foreign, weights_only=True)
     known = {"class_path": "covidnet.models.convnet.ConvNet", "init_args": dict(content["hyper_parameters"])}
     radiographs = {"class_path": "covidnet.data.module.RadiographyDataModule", "init_args": {"image_size": SIZE}}
     recipe = {"name": "convnet", "model": known, "data": radiographs, "classes": data.classes}

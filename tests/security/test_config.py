@@ -280,24 +280,31 @@ def test_a_file_within_a_file_ends_and_is_no_bomb(tmp_path, capsys):
     assert "is no file of keys and values" in mistake([*FIT, f"--config={file}"], capsys)
 
 
+@pytest.fixture
+def small(xray_root) -> list[str]:
+    """Images that are there; those of FIT would be drawn first."""
+    return [f"data.root={xray_root}", "data.test_per_class=3", "data.image_size=12"]
+
+
 @slow
-def test_a_file_may_stand_for_the_keys_of_a_section(tmp_path, capsys):
+def test_a_file_may_stand_for_the_keys_of_a_section(small, tmp_path, capsys):
     (tmp_path / "inner.yaml").write_text("{fast_dev_run: true}")
-    assert main([*FIT, f"--config={written(tmp_path, {'trainer': 'inner.yaml'})}"]).trainer.fast_dev_run
+    assert main(["fit", *QUICK, *small, f"--config={written(tmp_path, {'trainer': 'inner.yaml'})}"]).trainer.fast_dev_run
     (tmp_path / "inner.yaml").write_text("{default_root_dir: 's3://bucket/runs'}")
     file = written(tmp_path, {"trainer": "inner.yaml"})
     assert "a place of this machine" in mistake([*FIT, f"--config={file}"], capsys)
 
 
 @slow
-def test_what_is_typed_goes_before_a_place_in_a_file(tmp_path, capsys):
+def test_what_is_typed_goes_before_a_place_in_a_file(small, tmp_path, capsys):
     file = written(tmp_path, {"trainer": {"default_root_dir": "s3://bucket/runs"}, "ckpt_path": "s3://bucket/x.ckpt"})
     assert "a place of this machine" in mistake([*FIT, f"--config={file}"], capsys)
-    main([*FIT, f"--config={file}", "trainer.default_root_dir=runs", "ckpt_path=null", "trainer.fast_dev_run=true"])
+    typed = ["trainer.default_root_dir=runs", "ckpt_path=null", "trainer.fast_dev_run=true"]
+    main(["fit", *QUICK, *small, f"--config={file}", *typed])
 
 
 @slow
-def test_what_is_listed_goes_on_from_a_file(xray_root, tmp_path):
+def test_what_is_listed_goes_on_from_a_file(small, tmp_path):
     callbacks = [
         {"class_path": f"{CALLBACKS}.LearningRateMonitor", "init_args": {"logging_interval": "epoch"}},
         {
@@ -308,14 +315,7 @@ def test_what_is_listed_goes_on_from_a_file(xray_root, tmp_path):
     ]
     logger = [{"class_path": f"{LOGGERS}.{name}", "init_args": {"save_dir": "logs"}} for name in LOGS]
     file = written(tmp_path, {"trainer": {"callbacks": callbacks, "logger": logger, "profiler": "simple"}})
-    small = [
-        f"data.root={xray_root}",
-        "data.test_per_class=3",
-        "data.image_size=12",
-        "trainer.max_epochs=1",
-        "trainer=cpu",
-    ]
-    trained = main(["fit", f"--config={file}", *small, "trainer=cpu"])
+    trained = main(["fit", f"--config={file}", *small, "trainer.max_epochs=1", "trainer=cpu"])
     kinds = {type(callback).__name__ for callback in trained.trainer.callbacks}
     assert {"LearningRateMonitor", "ModelCheckpoint", "TQDMProgressBar"} <= kinds
     again = Path(trained.trainer.run_directory, "config.yaml")
@@ -323,9 +323,9 @@ def test_what_is_listed_goes_on_from_a_file(xray_root, tmp_path):
 
 
 @slow
-def test_what_is_typed_is_the_users_own_word(tmp_path, capsys):
+def test_what_is_typed_is_the_users_own_word(small, tmp_path, capsys):
     typed = json.dumps([{"class_path": f"{CALLBACKS}.LambdaCallback", "init_args": {}}])
-    made = main([*FIT, f"trainer.callbacks={typed}", "trainer.fast_dev_run=true"])
+    made = main(["fit", *QUICK, *small, f"trainer.callbacks={typed}", "trainer.fast_dev_run=true"])
     assert any(isinstance(callback, LambdaCallback) for callback in made.trainer.callbacks)
     # A name that was typed opens no door for another one in a file.
     file = written(tmp_path, {"trainer": {"profiler": {"class_path": "pytorch_lightning.profilers.XLAProfiler"}}})
