@@ -144,7 +144,7 @@ def follow(recipe: dict, tree: Path) -> None:
 
 def copied(folder: Path) -> Path:
     for name in ("covidnet", "configs"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, folder / name)  # with what is compiled
     shutil.copy(ROOT / "train.py", folder)
     return folder
 

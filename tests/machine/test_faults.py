@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked import run_forked
 from helpers import LAST, QUICK, ROOT, RUN, slow
 from made_run import write_run
 from pytorch_lightning import Callback
@@ -66,21 +67,13 @@ def test_a_disk_that_fills_up_or_breaks_in_training_leaves_the_last_whole_epoch(
 
 
 @slow
-def test_a_checkpoint_larger_than_the_system_allows_leaves_none_half_written(args, tmp_path):
+def test_a_checkpoint_larger_than_the_system_allows_leaves_none_half_written(args):
     """A real limit on the size of files, in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, ROOT / "train.py", *args, "trainer.max_epochs=1"],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000)),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run_forked(*args, "trainer.max_epochs=1", limit=(resource.RLIMIT_FSIZE, 1_000_000))
     assert done.returncode == 4, done.stderr
     assert re.search(r"checkpoints/\w+\.ckpt cannot be written", done.stderr)
     assert "Traceback" not in done.stderr
-    assert not list((tmp_path / RUN / "checkpoints").glob("*"))
+    assert not list((RUN / "checkpoints").glob("*"))
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])

@@ -289,9 +289,9 @@ def small(xray_root) -> list[str]:
 @slow
 def test_a_file_may_stand_for_the_keys_of_a_section(small, tmp_path, capsys):
     (tmp_path / "inner.yaml").write_text("{fast_dev_run: true}")
-    assert main(["fit", *QUICK, *small, f"--config={written(tmp_path, {'trainer': 'inner.yaml'})}"]).trainer.fast_dev_run
-    (tmp_path / "inner.yaml").write_text("{default_root_dir: 's3://bucket/runs'}")
     file = written(tmp_path, {"trainer": "inner.yaml"})
+    assert main(["fit", *QUICK, *small, f"--config={file}"]).trainer.fast_dev_run
+    (tmp_path / "inner.yaml").write_text("{default_root_dir: 's3://bucket/runs'}")
     assert "a place of this machine" in mistake([*FIT, f"--config={file}"], capsys)
 
 

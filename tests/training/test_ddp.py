@@ -1,4 +1,4 @@
-"""Two processes on the CPU give the numbers of one. Each test is a subprocess: Lightning relaunches the command."""
+"""Two processes on the CPU give the numbers of one. Lightning or torchrun starts them, or a fork where it is no matter."""
 
 import csv
 import json
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked import run_forked
 from helpers import CLASSES, LAST, TRAIN, paint, slow
 
 from bench.two_processes import repeat
@@ -59,7 +60,7 @@ def best(args) -> str:
 def by_one_and_by(number: int, command: str, checkpoint: str) -> list[Path]:
     """Return the runs of ``command`` by one process and by ``number``."""
     main([command, checkpoint, "trainer=cpu", *QUICK])
-    done = launch(command, checkpoint, *TWO[:-1], f"trainer.devices={number}")
+    done = run_forked(command, checkpoint, *TWO[:-1], f"trainer.devices={number}", *QUICK, processes=number)
     assert done.returncode == 0, done.stderr
     return [Path("runs", "convnet", f"version_{version}") for version in (1, 2)]
 
@@ -128,9 +129,9 @@ def trained(tmp_path_factory) -> dict[int, Path]:
     recipe = ["model.dropout=0", "trainer.max_epochs=5", f"data.cache_dir={folder}", "report=false"]
     runs = {}
     for number in (1, 2, 3):
-        several = ["trainer=ddp", "trainer.accelerator=cpu", f"trainer.devices={number}"]
+        several = [*TWO[:-1], f"trainer.devices={number}"] if number > 1 else ["trainer=cpu"]
         place = [f"data.batch_size={6 // number}", f"trainer.default_root_dir={folder / str(number)}"]
-        done = launch("run", *images, *recipe, *place, *(several if number > 1 else ["trainer=cpu"]))
+        done = run_forked("run", *images, *recipe, *place, *several, *QUICK, processes=number)
         assert done.returncode == 0, done.stderr
         runs[number] = folder / str(number) / "convnet" / "version_0"
     return runs
@@ -205,7 +206,8 @@ def endless(args: list[str]) -> Iterator[subprocess.Popen[str]]:
 def goes_on(args: list[str]) -> bool:
     """Tell whether the run ends well one epoch after its last checkpoint."""
     epochs = torch.load(LAST, weights_only=True)["epoch"] + 1
-    done = launch("run", *args, *TWO, "ckpt_path=auto", f"trainer.max_epochs={epochs + 1}")
+    again = [*args, *TWO, *QUICK, "ckpt_path=auto", f"trainer.max_epochs={epochs + 1}"]
+    done = run_forked("run", *again, processes=2)
     results = json.loads((LAST.parent.parent / "results.json").read_text())
     return done.returncode == 0 and results["epochs"] == epochs + 1
 
