@@ -3,13 +3,15 @@
 import os
 from pathlib import Path
 
+# The workers, and the commands that they start, share the cores: threads of each would wait for one another. NumPy's
+# library reads it when it is loaded, so it stands before all imports that do so; workers inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 from helpers import paint
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    torch.set_num_threads(1)  # the workers share the cores; threads of each would wait for one another
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # so do the commands that they start
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
