@@ -1,17 +1,48 @@
 """Private caches, painted radiographs and the real ones, for all tests."""
 
+import hashlib
 import os
+import re
+from functools import cache
 from pathlib import Path
 
 # The workers, and the commands that they start, share the cores: threads of each would wait for one another. NumPy's
 # library reads it when it is loaded, so it stands before all imports that do so; workers inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy as np
 import pytest
 import torch
 from helpers import paint
 
+from covidnet.data.division.duplicates import Duplicates, find_duplicates
+
 torch.set_num_threads(1)
+_copies: dict[bytes, Duplicates] = {}  # of real radiographs, by their thumbnails
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Know the mark where pytest-xdist is not there."""
+    config.addinivalue_line("markers", "xdist_group(name): all tests of these files run in one worker")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give the tests of a file that share a fixture, or of files that share a group, to one worker: it is made once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _unit(config.rootpath / nodeid.partition("::")[0]) or nodeid
+
+    return Together(config, log)
+
+
+@cache
+def _unit(file: Path) -> str:
+    text = file.read_text(encoding="utf-8")
+    group = re.search(r'mark\.xdist_group\("(\w+)"\)', text)
+    return group[1] if group else str(file) * ('scope="module"' in text)
 
 
 @pytest.fixture(autouse=True)
@@ -33,10 +64,19 @@ def xray_root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def real_data(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of real radiographs that COVIDNET_TEST_DATA names; all tests of it share what was decoded."""
+    """The folder of real radiographs that COVIDNET_TEST_DATA names; all tests share what was decoded and compared."""
     folder = os.environ.get("COVIDNET_TEST_DATA")
     if not folder:
         pytest.skip("COVIDNET_TEST_DATA names no folder of real radiographs; this project holds none")
     shared = tmp_path_factory.getbasetemp()
     monkeypatch.setenv("XDG_CACHE_HOME", str(shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared))
+    for user in ("data.radiographs", "evidence.audit"):
+        monkeypatch.setattr(f"covidnet.{user}.find_duplicates", _find_once)
     return Path(folder).resolve()
+
+
+def _find_once(thumbnails: np.ndarray) -> Duplicates:
+    known = hashlib.sha256(np.ascontiguousarray(thumbnails)).digest()
+    if known not in _copies:
+        _copies[known] = find_duplicates(thumbnails)
+    return _copies[known]

@@ -7,6 +7,7 @@ from bench.fuzz.folders import Folder, look_at_folder
 from bench.fuzz.running import fuzz, holds
 from bench.fuzz.targets import TARGETS
 
+pytestmark = pytest.mark.xdist_group("fuzz")  # some of them read one run
 CASES = 60
 
 

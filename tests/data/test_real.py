@@ -19,6 +19,7 @@ from covidnet.data.radiographs import Radiographs
 from covidnet.imaging.decode import decode, open_radiograph, read, thumbnail
 from covidnet.imaging.radiograph import UnreadableImageError
 
+pytestmark = pytest.mark.xdist_group("real")  # one worker reads and compares them
 LAYOUTS = {
     "release1": ("COVID-19 Radiography Database", [219, 1341, 1345]),
     "later_release": ("COVID-19_Radiography_Dataset", [150, 150, 150]),

@@ -25,6 +25,7 @@ SOUND = {
 
 
 @slow
+@pytest.mark.xdist_group("fuzz")  # whose run it reads
 def test_what_this_program_writes_passes():
     assert all(gate(trained() / "run" / name) for name in KINDS)
 

@@ -1,4 +1,4 @@
-"""Two processes on the CPU give the numbers of one. Lightning or torchrun starts them, or a fork where it is no matter."""
+"""Two processes on the CPU give the numbers of one. Lightning or torchrun starts them; a fork where it is no matter."""
 
 import csv
 import json
