@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from multiprocessing import get_context
 from pathlib import Path
 from subprocess import CompletedProcess
+from tempfile import TemporaryDirectory
 
 context = get_context("forkserver")  # starts a process once, from which all others come
 context.set_forkserver_preload(["covidnet.training.interface", "covidnet.training.fitted", "covidnet.models.convnet"])
@@ -22,20 +23,19 @@ def run_forked(*words: str, processes: int = 1, limit: tuple[int, int] | None = 
         processes: So many of one training, as a launcher starts them: then the code is the first that is not 0.
         limit: A number of ``resource`` and what it may be at most.
     """
-    outputs = [Path("stdout.txt").resolve(), Path("stderr.txt").resolve()]
     several = _ranks(processes) if processes > 1 else [{}]
-    jobs = [context.Process(target=_run, args=(words, {**os.environ, **rank}, outputs, limit)) for rank in several]
-    for job in jobs:
-        job.start()
-    for job in jobs:
-        job.join(LONG)
-        job.kill()
-        job.join()
-    codes = [job.exitcode for job in jobs]
-    told = [output.read_text() for output in outputs]
-    for output in outputs:
-        output.unlink()
-    return CompletedProcess(words, next(filter(None, codes), 0), *told)
+    with TemporaryDirectory() as folder:
+        outputs = [Path(folder, name) for name in ("stdout", "stderr")]
+        given = [(words, {**os.environ, **rank}, Path.cwd(), outputs, limit) for rank in several]
+        jobs = [context.Process(target=_run, args=of_rank) for of_rank in given]
+        for job in jobs:
+            job.start()
+        for job in jobs:
+            job.join(LONG)
+            job.kill()
+            job.join()
+        told = [output.read_text() for output in outputs]
+    return CompletedProcess(words, next(filter(None, (job.exitcode for job in jobs)), 0), *told)
 
 
 def _ranks(processes: int) -> list[dict[str, str]]:
@@ -48,7 +48,11 @@ def _ranks(processes: int) -> list[dict[str, str]]:
 
 
 def _run(
-    words: tuple[str, ...], environment: Mapping[str, str], outputs: list[Path], limit: tuple[int, int] | None
+    words: tuple[str, ...],
+    environment: Mapping[str, str],
+    folder: Path,
+    outputs: list[Path],
+    limit: tuple[int, int] | None,
 ) -> None:
     import torch
 
@@ -56,7 +60,7 @@ def _run(
 
     os.environ.clear()
     os.environ.update(environment)
-    os.chdir(outputs[0].parent)
+    os.chdir(folder)
     for descriptor, output in enumerate(outputs, start=1):
         os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
     torch.set_num_threads(1)
