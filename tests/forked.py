@@ -20,12 +20,14 @@ def run_forked(*words: str, processes: int = 1, limit: tuple[int, int] | None = 
 
     Args:
         words: The command line.
-        processes: So many of one training, as a launcher starts them: then the code is the first that is not 0.
+        processes: So many of one training, as a launcher starts them: then the code is that of the first.
         limit: A number of ``resource`` and what it may be at most.
     """
     several = _ranks(processes) if processes > 1 else [{}]
     with TemporaryDirectory() as folder:
         outputs = [Path(folder, name) for name in ("stdout", "stderr")]
+        for output in outputs:
+            output.touch()
         given = [(words, {**os.environ, **rank}, Path.cwd(), outputs, limit) for rank in several]
         jobs = [context.Process(target=_run, args=of_rank) for of_rank in given]
         for job in jobs:
@@ -35,7 +37,7 @@ def run_forked(*words: str, processes: int = 1, limit: tuple[int, int] | None = 
             job.kill()
             job.join()
         told = [output.read_text() for output in outputs]
-    return CompletedProcess(words, next(filter(None, (job.exitcode for job in jobs)), 0), *told)
+    return CompletedProcess(words, jobs[0].exitcode, *told)
 
 
 def _ranks(processes: int) -> list[dict[str, str]]:
