@@ -107,7 +107,7 @@ class CrossValidation(FoldSeries):
             "per_fold": [_fold_scores(part, run) for part, run in tests],
             "pooled": {**notice, **pooled_scores(out, patients)},
             "meaning": MEANING,
-            "notes": [*self.deal.notes, *self._notes(len(out.paths))],
+            "notes": [*self.deal.notes, *self._notes(len(out.paths)), *_luck(tests)],
         }
 
     def show(self, summary: Mapping[str, Any], folder: Path) -> None:
@@ -169,6 +169,20 @@ def _fold_scores(part: Part, run: Run) -> dict[str, Any]:
         **_chosen(scores, OVERALL),
         "per_class": per_class,
     }
+
+
+def _luck(tests: Sequence[tuple[Part, Run]]) -> list[str]:
+    """Return that the runs differ by more than their patients may explain, where they do."""
+    known = [(run.scores.get("intervals") or {}).get("accuracy") for _, run in tests]
+    limits = [interval for interval in known if interval]
+    if not limits or max(low for low, _ in limits) <= min(high for _, high in limits):
+        return []
+    accuracies = [run.scores["accuracy"] for _, run in tests]
+    return [
+        f"The runs differ by more than their patients may explain: accuracy {min(accuracies):.3f} to "
+        f"{max(accuracies):.3f}. So this training is partly a matter of luck, of which the intervals know nothing; more "
+        "folds and seeds=3 tell more."
+    ]
 
 
 def _chosen(scores: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
