@@ -27,9 +27,9 @@ KIND = Kind("crossval", "fold")
 FOLDS = "folds.csv"
 SHOWN, OF_CLASS = ("accuracy", "balanced_accuracy"), ("sensitivity", "auroc")  # in the tables; all are in the record
 MEANING = (
-    "Each image was tested by a model that had seen neither it nor another image of its patient or group. What all "
-    "folds say together is what a model that was trained on so many such images may be expected to give for other "
-    "patients at the same sources, and its interval is of that. One fold's interval is of its own patients alone."
+    "Each image was tested by a model that had seen neither it nor another image of its patient or group. All together "
+    "is what these models say of all images. The intervals are of other patients at the same sources, seen by these "
+    "models: another training may have more luck, or less. One fold's interval is of its own patients."
 )
 
 
@@ -180,8 +180,8 @@ def _luck(tests: Sequence[tuple[Part, Run]]) -> list[str]:
     accuracies = [run.scores["accuracy"] for _, run in tests]
     return [
         f"The runs differ by more than their patients may explain: accuracy {min(accuracies):.3f} to "
-        f"{max(accuracies):.3f}. So this training is partly a matter of luck, of which the intervals know nothing; more "
-        "folds and seeds=3 tell more."
+        f"{max(accuracies):.3f}. So this training is partly a matter of luck, of which the intervals know nothing; "
+        "seeds=3 tells more."
     ]
 
 
