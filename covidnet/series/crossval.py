@@ -64,7 +64,9 @@ class CrossValidation(FoldSeries):
     @property
     def parts(self) -> list[Part]:
         """Each fold, with each seed."""
-        return [Part(number, seed) for number in self.numbers for seed in self.seeds or [None]]
+        if self.seeds is None:
+            return super().parts
+        return [Part(number, seed) for number in self.numbers for seed in self.seeds]
 
     def dealt(self) -> Any:
         """Return path and fold of each image."""
