@@ -27,9 +27,9 @@ KIND = Kind("crossval", "fold")
 FOLDS = "folds.csv"
 SHOWN, OF_CLASS = ("accuracy", "balanced_accuracy"), ("sensitivity", "auroc")  # in the tables; all are in the record
 MEANING = (
-    "Each image was tested by a model that had seen neither it nor another image of its patient or group. What all "
-    "folds say together is what a model that was trained on so many such images may be expected to give for other "
-    "patients at the same sources, and its interval is of that. One fold's interval is of its own patients alone."
+    "Each image was tested by a model that had seen neither it nor another image of its patient or group. All together "
+    "is what these models say of all images. The intervals are of other patients at the same sources, seen by these "
+    "models: another training may have more luck, or less. One fold's interval is of its own patients."
 )
 
 
@@ -64,7 +64,9 @@ class CrossValidation(FoldSeries):
     @property
     def parts(self) -> list[Part]:
         """Each fold, with each seed."""
-        return [Part(number, seed) for number in self.numbers for seed in self.seeds or [None]]
+        if self.seeds is None:
+            return super().parts
+        return [Part(number, seed) for number in self.numbers for seed in self.seeds]
 
     def dealt(self) -> Any:
         """Return path and fold of each image."""
@@ -107,7 +109,7 @@ class CrossValidation(FoldSeries):
             "per_fold": [_fold_scores(part, run) for part, run in tests],
             "pooled": {**notice, **pooled_scores(out, patients)},
             "meaning": MEANING,
-            "notes": [*self.deal.notes, *self._notes(len(out.paths))],
+            "notes": [*self.deal.notes, *self._notes(len(out.paths)), *_luck(tests)],
         }
 
     def show(self, summary: Mapping[str, Any], folder: Path) -> None:
@@ -169,6 +171,20 @@ def _fold_scores(part: Part, run: Run) -> dict[str, Any]:
         **_chosen(scores, OVERALL),
         "per_class": per_class,
     }
+
+
+def _luck(tests: Sequence[tuple[Part, Run]]) -> list[str]:
+    """Return that the runs differ by more than their patients may explain, where they do."""
+    known = [(run.scores.get("intervals") or {}).get("accuracy") for _, run in tests]
+    limits = [interval for interval in known if interval]
+    if not limits or max(low for low, _ in limits) <= min(high for _, high in limits):
+        return []
+    accuracies = [run.scores["accuracy"] for _, run in tests]
+    return [
+        f"The runs differ by more than their patients may explain: accuracy {min(accuracies):.3f} to "
+        f"{max(accuracies):.3f}. So this training is partly a matter of luck, of which the intervals know nothing; "
+        "seeds=3 tells more."
+    ]
 
 
 def _chosen(scores: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:

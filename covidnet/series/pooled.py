@@ -114,8 +114,8 @@ def pooled_scores(out: OutOfFold, patients: NDArray[np.integer]) -> dict[str, An
 
 def _fitted_scores(out: OutOfFold, fitted: Fitted, patients: NDArray[np.integer]) -> dict[str, Any]:
     """Return ``thresholds`` and ``prediction_sets``, each image by what its own run was fitted with."""
-    called = dict(zip(out.classes, np.isfinite(fitted.thresholds).all(axis=0), strict=True))
-    over = {name: 0.0 if always else None for name, always in called.items()}  # that much over its own threshold
+    called = [np.isfinite(column).all() for column in fitted.thresholds.T]
+    over = {name: 0.0 if always else None for name, always in zip(out.classes, called, strict=True)}  # its threshold
     thresholds = threshold_scores(out.calibrated - fitted.thresholds, out.labels, over, patients)
     least = {"coverage": fitted.stated, "least": dict.fromkeys(out.classes, 0.0)}
     sets = set_scores(out.calibrated - fitted.least, out.labels, least, patients)
