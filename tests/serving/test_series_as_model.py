@@ -18,6 +18,8 @@ from covidnet.commands.main import main as tools
 from covidnet.commands.train import main
 from covidnet.errors import UserError
 from covidnet.evaluation.decision import wished_threshold
+from covidnet.evidence.series_decision import keep_wish_of_series, take_back_of_series
+from covidnet.inference.export import write
 from covidnet.inference.predictions import as_json
 from covidnet.runs.members import members_of
 from covidnet.runs.opened import open_model
@@ -110,7 +112,7 @@ def test_a_series_says_the_softmax_of_its_mean_logits_in_python_on_the_page_and_
 def test_one_onnx_file_says_the_same(repeat, images, tmp_path):
     import onnxruntime
 
-    assert tools(["export", str(repeat), "--out", str(tmp_path)]) == 0
+    write(covidnet.load(repeat, "cpu"), tmp_path)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     assert names == ["probabilities", "calibrated", "novelty", "disagreement"]
@@ -162,12 +164,13 @@ def test_a_crossval_keeps_no_threshold(crossval, capsys):
 
 
 def test_a_wish_is_met_on_validation_by_the_threshold_of_the_mean(copied, images):
-    assert tools(["threshold", str(copied), "--class", "NORMAL", "--sensitivity", "0.9"]) == 0
+    given = keep_wish_of_series(copied, "NORMAL", "sensitivity", 0.9)
+    assert given["validation"]["sensitivity"] >= 0.9
     model, told = covidnet.load(copied, "cpu"), open_model(copied).told_of("val")
     scores = softmax(told.logits / model.temperature, axis=1)[:, CLASSES.index("NORMAL")]
     assert model.decision.threshold == wished_threshold(scores, told.labels == 1, "sensitivity", 0.9)
     assert model.predict(images[:1])[0].decision in CLASSES
-    assert tools(["threshold", str(copied), "--undo"]) == 0
+    assert take_back_of_series(copied)
     assert covidnet.load(copied, "cpu").decision is None
 
 
