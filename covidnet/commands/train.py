@@ -1,12 +1,14 @@
 """What trains and tests: run, fit, validate, test, repeat, crossval, loso, search; and what follows a run."""
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from covidnet.commands.help import command_help
 from covidnet.data.walk import refuse_no_root
 from covidnet.errors import UserError, exit_with
 from covidnet.files.reading import parse_yaml
@@ -36,9 +38,12 @@ def main(words: Sequence[str]) -> Any:
 
 
 def _expanded(words: Sequence[str]) -> CommandLine:
-    """Sort the words; typos and a folder that is not there answer here, before torch is imported."""
+    """Sort the words; help, typos and a folder that is not there answer here, before torch is imported."""
     try:
         line = expand(words, os.environ)
+        if line.help == "keys":
+            print(command_help(line))
+            sys.exit()
         _refuse_wrong_root(line)
     except UserError as error:
         exit_with(error)
