@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from covidnet.commands.options import tell_loading
+from covidnet.data.typed import refuse_no_file
 from covidnet.errors import UserError
 
 
@@ -17,6 +19,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Fetch the data base, look at it, and tell how to train on it."""
+    if options.archive:
+        refuse_no_file(str(options.archive), "--archive")
+    tell_loading("sklearn")
     from covidnet.data.download import download
     from covidnet.data.radiographs import Radiographs
     from covidnet.evidence.audit import audit, write_table

@@ -81,7 +81,9 @@ def help_text(tools: Mapping[str, str]) -> str:
         for group in group_names()
         for name in choices(group)
     )
-    examples = "\n".join(f"  {program()} {words:<{len('run --help')}}{told and '    '}{told}" for words, told in EXAMPLES)
+    examples = "\n".join(
+        f"  {program()} {words:<{len('run --help')}}{told and '    '}{told}" for words, told in EXAMPLES
+    )
     return f"""\
 Train a chest X-ray classifier from a folder of images by class, know what its numbers are worth, and use it.
 Research software, not a medical device.

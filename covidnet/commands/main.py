@@ -31,6 +31,7 @@ from covidnet.commands import (
 from covidnet.commands.help import help_text, usage
 from covidnet.errors import UserError, did_you_mean, exit_with
 from covidnet.machine.faults import explain
+from covidnet.machine.threads import wait_asleep
 from covidnet.training.args import COMMANDS, program
 
 # A command is a module: its docstring says what it does, ``add_options`` what it takes, ``run`` does it.
@@ -66,6 +67,7 @@ def main(argv: Sequence[str] | None = None, default: str | None = None) -> int:
         default: The command where none is typed; without one, that is a mistake.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    wait_asleep()
     with _quiet_pipe():
         tool = _tool(words)
         if tool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from covidnet.errors import UserError, did_you_mean
-from covidnet.files.reading import keep_names
+from covidnet.files.reading import keep_names, parse_yaml, read_text
 
 
 @dataclass(frozen=True)
@@ -194,6 +194,12 @@ def group_names() -> list[str]:
     """Return the config groups in order of precedence, lowest first: each is a folder in ``configs/``."""
     found = sorted(folder.name for folder in CONFIGS.iterdir() if folder.is_dir())
     return [*GROUPS, *(name for name in found if name not in GROUPS)]
+
+
+def group_content(group: str, name: str) -> dict[str, Any]:
+    """Return the keys that the file of a choice sets, section by section."""
+    content: dict[str, Any] = parse_yaml(keep_names(read_text(CONFIGS / group / f"{name}.yaml"), NAMES))
+    return content
 
 
 def choices(group: str) -> list[str]:
