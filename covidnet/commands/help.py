@@ -81,9 +81,6 @@ def help_text(tools: Mapping[str, str]) -> str:
         for group in group_names()
         for name in choices(group)
     )
-    examples = "\n".join(
-        f"  {program()} {words:<{len('run --help')}}{told and '    '}{told}" for words, told in EXAMPLES
-    )
     return f"""\
 Train a chest X-ray classifier from a folder of images by class, know what its numbers are worth, and use it.
 Research software, not a medical device.
@@ -102,8 +99,13 @@ groups (each name is a file configs/<group>/<name>.yaml):
 {KEYS}
 
 examples:
-{examples}
+{examples(program())}
 """
+
+
+def examples(typed: str) -> str:
+    """Return commands to copy; ``typed`` is what this program is called."""
+    return "\n".join(f"  {typed} {words}{told and '    '}{told}" for words, told in EXAMPLES)
 
 
 def command_help(line: CommandLine) -> str:

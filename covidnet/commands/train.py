@@ -46,7 +46,7 @@ def _expanded(words: Sequence[str]) -> CommandLine:
         line = expand(words, os.environ)
         if line.help == "keys":
             print(command_help(line))
-            sys.exit()
+            sys.exit(0)
         _refuse_wrong_paths(line)
     except UserError as error:
         exit_with(error)

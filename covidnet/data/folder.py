@@ -40,10 +40,11 @@ _Contents = tuple[dict[Path, Kind], list[Ignored]]  # the images of a folder; wh
 class RadiographFolder:
     """``root/<class>/*`` or ``root/<class>/images/*`` as paths with labels, in an order of their own.
 
-    ``paths`` are sorted, whatever order the disk lists them in and however it writes accents; folders that differ in that alone are one class, called by its composed name. ``masks`` folders,
-    hidden files and folders, and empty class folders give no image and no class; nor does a folder that is named like
-    a split inside a class, unless all classes are divided so. ``ignored`` lists the other files and folders found in
-    the classes, with the reason. It is a ``Listing``, and walks a class folder once.
+    ``paths`` are sorted, whatever order the disk lists them in and however it writes accents; folders that differ in
+    that alone are one class, called by its composed name. ``masks`` folders, hidden files and folders, and empty class
+    folders give no image and no class; nor does a folder that is named like a split inside a class, unless all classes
+    are divided so. ``ignored`` lists the other files and folders found in the classes, with the reason. It is a
+    ``Listing``, and walks a class folder once.
 
     Args:
         root: The folder.
