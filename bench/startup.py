@@ -68,12 +68,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--before", type=Path, metavar="FOLDER", help="another checkout to compare with")
+    text = "where each checkout has its phantoms and runs; made anew where left out"
+    parser.add_argument("--work", type=Path, metavar="FOLDER", help=text)
     parser.add_argument("--train", action="store_true", help="a whole training too, with its report")
     options = parser.parse_args()
     tasks = {**TASKS, **(TRAIN if options.train else {})}
     checkouts = [*([options.before.resolve()] if options.before else []), HERE]
     with tempfile.TemporaryDirectory() as place:
-        folders = [_prepared(Path(place, str(number)), checkout) for number, checkout in enumerate(checkouts)]
+        work = (options.work or Path(place)).resolve()
+        folders = [_prepared(work / str(number), checkout) for number, checkout in enumerate(checkouts)]
         took: dict[tuple[Path, str], list[Took]] = {}
         for turn in range(options.rounds + 1):
             for name, task in tasks.items():
@@ -113,9 +116,10 @@ def measured(task: Task, checkout: Path, folder: Path) -> Took:
 
 def _prepared(folder: Path, checkout: Path) -> Path:
     """Make a folder with a run, an image and decoded phantoms, as somebody has who used the tool before."""
-    folder.mkdir()
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "first_step.py").write_text(FIRST_STEP)
-    measured(Task([*PHANTOM, "trainer.max_epochs=1"]), checkout, folder)
+    if not (folder / RUN).exists():
+        measured(Task([*PHANTOM, "trainer.max_epochs=1"]), checkout, folder)
     image = next((folder / "cache").rglob("*.png"))
     (folder / "image.png").write_bytes(image.read_bytes())
     return folder
