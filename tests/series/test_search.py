@@ -216,9 +216,9 @@ def test_its_help_names_the_space_and_the_models_keys(capsys):
         main(["search", "--help"])
     assert done.value.code == 0
     text = capsys.readouterr().out
-    assert "python train.py search" in text
-    assert "--space" in text
-    assert "--model.dropout" in text
+    assert "usage: covidnet search" in text
+    assert "space=" in text
+    assert "model.dropout=" in text
 
 
 @pytest.mark.skipif(os.name != "posix", reason="it sends SIGKILL")
