@@ -61,22 +61,30 @@ def _refuse_wrong_paths(line: CommandLine) -> None:
     for config in line.configs:
         if not config.lstrip().startswith("{"):
             refuse_no_file(config, "--config")
-    typed = {key: text for key, text in line.typed_keys().items() if value_of(text) == text or key.startswith("data.")}
-    keys = {
-        name: value_of(text, names=name in NAMES)
-        for name, text in ((key.removeprefix("data."), text) for key, text in typed.items() if key.startswith("data."))
-    }
+    keys = _data_keys(line)
     refuse_missing(keys)
-    if "model.weights" in typed:
-        refuse_no_file(typed["model.weights"], "model.weights")
-    if "space" in typed:
-        refuse_no_file(typed["space"], "space")
+    typed = {key: text for key, text in line.typed_keys().items() if value_of(text) == text}
+    for key in ("model.weights", "space"):
+        if key in typed:
+            refuse_no_file(typed[key], key)
     if "ckpt_path" in typed:
         _refuse_no_checkpoint(line, typed["ckpt_path"])
     chosen = group_content("data", line.groups["data"])["data"]
-    told_elsewhere = line.configs or "data" in line.typed_keys() or "ckpt_path" in line.typed_keys()
-    if chosen["class_path"] == READ and (not told_elsewhere or "root" in keys):
+    other = chosen["class_path"] != READ or "data" in line.typed_keys() or "class_path" in keys  # which may draw them
+    told_elsewhere = line.configs or "ckpt_path" in line.typed_keys()
+    if not other and (not told_elsewhere or "root" in keys):
         refuse_no_data({**chosen.get("init_args", {}), **keys})
+
+
+def _data_keys(line: CommandLine) -> dict[str, Any]:
+    """Return the typed keys of the data with their values; a part of a mapping may have been typed by itself."""
+    keys: dict[str, Any] = {}
+    for key, text in line.typed_keys().items():
+        if key.startswith("data."):
+            name, _, part = key.removeprefix("data.").removeprefix("init_args.").partition(".")
+            value = value_of(text, names=name in NAMES)
+            keys[name] = {**(keys.get(name) or {}), part: value} if part else value
+    return keys
 
 
 def _refuse_no_checkpoint(line: CommandLine, given: str) -> None:
