@@ -7,7 +7,7 @@ from typing import Any
 
 from covidnet.commands.keys import keys_of
 from covidnet.files.reading import read_yaml
-from covidnet.training.args import COMMANDS, CONFIGS, GROUPS, OWN, CommandLine, choices, group_names, program
+from covidnet.training.args import COMMANDS, CONFIGS, GROUPS, CommandLine, choices, group_names, own_of, program
 
 OF_CLASS = ("data", "model")  # sections whose keys are those of the class that a group chooses
 LINKED = {"model.image_size"}  # set by another key
@@ -114,7 +114,7 @@ def command_help(line: CommandLine) -> str:
     layers: dict[str, Any] = {}
     for file in line.layers:
         _lay_over(layers, read_yaml(file) or {})
-    own = {name: OWN[name] for name in command.keys}
+    own = {name: own_of(line.command, name) for name in command.keys}
     parser = argparse.ArgumentParser(
         usage=f"{program()} {line.command} [group=name ...] [key=value ...]",
         description=f"{command.text[0].upper()}{command.text[1:]}.",

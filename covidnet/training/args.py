@@ -34,7 +34,9 @@ OWN = {
     "shortcuts": Own(False, "Do the lungs test: train twice more."),
     "seeds": Own(5, "How many seeds, counted from 0, or which ones: [3,5,8]. data.seed, the split's, stays."),
     "k": Own(5, "How many folds, 2 or more."),
-    "crossval.seeds": Own(1, "How many seeds each fold has, counted from 0, or which ones: [3,5]. data.seed, the folds', stays."),
+    "crossval.seeds": Own(
+        1, "How many seeds each fold has, counted from 0, or which ones: [3,5]. data.seed, the folds', stays."
+    ),
     "folds": Own(None, "Which folds, from 1: [1,3]; all where left out."),
     "together": Own(True, "Each fold leaves out one source of every class; false: one source alone."),
     "trials": Own(20, "How many trials there are to be, in total."),
