@@ -38,7 +38,7 @@ def main() -> None:
 
     root = prepare(args.source, args.work, args.size, args.per_class)
     folder = RadiographFolder(root)
-    files = [path for path, _ in folder.samples]
+    files = [str(root / path) for path in folder.paths]
     rates: dict[str, list[float]] = {"covidnet": [], "bare": []}
     for _ in range(args.rounds):
         cache = Path(tempfile.mkdtemp(dir=args.work))

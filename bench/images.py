@@ -34,7 +34,7 @@ def prepare(source: Path | None, out: Path, size: int, per_class: int | None) ->
     folder = RadiographFolder(root)
     chosen: list[Path] = []
     for label in range(len(folder.classes)):
-        files = [Path(path) for path, target in folder.samples if target == label]
+        files = [root / path for path, target in zip(folder.paths, folder.targets, strict=True) if target == label]
         chosen += files[:per_class]
     made = out / f"{root.name}-{size}-{per_class or 'all'}"
     with ProcessPoolExecutor() as pool:

@@ -1,48 +1,37 @@
 """Write docs/reference-keys.md from the code: ``python docs/reference.py``. A test asks that it is up to date."""
 
-import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import docstring_parser
-
-from covidnet.commands.help import KEYS, headline
+from covidnet.commands.help import KEYS, examples, headline
+from covidnet.commands.keys import Key, own_keys
 from covidnet.commands.main import TOOLS
-from covidnet.data.phantoms import Phantoms
-from covidnet.data.radiographs import Radiographs
-from covidnet.models.classifier import Classifier
-from covidnet.models.convnet import ConvNet
-from covidnet.models.inception import InceptionV3
 from covidnet.training.args import COMMANDS, choices, group_names
 
 PAGE = Path(__file__).with_name("reference-keys.md")
-IN_YAML = {"None": "null", "True": "true", "False": "false"}
-GIVEN = {"num_classes", "network", "options"}  # by the command line, not by a user
 # What is told of a class once it has been told of those before it, below the section of its keys.
 SECTIONS = {
-    "Keys of the data": ("data", [(Radiographs, "any `data=`"), (Phantoms, "`data=phantom`")]),
+    "Keys of the data": (
+        "data",
+        [
+            ("covidnet.data.radiographs.Radiographs", "any `data=`"),
+            ("covidnet.data.phantoms.Phantoms", "`data=phantom`"),
+        ],
+    ),
     "Keys of the model": (
         "model",
-        [(Classifier, "any `model=`"), (ConvNet, "`model=convnet`"), (InceptionV3, "`model=inception`")],
+        [
+            ("covidnet.models.classifier.Classifier", "any `model=`"),
+            ("covidnet.models.convnet.ConvNet", "`model=convnet`"),
+            ("covidnet.models.inception.InceptionV3", "`model=inception`"),
+        ],
     ),
 }
 
 
-def keys(owner: type) -> dict[str, tuple[str, str]]:
-    """Return each argument of a class's constructor -> its default, and what its docstring says of it."""
-    told = {one.arg_name: one.description or "" for one in docstring_parser.parse(owner.__doc__ or "").params}
-    return {
-        name: (_default(one), " ".join(told.get(name, "").replace("``", "`").split()))
-        for name, one in inspect.signature(owner).parameters.items()
-        if name not in GIVEN and one.kind is not one.VAR_KEYWORD
-    }
-
-
-def _default(argument: inspect.Parameter) -> str:
-    if argument.default is argument.empty:
-        return ""
-    written = str(argument.default)
-    return f"`{IN_YAML.get(written, written)}`"
+def default_of(key: Key) -> str:
+    """Return a default as code; nothing where there is none."""
+    return f"`{key.default}`" if key.default else ""
 
 
 def table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
@@ -75,11 +64,12 @@ def page() -> str:
         parts += [f"## {title}", "The default is the constructor's. A group may set another."]
         seen: set[str] = set()
         for owner, where in owners:
-            own = {name: one for name, one in keys(owner).items() if name not in seen}
+            own = {name: one for name, one in own_keys(owner).items() if name not in seen}
             seen |= set(own)
-            rows = ((f"`{section}.{name}`", default, text) for name, (default, text) in own.items())
+            rows = ((f"`{section}.{name}`", default_of(one), one.text) for name, one in own.items())
             parts += [f"With {where}:", table(("key", "default", "meaning"), rows)]
-    parts += ["## Keys that people look for", f"```text\n{KEYS.split(chr(10), 1)[1]}\n```"]
+    looked_for = f"{KEYS.split(chr(10), 1)[1]}\n\nexamples:\n{examples('python train.py')}"
+    parts += ["## Keys that people look for", f"```text\n{looked_for}\n```"]
     return "\n\n".join(parts) + "\n"
 
 

@@ -199,7 +199,7 @@ def trained(tmp_path_factory):
 def test_a_model_is_a_file_and_a_config(trained):
     tree = trained.parents[2]
     assert len(run(tree, "-m", "covidnet", "predict", str(trained)).splitlines()) == 1 + 3 * len(CLASSES)
-    assert "--model.filters" in run(tree, "train.py", "run", "model=tiny", "--help")
+    assert "model.filters=" in run(tree, "train.py", "run", "model=tiny", "--help")
 
 
 @slow

@@ -107,9 +107,9 @@ def test_the_reference_is_that_of_the_code():
     assert told == reference.page(), "python docs/reference.py writes it anew"
     for _, (section, owners) in reference.SECTIONS.items():
         for owner, _ in owners:
-            for name, (_, meaning) in reference.keys(owner).items():
+            for name, key in reference.own_keys(owner).items():
                 assert f"| `{section}.{name}` |" in told
-                assert meaning, f"{owner.__name__} does not tell what {name} means"
+                assert key.text, f"{owner} does not tell what {name} means"
 
 
 def test_each_file_of_a_run_is_told():

@@ -5,13 +5,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from covidnet.commands.options import add_body_part, add_json, write_json
+from covidnet.commands.options import add_body_part, add_json, refuse_no_place, tell_loading, write_json
+from covidnet.data.typed import refuse_missing, value_of
 from covidnet.data.walk import refuse_no_root
 from covidnet.errors import UserError, did_you_mean
-from covidnet.files.reading import keep_names, parse_yaml, read_text
-from covidnet.training.args import CONFIGS, NAMES, choices
+from covidnet.training.args import NAMES, choices, group_content
 
 _SET = "data="
 _KEY = re.compile(r"(?:--)?data\.(?P<name>\w+)=(?P<value>.*)", re.DOTALL)
@@ -39,6 +37,10 @@ def run(options: argparse.Namespace) -> None:
     keys = _keys(options)
     if keys.get("root"):
         refuse_no_root(Path(str(keys["root"])), "ROOT")
+    refuse_missing(keys)
+    refuse_no_place(options.out, "--out")
+    refuse_no_place(options.json, "--json")
+    tell_loading("sklearn")
     from covidnet.data.radiographs import Radiographs
     from covidnet.evidence.audit import audit_images, write_table
     from covidnet.evidence.audit_screen import print_audit
@@ -66,7 +68,7 @@ def _keys(options: argparse.Namespace) -> dict[str, Any]:
     sets = [word.removeprefix(_SET) for word in options.words if word.startswith(_SET)]
     found = [(word, _KEY.fullmatch(word)) for word in options.words if not word.startswith(_SET)]
     keys = {key: value for name in sets for key, value in _keys_of_set(name).items()}
-    keys |= {match["name"]: _value(match["name"], match["value"]) for _, match in found if match}
+    keys |= {match["name"]: value_of(match["value"], names=match["name"] in NAMES) for _, match in found if match}
     folders = [word for word, match in found if not match]
     named = [*folders, *(f"data.{key}" for key in ("root", "roots") if keys.get(key))]
     if len(named) > 1 or not (named or keys.get("table")):  # which lies above its images
@@ -90,14 +92,5 @@ def _keys_of_set(name: str) -> dict[str, Any]:
         raise UserError(
             f"data={name}: audit knows {', '.join(known)}.{did_you_mean(name, known)} Or leave it out and give keys."
         )
-    text = read_text(CONFIGS / "data" / f"{name}.yaml")
-    keys: dict[str, Any] = parse_yaml(keep_names(text, NAMES))["data"]["init_args"]
+    keys: dict[str, Any] = group_content("data", name)["data"]["init_args"]
     return keys
-
-
-def _value(name: str, text: str) -> Any:
-    """Return what a value means, as for training; what is no YAML is a text."""
-    try:
-        return parse_yaml(keep_names(text) if name in NAMES else text)
-    except (yaml.YAMLError, ValueError):
-        return text

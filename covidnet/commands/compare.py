@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from covidnet.commands.options import add_json, write_json
+from covidnet.commands.options import add_json, refuse_no_place, tell_loading, write_json
 from covidnet.errors import UserError
 from covidnet.runs.find import runs_of_side
 
@@ -30,6 +30,8 @@ def run(options: argparse.Namespace) -> None:
     for number in ensembles:
         if runs[number] == [sides[number]]:
             raise UserError(f"--ensemble {options.ensemble}: {sides[number]} is one run; leave it out.")
+    refuse_no_place(options.json, "--json")
+    tell_loading("scipy")
     from covidnet.evidence.compare import compare_runs
     from covidnet.evidence.compare_table import print_comparison
     from covidnet.runs.files import COMPARISON, write_results

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from covidnet.commands.options import tell_loading
+from covidnet.data.typed import refuse_no_file
 from covidnet.errors import UserError
 
 
@@ -17,13 +19,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Fetch the data base, look at it, and tell how to train on it."""
+    if options.version is not None and (options.archive or options.version < 1):
+        raise UserError("--version must be 1 or more, and goes with a download, not with --archive.")
+    if options.archive:
+        refuse_no_file(str(options.archive), "--archive")
+    tell_loading("sklearn")
     from covidnet.data.download import download
     from covidnet.data.radiographs import Radiographs
     from covidnet.evidence.audit import audit, write_table
     from covidnet.evidence.audit_screen import print_audit
 
-    if options.version is not None and (options.archive or options.version < 1):
-        raise UserError("--version must be 1 or more, and goes with a download, not with --archive.")
     default = Radiographs.default_root
     root = download(options.to or default, options.version, options.archive)
     audited = audit(root)

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from covidnet.commands.options import add_body_part, add_device
+from covidnet.commands.options import add_body_part, add_device, tell_loading
+from covidnet.data.typed import refuse_no_file
 from covidnet.data.walk import refuse_no_external_root
 from covidnet.errors import UserError
 from covidnet.runs.files import EXTERNAL, EXTERNAL_PREDICTIONS, RESULTS, write_results
@@ -45,8 +46,11 @@ def run(options: argparse.Namespace) -> None:
     checkpoints = [find_best(one) for one in (finished_runs(given) if given.is_dir() else [given])]
     checkpoints += _ensemble_of(given)
     refuse_no_external_root(options.root)
-    bins = _ages(options.bins) if options.bins is not None else None
+    if options.metadata:
+        refuse_no_file(options.metadata, "--metadata")
     _refuse_files(options, len(checkpoints))
+    tell_loading("torch")
+    bins = _ages(options.bins) if options.bins is not None else None
     from covidnet.evidence.external import Options, evaluate
     from covidnet.evidence.external_table import print_report
     from covidnet.report.card import write_card

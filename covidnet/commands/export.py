@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from covidnet.commands.options import add_checkpoint
+from covidnet.commands.options import add_checkpoint, tell_loading
+from covidnet.errors import UserError
 from covidnet.runs.members import find_model
 
 
@@ -21,6 +22,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Write the files, and tell how near each is to PyTorch."""
     find_model(options.checkpoint.expanduser())
+    if options.check and not options.check.is_dir():
+        raise UserError(f"--check {options.check} is no folder. Give a folder of radiographs, or leave --check out.")
+    tell_loading("torch")
     from covidnet.inference.export import (
         Examples,
         default_folder,

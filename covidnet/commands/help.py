@@ -1,10 +1,16 @@
-"""The first page of help: commands, groups and the keys that people look for."""
+"""What --help says: the first page, and of what trains the keys of the chosen model and data. Nothing is imported."""
 
+import argparse
+import json
 from collections.abc import Mapping
+from typing import Any
 
-from covidnet.training.args import COMMANDS, CONFIGS, GROUPS, choices, group_names, program
+from covidnet.commands.keys import keys_of
+from covidnet.files.reading import read_yaml
+from covidnet.training.args import COMMANDS, CONFIGS, GROUPS, CommandLine, choices, group_names, own_of, program
 
-USAGE = "usage: covidnet COMMAND [...]; covidnet --help tells what there is."
+OF_CLASS = ("data", "model")  # sections whose keys are those of the class that a group chooses
+LINKED = {"model.image_size"}  # set by another key
 
 KEYS = """\
 keys that people look for:
@@ -49,15 +55,21 @@ keys that people look for:
   --config FILE                 a YAML file of keys, such as a run's config.yaml
   --print_config                every key with its value, and stop
 
-  COVIDNET_DATA__ROOT=FOLDER in the environment is data.root=FOLDER.
+  COVIDNET_DATA__ROOT=FOLDER in the environment is data.root=FOLDER."""
 
-examples:
-  python train.py data=phantom
-  python train.py model=inception data.root="data/COVID-19 Radiography Database"
-  python train.py model=inception recipe=robust
-  python train.py search trials=50
-  python train.py test ckpt_path=runs/convnet/version_0/checkpoints/best.ckpt
-  python train.py run --help    every key of the chosen model, data and trainer"""
+EXAMPLES = (
+    ("data=phantom", ""),
+    ('model=inception data.root="data/COVID-19 Radiography Database"', ""),
+    ("model=inception recipe=robust", ""),
+    ("search trials=50", ""),
+    ("test ckpt_path=runs/convnet/version_0/checkpoints/best.ckpt", ""),
+    ("run --help", "the keys of the chosen model and data; run help=all: Lightning's too"),
+)
+
+
+def usage() -> str:
+    """Return what to type, where no command was."""
+    return f"usage: {program()} COMMAND [...]; {program()} --help tells what there is."
 
 
 def help_text(tools: Mapping[str, str]) -> str:
@@ -85,7 +97,69 @@ groups (each name is a file configs/<group>/<name>.yaml):
 {groups}
 
 {KEYS}
+
+examples:
+{examples(program())}
 """
+
+
+def examples(typed: str) -> str:
+    """Return commands to copy; ``typed`` is what this program is called."""
+    return "\n".join(f"  {typed} {words}{told and '    '}{told}" for words, told in EXAMPLES)
+
+
+def command_help(line: CommandLine) -> str:
+    """Return the help of a command that trains or tests: its keys, with the defaults of the chosen groups."""
+    command = COMMANDS[line.command]
+    layers: dict[str, Any] = {}
+    for file in line.layers:
+        _lay_over(layers, read_yaml(file) or {})
+    own = {name: own_of(line.command, name) for name in command.keys}
+    parser = argparse.ArgumentParser(
+        usage=f"{program()} {line.command} [group=name ...] [key=value ...]",
+        description=f"{command.text[0].upper()}{command.text[1:]}.",
+        epilog=f"{program()} {line.command} help=all names Lightning's keys too; it takes some seconds.",
+        add_help=False,
+    )
+    _add(parser, f"keys of {line.command}", {name: (_plain(one.default), one.text) for name, one in own.items()})
+    for section in OF_CLASS:
+        chosen = layers.pop(section)
+        given = {**chosen, **chosen.get("init_args", {})}
+        keys = {
+            f"{section}.{name}": (_plain(given[name]) if name in given else key.default, _told(key.text, key.kind))
+            for name, key in keys_of(chosen["class_path"]).items()
+            if f"{section}.{name}" not in LINKED
+        }
+        _add(parser, f"{section}={line.groups[section]}, {chosen['class_path']}", keys)
+    for section in (name for name, value in layers.items() if isinstance(value, dict)):
+        keys = {f"{section}.{name}": (_plain(value), "") for name, value in layers[section].items()}
+        _add(parser, f"{section}: Lightning's keys, of which these are set", keys)
+    return parser.format_help()
+
+
+def _add(parser: argparse.ArgumentParser, title: str, keys: Mapping[str, tuple[str, str]]) -> None:
+    """Add keys with their defaults and texts."""
+    group = parser.add_argument_group(title)
+    for name, (default, text) in keys.items():
+        group.add_argument(f"{name}={default}" if default else name, help=text.replace("%", "%%") or None)
+
+
+def _told(text: str, kind: str) -> str:
+    return f"{text} ({kind})" if kind else text
+
+
+def _plain(value: object) -> str:
+    """Return a value as it is typed."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _lay_over(below: dict[str, Any], above: Mapping[str, Any]) -> None:
+    """Put keys over others, section by section."""
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(below.get(key), dict):
+            _lay_over(below[key], value)
+        else:
+            below[key] = value
 
 
 def headline(group: str, name: str) -> str:

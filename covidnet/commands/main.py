@@ -28,10 +28,11 @@ from covidnet.commands import (
     threshold,
     train,
 )
-from covidnet.commands.help import USAGE, help_text
+from covidnet.commands.help import help_text, usage
 from covidnet.errors import UserError, did_you_mean, exit_with
 from covidnet.machine.faults import explain
-from covidnet.training.args import COMMANDS
+from covidnet.machine.threads import wait_asleep
+from covidnet.training.args import COMMANDS, program
 
 # A command is a module: its docstring says what it does, ``add_options`` what it takes, ``run`` does it.
 TOOLS: dict[str, ModuleType] = {
@@ -66,6 +67,7 @@ def main(argv: Sequence[str] | None = None, default: str | None = None) -> int:
         default: The command where none is typed; without one, that is a mistake.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    wait_asleep()
     with _quiet_pipe():
         tool = _tool(words)
         if tool:
@@ -89,7 +91,7 @@ def _tool(words: list[str]) -> str | None:
 
 def _run_tool(name: str, words: Sequence[str]) -> int:
     tool = TOOLS[name]
-    parser = argparse.ArgumentParser(f"covidnet {name}", description=tool.__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(f"{program()} {name}", description=tool.__doc__, allow_abbrev=False)
     tool.add_options(parser)
     options = parser.parse_args(words)
     try:
@@ -114,7 +116,7 @@ def _refuse_no_command(words: Sequence[str], default: str | None) -> None:
         return
     names = [*COMMANDS, *TOOLS]
     found = f"'{first}' is neither a command nor a setting (key=value)." if first else "A command is needed."
-    exit_with(f"{found}{did_you_mean(first, names)}\n{USAGE}\nCommands: {', '.join(names)}.")
+    exit_with(f"{found}{did_you_mean(first, names)}\n{usage()}\nCommands: {', '.join(names)}.")
 
 
 @contextmanager

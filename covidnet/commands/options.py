@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,34 @@ def add_body_part(parser: argparse.ArgumentParser, left_out: str = "as in traini
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add --json, whose file ``write_json`` writes."""
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found there, for programs")
+
+
+LIBRARIES = {
+    "torch": "PyTorch",
+    "pytorch_lightning": "PyTorch and Lightning",
+    "sklearn": "scikit-learn",
+    "scipy": "SciPy",
+    "huggingface_hub": "what writes the card",
+    "pydicom": "pydicom",
+}
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # variables that number the processes of one training
+
+
+def tell_loading(module: str) -> None:
+    """Tell, on stderr and by the first of several processes, that libraries are loaded, unless they have been."""
+    if module not in sys.modules and all(os.environ.get(rank, "0") == "0" for rank in RANKS):
+        print(f"covidnet: loading {LIBRARIES[module]} ...", file=sys.stderr, flush=True)
+
+
+def refuse_no_place(file: Path | None, option: str) -> None:
+    """Refuse a file that could not be written, before the work and not after it.
+
+    Raises:
+        UserError: Where its folder is none.
+    """
+    if file and not file.absolute().parent.is_dir():
+        folder = file.absolute().parent
+        raise UserError(f"{file} cannot be written: there is no folder {folder}. Give another {option} FILE.")
 
 
 def write_json(file: Path | None, found: dict[str, Any]) -> None:

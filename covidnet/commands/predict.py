@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from covidnet.commands.options import add_body_part, add_checkpoint, add_device
+from covidnet.commands.options import add_body_part, add_checkpoint, add_device, refuse_no_place, tell_loading
 from covidnet.data.walk import find_images, told_by_reason
 from covidnet.errors import UserError
 from covidnet.imaging.kinds import kind_of
@@ -37,7 +37,9 @@ def run(options: argparse.Namespace) -> int:
     """Predict; return the exit code."""
     kind = _format(options.format, options.out)
     find_model(options.checkpoint.expanduser())
+    refuse_no_place(options.out, "--out")
     files, left = find_images(options.paths)
+    tell_loading("torch")
     from covidnet.inference.predictions import WRITERS, files_in, rows, test_images
     from covidnet.inference.predictor import Predictor
     from covidnet.machine.parallel import progress_bar

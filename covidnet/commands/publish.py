@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from covidnet.commands.options import add_run
+from covidnet.commands.options import add_run, tell_loading
 from covidnet.runs.find import refuse_unfinished
 
 
@@ -20,6 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Show, ask and send."""
     refuse_unfinished(options.run)
+    tell_loading("torch")
     from covidnet.report.publish import publish
 
     publish(

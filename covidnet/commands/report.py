@@ -2,7 +2,7 @@
 
 import argparse
 
-from covidnet.commands.options import add_run
+from covidnet.commands.options import add_run, tell_loading
 from covidnet.runs.find import refuse_unfinished
 
 
@@ -14,6 +14,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Write the report, and the card with it."""
     refuse_unfinished(options.run)
+    tell_loading("torch")
     from covidnet.report.card import write_card
     from covidnet.report.page import write_report
 

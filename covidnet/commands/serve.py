@@ -2,7 +2,7 @@
 
 import argparse
 
-from covidnet.commands.options import add_body_part, add_checkpoint, add_device
+from covidnet.commands.options import add_body_part, add_checkpoint, add_device, tell_loading
 from covidnet.errors import UserError, require
 from covidnet.runs.members import find_model
 
@@ -30,6 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Serve until Ctrl-C or SIGTERM, and let running requests finish."""
     find_model(options.checkpoint.expanduser())
+    tell_loading("torch")
     try:
         from covidnet.serving.server import listen, serve
     except ModuleNotFoundError as error:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from covidnet.commands.options import add_json, add_run, write_json
+from covidnet.commands.options import add_json, add_run, refuse_no_place, tell_loading, write_json
 from covidnet.errors import UserError
 from covidnet.runs.files import SHORTCUTS
 from covidnet.runs.find import finished_runs, refuse_unfinished
@@ -19,6 +19,8 @@ def run(options: argparse.Namespace) -> None:
     runs = finished_runs(options.run)
     for folder in runs:
         refuse_unfinished(folder)
+    refuse_no_place(options.json, "--json")
+    tell_loading("pytorch_lightning")
     from covidnet.evidence.lungs_test import measure_lungs
     from covidnet.report.card import write_card
 

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from covidnet.commands.options import refuse_no_place, tell_loading
 from covidnet.errors import UserError
 
 
@@ -22,6 +23,8 @@ def run(options: argparse.Namespace) -> None:
     if not folder.is_dir():
         found = "is a file" if folder.exists() else "does not exist"
         raise UserError(f"{folder} {found}; FOLDER must be a folder that holds DICOM files.")
+    refuse_no_place(options.out, "--out")
+    tell_loading("pydicom")
     from covidnet.data.dicom_table import read_salt, read_tree, told_of
     from covidnet.data.division.metadata import NAME, write_metadata
     from covidnet.files.folders import default_salt

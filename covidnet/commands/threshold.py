@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from covidnet.commands.options import add_device, add_run
+from covidnet.commands.options import add_device, add_run, tell_loading
 from covidnet.errors import UserError
 from covidnet.runs.files import CROSSVAL
 from covidnet.runs.find import find_best, finished_runs, refuse_unfinished
@@ -37,6 +37,7 @@ def run(options: argparse.Namespace) -> None:
         refuse_unfinished(folder)
         find_best(folder)
     _refuse_wish(options)
+    tell_loading("torch")
     from covidnet.evidence.decision import keep_wish, print_decision, take_back
     from covidnet.report.card import write_card
     from covidnet.report.page import REPORT, write_report

@@ -1,16 +1,20 @@
 """What trains and tests: run, fit, validate, test, repeat, crossval, loso, search; and what follows a run."""
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from covidnet.data.walk import refuse_no_root
+from covidnet.commands.help import command_help
+from covidnet.commands.options import tell_loading
+from covidnet.data.typed import refuse_missing, refuse_no_data, refuse_no_file, value_of
 from covidnet.errors import UserError, exit_with
-from covidnet.files.reading import parse_yaml
-from covidnet.training.args import GROUPS, CommandLine, expand
+from covidnet.runs.find import find_checkpoint
+from covidnet.training.args import NAMES, CommandLine, expand, group_content
+
+READ = "covidnet.data.module.RadiographyDataModule"  # data that are read, and not drawn, so they must be there
+NEWEST = ("last", "auto")  # checkpoints that are found by the folder of runs
 
 
 def run(words: Sequence[str]) -> int:
@@ -20,6 +24,7 @@ def run(words: Sequence[str]) -> int:
         SystemExit: With code 2 for a user's mistake, after one message on stderr.
     """
     line = _expanded(words)
+    tell_loading("pytorch_lightning")
     from covidnet.training.processes import run_to_the_end
 
     run_to_the_end(lambda: _run_line(line))
@@ -36,43 +41,59 @@ def main(words: Sequence[str]) -> Any:
 
 
 def _expanded(words: Sequence[str]) -> CommandLine:
-    """Sort the words; typos and a folder that is not there answer here, before torch is imported."""
+    """Sort the words; help, typos and a folder that is not there answer here, before torch is imported."""
     try:
         line = expand(words, os.environ)
-        _refuse_wrong_root(line)
+        if line.help == "keys":
+            print(command_help(line))
+            sys.exit(0)
+        if not (line.help or "--print_config" in line.settings):  # which look at nothing
+            _refuse_wrong_paths(line)
     except UserError as error:
         exit_with(error)
     return line
 
 
-def _refuse_wrong_root(line: CommandLine) -> None:
-    """Refuse a folder of radiographs that was typed and is not there, where nothing is drawn into it."""
-    typed = line.typed_keys()
-    root, roots = typed.get("data.root"), typed.get("data.roots")
-    other = line.groups["data"] != GROUPS["data"] or "data" in line.typed_keys()  # which may draw what it serves
-    if root and not other and "://" not in root and _is_plain(root):
-        refuse_no_root(Path(root).expanduser(), "data.root")
-    for name, folder in _folders(roots).items() if roots else []:
-        if "://" not in folder:
-            refuse_no_root(Path(folder).expanduser(), f"data.roots[{name}]")
+def _refuse_wrong_paths(line: CommandLine) -> None:
+    """Refuse folders and files that were typed and are not there.
+
+    What a file or a checkpoint may say as well is left to those who read it.
+    """
+    for config in line.configs:
+        if not config.lstrip().startswith("{"):
+            refuse_no_file(config, "--config")
+    keys = _data_keys(line)
+    refuse_missing(keys)
+    typed = {key: text for key, text in line.typed_keys().items() if value_of(text) == text}
+    for key in ("model.weights", "space"):
+        if key in typed:
+            refuse_no_file(typed[key], key)
+    if "ckpt_path" in typed:
+        _refuse_no_checkpoint(line, typed["ckpt_path"])
+    chosen = group_content("data", line.groups["data"])["data"]
+    other = chosen["class_path"] != READ or "data" in line.typed_keys() or "class_path" in keys  # which may draw them
+    told_elsewhere = line.configs or "ckpt_path" in line.typed_keys()
+    if not other and (not told_elsewhere or "root" in keys):
+        refuse_no_data({**chosen.get("init_args", {}), **keys})
 
 
-def _folders(text: str) -> dict[str, str]:
-    """Return the folders that data.roots names; none where it is no such thing, of which the parser tells."""
-    try:
-        value = parse_yaml(text)
-    except (yaml.YAMLError, ValueError):
-        return {}
-    named = value.items() if isinstance(value, dict) else []
-    return {name: folder for name, folder in named if isinstance(name, str) and isinstance(folder, str)}
+def _data_keys(line: CommandLine) -> dict[str, Any]:
+    """Return the typed keys of the data with their values; a part of a mapping may have been typed by itself."""
+    keys: dict[str, Any] = {}
+    for key, text in line.typed_keys().items():
+        if key.startswith("data."):
+            name, _, part = key.removeprefix("data.").removeprefix("init_args.").partition(".")
+            value = value_of(text, names=name in NAMES)
+            keys[name] = {**(keys.get(name) or {}), part: value} if part else value
+    return keys
 
 
-def _is_plain(text: str) -> bool:
-    """Tell a text that the parser, which reads YAML, takes as it is."""
-    try:
-        return bool(parse_yaml(text) == text)
-    except (yaml.YAMLError, ValueError):
-        return False
+def _refuse_no_checkpoint(line: CommandLine, given: str) -> None:
+    root = line.typed_keys().get("trainer.default_root_dir", "runs")
+    in_a_store = "://" in given or "://" in root
+    elsewhere = given in NEWEST and (line.configs or in_a_store)
+    if not (in_a_store or elsewhere):
+        find_checkpoint(given, Path(root), line.groups["model"])
 
 
 def _run_line(line: CommandLine) -> Any:

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from covidnet.data.local import local_file
 from covidnet.data.spelling import SIDES, plain
 from covidnet.data.walk import is_file, is_folder
 from covidnet.errors import UserError, did_you_mean, some
@@ -81,6 +80,8 @@ def find_given(typed: str, root: Path, cache_dir: Path | None, key: str) -> Path
         UserError: Where the root has no such file, or two.
     """
     if not is_below_root(typed):
+        from covidnet.data.local import local_file  # who only asks where a file would lie waits for nothing
+
         file = local_file(typed, cache_dir, key)
         assert file is not None, "a file was typed"
         return file

@@ -9,10 +9,10 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 LEVEL = 0.95
-Z = float(norm.ppf((1 + LEVEL) / 2))
+Z = float(ndtri((1 + LEVEL) / 2))
 
 # The largest variance weighs as much as so many images that went wrong: the value at which bench.coverage holds.
 PRIOR = 1.0

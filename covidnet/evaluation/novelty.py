@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.neighbors import NearestNeighbors
 
 # Share of the validation images within each limit. Most of the images that no longer pass are left to the appearance:
 # it tells what is no radiograph, while the network finds many radiographs of other hospitals strange.
@@ -84,6 +83,8 @@ class _Neighbours:
     """Images' distances (N,) from the third nearest of the ``known`` ones (K, F), in which these lie."""
 
     def __init__(self, known: ArrayLike) -> None:
+        from sklearn.neighbors import NearestNeighbors  # who loads a model need not wait for it
+
         wide = np.asarray(known).astype(np.float64)
         count = min(NEIGHBOURS, len(wide))
         self._nearest = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(wide)

@@ -20,7 +20,7 @@ from covidnet.runs.claim import hold, newest_of, next_folder
 from covidnet.runs.documents import read_json
 from covidnet.runs.files import LAST, RESULTS, SEED, write_results
 from covidnet.runs.remote import refuse_store
-from covidnet.training.args import COMMANDS, NAMES, CommandLine
+from covidnet.training.args import COMMANDS, NAMES, CommandLine, program
 from covidnet.training.interface import AfterRun, CommandLineInterface, runs_folder
 from covidnet.training.lightning import WholeCSVLogger
 from covidnet.training.parser import is_inline
@@ -104,7 +104,7 @@ class Series(CommandLineInterface, ABC):
         super().setup_parser(*args, **kwargs)
         command, option = self.kind.command, self.kind.option
         parser = self.command_parser("run")
-        parser.usage = f"python train.py {command} [{option}=...] [group=name ...] [key=value ...]"
+        parser.usage = f"{program()} {command} [{option}=...] [group=name ...] [key=value ...]"
         parser.description = f"{COMMANDS[command].text[0].upper()}{COMMANDS[command].text[1:]}."
 
     def parse_arguments(self, parser: Any, args: Any) -> None:

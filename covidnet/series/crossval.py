@@ -22,6 +22,7 @@ from covidnet.series.folds import FoldSeries, chosen_folds
 from covidnet.series.pooled import pool, pooled_scores
 from covidnet.series.repeat import OVERALL, PER_CLASS, read_seeds, with_seed
 from covidnet.training.args import CommandLine
+from covidnet.training.parser import add_own
 
 KIND = Kind("crossval", "fold")
 FOLDS = "folds.csv"
@@ -42,9 +43,8 @@ class CrossValidation(FoldSeries):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add how many folds, and how many seeds each has."""
         super().add_arguments_to_parser(parser)
-        parser.add_argument("--k", type=int, default=5, help="How many folds, 2 or more.")
-        text = "How many seeds each fold has, counted from 0, or which ones: [3,5]. data.seed, the folds', stays."
-        parser.add_argument("--seeds", type=int | list[int], default=1, help=text)
+        add_own(parser, "k", int)
+        add_own(parser, "seeds", int | list[int], "crossval")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what was typed and refuse seeds that cannot be."""

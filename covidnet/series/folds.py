@@ -19,6 +19,7 @@ from covidnet.runs.files import SPLIT
 from covidnet.series.base import Series, SeriesRun
 from covidnet.training.args import CommandLine
 from covidnet.training.interface import AfterRun
+from covidnet.training.parser import add_own
 
 Write = Callable[[Path], None]  # writes a split.csv
 
@@ -35,7 +36,7 @@ class FoldSeries(Series):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add which folds are run."""
         super().add_arguments_to_parser(parser)
-        parser.add_argument("--folds", type=list[int] | None, help="Which folds, from 1: [1,3]; all where left out.")
+        add_own(parser, "folds", list[int] | None)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what was typed and refuse another test than that of the folds."""

@@ -24,6 +24,7 @@ from covidnet.series.base import Kind, Part
 from covidnet.series.folds import FoldSeries, chosen_folds
 from covidnet.series.plan import Plan, listed, make_plan, notes_of, notes_of_fold
 from covidnet.training.args import CommandLine
+from covidnet.training.parser import add_own
 
 KIND = Kind("loso", "fold")
 PER_CLASS = ("sensitivity", "specificity", "auroc")  # in the record
@@ -49,8 +50,7 @@ class LeaveSourcesOut(FoldSeries):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what each fold leaves out."""
         super().add_arguments_to_parser(parser)
-        each = "Each fold leaves out one source of every class; false: one source alone."
-        parser.add_argument("--together", type=bool, default=True, help=each)
+        add_own(parser, "together", bool)
 
     def instantiate_classes(self) -> None:
         """Draw the folds, so that what cannot be known is told before any training."""

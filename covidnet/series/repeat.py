@@ -20,6 +20,7 @@ from covidnet.runs.files import CHECKPOINT, RESULTS, SPLIT
 from covidnet.seeds import LARGEST_SEED
 from covidnet.series.base import Kind, Part, Series, SeriesRun
 from covidnet.training.args import CommandLine
+from covidnet.training.parser import add_own
 
 KIND = Kind("repeat", "seed")
 MODELS = ("final", "best")
@@ -37,8 +38,7 @@ class Repetition(Series):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the seeds."""
         super().add_arguments_to_parser(parser)
-        text = "How many seeds, counted from 0, or which ones: [3,5,8]. data.seed, the split's, stays."
-        parser.add_argument("--seeds", type=int | list[int], default=5, help=text)
+        add_own(parser, "seeds", int | list[int])
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what was typed and refuse what cannot be repeated."""

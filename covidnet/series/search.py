@@ -31,9 +31,9 @@ from covidnet.series.outcome import RECORD, Outcome, listed, told
 from covidnet.series.space import Space, corners, default_space, plain_space, read_space, space_size
 from covidnet.series.study import SharedStudy, without_password
 from covidnet.series.trial import DIVERGED, MEMORY, SHARED, TRIALS, Judge, TrialRun, out_of_memory
-from covidnet.training.args import COMMANDS, CommandLine
+from covidnet.training.args import COMMANDS, CommandLine, program
 from covidnet.training.interface import AfterRun, CommandLineInterface, runs_folder
-from covidnet.training.parser import SUBCLASS_SECTIONS, CommandParser
+from covidnet.training.parser import SUBCLASS_SECTIONS, CommandParser, add_own
 from covidnet.training.processes import started
 from covidnet.training.run_line import INTERRUPTED
 
@@ -57,22 +57,17 @@ class Search(CommandLineInterface):
         """Build the parser of ``fit`` under our own name."""
         super().setup_parser(*args, **kwargs)
         parser = self.command_parser("fit")
-        parser.usage = "python train.py search [trials=N] [space={key: range}] [group=name ...] [key=value ...]"
+        parser.usage = f"{program()} search [trials=N] [space={{key: range}}] [group=name ...] [key=value ...]"
         parser.description = f"{COMMANDS['search'].text[0].upper()}{COMMANDS['search'].text[1:]}."
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what is tried, how often and where the trials are noted."""
         super().add_arguments_to_parser(parser)
-        parser.add_argument("--trials", type=int, default=20, help="How many trials there are to be, in total.")
-        text = (
-            "Keys and their ranges, or a YAML file of them: {model.dropout: [0.0, 0.6], data.augment: {choices: ...}}"
-        )
-        parser.add_argument("--space", type=dict[str, Any] | str | None, default=None, help=text)
-        text = "URL of a database that several machines share; a file in the search's directory where left out."
-        parser.add_argument("--storage", type=str | None, default=None, help=text)
-        text = "Name of the search: its directory is search_<name>, and so it is called in the storage."
-        parser.add_argument("--name", type=str | None, default=None, help=text)
-        parser.add_argument("--prune", type=bool, default=True, help="End trials early that do worse than the median.")
+        add_own(parser, "trials", int)
+        add_own(parser, "space", dict[str, Any] | str | None)
+        add_own(parser, "storage", str | None)
+        add_own(parser, "name", str | None)
+        add_own(parser, "prune", bool)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what was typed and refuse what cannot be searched, before anything trains."""

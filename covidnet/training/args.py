@@ -4,9 +4,10 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 from covidnet.errors import UserError, did_you_mean
-from covidnet.files.reading import keep_names
+from covidnet.files.reading import keep_names, parse_yaml, read_text
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,38 @@ class Command:
     keys: tuple[str, ...]
 
 
+class Own(NamedTuple):
+    """A key of commands: its default, and what it means."""
+
+    default: Any
+    text: str
+
+
+OWN = {
+    "seed_everything": Own(28, "Seed of weights, order of batches and dropout; data.seed is the split's."),
+    "tensorboard": Own(False, "Write TensorBoard files too."),
+    "ckpt_path": Own(None, "Checkpoint to test, or to go on from: a file, last (of the newest run), or auto."),
+    "weights_only": Own(None, "No code runs in a checkpoint, whatever stands here."),
+    "report": Own(True, "Write report.html and model_card.md."),
+    "shortcuts": Own(False, "Do the lungs test: train twice more."),
+    "seeds": Own(5, "How many seeds, counted from 0, or which ones: [3,5,8]. data.seed, the split's, stays."),
+    "k": Own(5, "How many folds, 2 or more."),
+    "crossval.seeds": Own(
+        1, "How many seeds each fold has, counted from 0, or which ones: [3,5]. data.seed, the folds', stays."
+    ),
+    "folds": Own(None, "Which folds, from 1: [1,3]; all where left out."),
+    "together": Own(True, "Each fold leaves out one source of every class; false: one source alone."),
+    "trials": Own(20, "How many trials there are to be, in total."),
+    "space": Own(
+        None, "Keys and their ranges, or a YAML file of them: {model.dropout: [0.0, 0.6], data.augment: {choices: ...}}"
+    ),
+    "storage": Own(
+        None, "URL of a database that several machines share; a file in the search's directory where left out."
+    ),
+    "name": Own(None, "Name of the search: its directory is search_<name>, and so it is called in the storage."),
+    "prune": Own(True, "End trials early that do worse than the median."),
+    "verbose": Own(False, "Print Lightning's own table too."),
+}
 _ALL = ("seed_everything", "tensorboard", "ckpt_path", "weights_only")
 _RUN = (*_ALL, "report", "shortcuts")
 COMMANDS = {
@@ -51,7 +84,9 @@ SECTIONS = ("trainer", "model", "data", "early_stopping", "checkpoint")
 ENVIRONMENT_PREFIX = "COVIDNET_"
 # Of the data: their values are names, whatever YAML takes them for.
 NAMES = ("classes", "header", "columns", "labels", "subgroups")
-VALUELESS = ("--print_config", "--help", "-h")
+VALUELESS = ("--print_config",)
+Help = Literal["", "keys", "all"]
+_HELP: dict[str, Help] = {"-h": "keys", "--help": "keys", "help=all": "all", "--help=all": "all"}
 
 _PACKAGE = Path(__file__).parents[1]
 # A wheel carries the configs inside the package; a clone has them beside it.
@@ -68,6 +103,7 @@ class CommandLine:
     environment: list[str] = field(default_factory=list)  # options from COVIDNET_... variables
     configs: list[str] = field(default_factory=list)  # --config files
     settings: list[str] = field(default_factory=list)  # single keys, as "--a.b=c" or flags
+    help: Help = ""  # what is asked for instead: our own keys, or Lightning's too
 
     @property
     def layers(self) -> list[Path]:
@@ -78,7 +114,7 @@ class CommandLine:
     def argv(self) -> list[str]:
         """Arguments for the Lightning command line, which must itself load ``layers`` as defaults."""
         configs = [f"--config={path}" for path in self.configs]
-        return [self.command, *self.environment, *configs, *self.settings]
+        return [self.command, *self.environment, *configs, *self.settings, *(["--help"] if self.help else [])]
 
     def typed_keys(self) -> dict[str, str]:
         """Return the single keys that the user set (environment included) with their values as text."""
@@ -97,10 +133,13 @@ def expand(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> Com
     configs: list[str] = []
     settings: list[str] = []
     names: list[str] = []
+    asked: Help = ""
     words = iter(argv)
     for word in words:
         if word in COMMANDS and command is None:
             command = word
+        elif word in _HELP:
+            asked = "all" if asked == "all" else _HELP[word]
         elif word in ("-c", "--config"):
             configs.append(_value_of(word, words))
         elif word.startswith("--config="):
@@ -136,18 +175,33 @@ def expand(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> Com
         environment=_environment(environ or {}, command),
         configs=configs,
         settings=settings,
+        help=asked,
     )
 
 
+def own_of(command: str, name: str) -> Own:
+    """Return what a key is in a command: there it may mean something else than in others."""
+    return OWN.get(f"{command}.{name}", OWN[name])
+
+
 def program() -> str:
-    """Return how this program was called: by its script or as the installed command."""
-    return "covidnet" if Path(sys.argv[0]).stem == "covidnet" else "python train.py"
+    """Return how this program was called, as one types it again."""
+    script = Path(sys.argv[0])
+    if script.name == "train.py":
+        return "python train.py"
+    return "python -m covidnet" if script.parts[-2:] == ("covidnet", "__main__.py") else "covidnet"
 
 
 def group_names() -> list[str]:
     """Return the config groups in order of precedence, lowest first: each is a folder in ``configs/``."""
     found = sorted(folder.name for folder in CONFIGS.iterdir() if folder.is_dir())
     return [*GROUPS, *(name for name in found if name not in GROUPS)]
+
+
+def group_content(group: str, name: str) -> dict[str, Any]:
+    """Return the keys that the file of a choice sets, section by section."""
+    content: dict[str, Any] = parse_yaml(keep_names(read_text(CONFIGS / group / f"{name}.yaml"), NAMES))
+    return content
 
 
 def choices(group: str) -> list[str]:

@@ -33,7 +33,7 @@ from covidnet.runs.files import LAST, LOCK, counted_tests
 from covidnet.runs.find import find_checkpoint, run_directory
 from covidnet.runs.remote import RunStore, bring_checkpoint, local_runs, run_store, store_to_go_on
 from covidnet.runs.trust import limit_names, refuse_bomb_in, refuse_unlisted
-from covidnet.training.args import TRAINING, CommandLine, program
+from covidnet.training.args import OWN, TRAINING, CommandLine, program
 from covidnet.training.blame import blame
 from covidnet.training.checks import (
     check_files,
@@ -45,7 +45,7 @@ from covidnet.training.checks import (
 )
 from covidnet.training.joining import Joining
 from covidnet.training.lightning import OneCommandLine, WholeCSVLogger, keep_whole, last_checkpoint, put_first
-from covidnet.training.parser import CommandParser, check_config, is_inline, read_once
+from covidnet.training.parser import CommandParser, add_own, check_config, is_inline, read_once
 from covidnet.training.promises import check_callbacks, check_promises
 from covidnet.training.record import RunRecord
 from covidnet.training.resume import ENDING, recipe_layer, refuse_changes
@@ -95,7 +95,7 @@ class CommandLineInterface(OneCommandLine):
                 trainer_class=Trainer,
                 subclass_mode_model=True,
                 subclass_mode_data=True,
-                seed_everything_default=28,
+                seed_everything_default=OWN["seed_everything"].default,
                 parser_class=CommandParser,
                 parser_kwargs={"allow_abbrev": False, line.command: {"allow_abbrev": False, **command_parser}},
                 auto_configure_optimizers=False,
@@ -130,10 +130,10 @@ class CommandLineInterface(OneCommandLine):
         """Add the callbacks and TensorBoard, and link what two classes need."""
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.add_argument("--tensorboard", type=bool, default=False, help="Write TensorBoard files too.")
+        add_own(parser, "tensorboard", bool)
         if self.command_line.command == "run":
-            parser.add_argument("--report", type=bool, default=True, help="Write report.html and model_card.md.")
-            parser.add_argument("--shortcuts", type=bool, default=False, help="Do the lungs test: train twice more.")
+            add_own(parser, "report", bool)
+            add_own(parser, "shortcuts", bool)
         parser.link_arguments("data.init_args.image_size", "model.init_args.image_size")
         parser.link_arguments("data.num_classes", "model.init_args.num_classes", apply_on="instantiate")
 

@@ -18,7 +18,7 @@ from covidnet.errors import UserError, did_you_mean, exit_with, short
 from covidnet.files.reading import LONGEST_YAML, keep_names, parse_yaml, read_bytes, read_text, read_yaml
 from covidnet.files.store import Store, is_url
 from covidnet.runs.trust import how_to_trust, refuse_bomb, refuse_bomb_in
-from covidnet.training.args import NAMES
+from covidnet.training.args import NAMES, own_of
 from covidnet.training.lightning import types_of_keys
 
 CONFIG_HOLDS = "It must be YAML of keys and values, such as a run's config.yaml, or 'data: {batch_size: 32}'."
@@ -87,6 +87,12 @@ class CommandParser(LightningArgumentParser):
     def _full(self, key: str) -> str:
         """Return the typed key that ``key``, perhaps only its last part, stands for."""
         return next((typed for typed in self.typed if typed == key or typed.endswith(f".{key}")), key)
+
+
+def add_own(parser: ArgumentParser, name: str, kind: Any, command: str = "") -> None:
+    """Add a key of a command, whose default and meaning its help has too."""
+    own = own_of(command, name)
+    parser.add_argument(f"--{name}", type=kind, default=own.default, help=own.text)
 
 
 def read_once(config: str) -> str:

@@ -296,7 +296,7 @@ def test_a_folder_with_two_names_gives_the_same_paths_in_any_listing_order(tmp_p
 
 def test_classes_choose_and_order(first_release):
     folder = RadiographFolder(first_release, ["Viral Pneumonia", "COVID-19"])
-    assert folder.class_to_idx == {"Viral Pneumonia": 0, "COVID-19": 1}
+    assert folder.classes == ["Viral Pneumonia", "COVID-19"]
     assert folder.class_counts == {"Viral Pneumonia": 3, "COVID-19": 3}
     assert folder.paths[0].startswith("COVID-19/")  # the order of the samples is that of their paths
     assert folder.targets[0] == 1

@@ -319,6 +319,6 @@ def test_its_help_names_the_folds(capsys):
         main(["loso", "--help"])
     assert done.value.code == 0
     text = capsys.readouterr().out
-    assert "python train.py loso [folds=...]" in text
-    assert "--folds" in text
-    assert "--together" in text
+    assert "usage: covidnet loso" in text
+    assert "folds=" in text
+    assert "together=true" in text

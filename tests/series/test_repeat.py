@@ -177,9 +177,9 @@ def test_its_help_names_the_seeds_and_the_models_keys(capsys):
         main(["repeat", "--help"])
     assert done.value.code == 0
     text = capsys.readouterr().out
-    assert "python train.py repeat" in text
-    assert "--seeds" in text
-    assert "--model.dropout" in text
+    assert "usage: covidnet repeat" in text
+    assert "seeds=5" in text
+    assert "model.dropout=" in text
 
 
 def test_a_spread_is_mean_sd_and_range_of_what_is_known():

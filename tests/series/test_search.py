@@ -181,7 +181,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_does_the_rest(args, 
         (["space={data.augment: {choices: [none, wild]}}", "trials=2"], "wild"),
         (["space={model.equalize: {choices: [true, false]}}"], "The space has 2 combinations, but trials=20"),
         (["space={model.dropout: [0.0, 0.5]}", "model.dropout=0.1"], "model.dropout=0.1 is fixed"),
-        (["space=nowhere.yaml"], "space=nowhere.yaml cannot be read"),
+        (["space=nowhere.yaml"], "space=nowhere.yaml does not exist"),
         (["name=../elsewhere"], "name=../elsewhere must be"),
         (["storage=mine"], "storage must be a URL"),
         (["storage=postgresql://me:secret@127.0.0.1:1/ours"], "storage=postgresql://me:***@127.0.0.1:1/ours"),
@@ -216,9 +216,9 @@ def test_its_help_names_the_space_and_the_models_keys(capsys):
         main(["search", "--help"])
     assert done.value.code == 0
     text = capsys.readouterr().out
-    assert "python train.py search" in text
-    assert "--space" in text
-    assert "--model.dropout" in text
+    assert "usage: covidnet search" in text
+    assert "space=" in text
+    assert "model.dropout=" in text
 
 
 @pytest.mark.skipif(os.name != "posix", reason="it sends SIGKILL")

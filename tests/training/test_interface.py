@@ -388,9 +388,9 @@ def test_unreadable_images_are_all_listed_before_training(args, xray_root, capsy
     assert "data.on_error=skip" in message
 
 
-def test_help_of_a_command_tells_the_chosen_models_keys(capsys):
+def test_the_whole_help_of_a_command_has_lightnings_keys_too(capsys):
     with pytest.raises(SystemExit) as done:
-        main(["run", "model=inception", "--help"])
+        main(["run", "model=inception", "help=all"])
     assert done.value.code == 0
     text = capsys.readouterr().out
     assert "--model.freeze_backbone" in text

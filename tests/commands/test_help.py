@@ -1,0 +1,73 @@
+"""Facts about the help of what trains: it is read out of the source, and is that of the classes as they are."""
+
+import inspect
+import sys
+
+import pytest
+from helpers import ROOT
+
+from covidnet.commands.help import command_help
+from covidnet.commands.keys import GIVEN, keys_of
+from covidnet.data.phantom_module import PhantomDataModule
+from covidnet.data.radiographs import Radiographs
+from covidnet.models.classifier import Classifier
+from covidnet.models.convnet import ConvNet
+from covidnet.models.inception import InceptionV3
+from covidnet.training.args import COMMANDS, OWN, expand, program
+
+NOT_ONES_OWN = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+
+
+@pytest.mark.parametrize("base", [(PhantomDataModule, Radiographs), (ConvNet, Classifier), (InceptionV3, Classifier)])
+def test_the_keys_of_a_class_are_the_arguments_that_it_takes(base):
+    owner, above = base
+    taken = {**inspect.signature(above).parameters, **inspect.signature(owner).parameters}
+    names = {name for name, one in taken.items() if name not in GIVEN and one.kind not in NOT_ONES_OWN}
+    assert set(keys_of(f"{owner.__module__}.{owner.__name__}")) == names
+
+
+def test_a_key_has_its_default_its_values_and_its_meaning():
+    keys = keys_of("covidnet.data.phantom_module.PhantomDataModule")
+    assert keys["augment"][::2] == ("none", "none | mild | strong")
+    assert (keys["classes"].default, keys["classes"].kind) == ("null", "list[str] | null")
+    assert keys["shortcut"].text.startswith("Probability that a marker")
+    assert keys_of("elsewhere.Model") == {}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_names_the_keys_of_a_command_and_the_defaults_of_the_chosen_groups(command):
+    text = command_help(expand([command, "model=inception", "recipe=robust", "--help"]))
+    assert all(f"  {name}=" in text for name in COMMANDS[command].keys)
+    for given in ("data.batch_size=15", "model.dropout=0.1", "model.backbone=", "trainer.max_epochs=60"):
+        assert f"  {given}" in text
+    assert "model.image_size" not in text  # another key sets it
+
+
+def test_each_key_of_a_command_is_told_once():
+    assert {key for command in COMMANDS.values() for key in command.keys} == {key.rpartition(".")[2] for key in OWN}
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [("run", ""), ("run -h", "keys"), ("help=all", "all"), ("--help=all --help", "all"), ("-h help=all", "all")],
+)
+def test_help_is_of_our_keys_or_of_all(words, asked):
+    line = expand(words.split())
+    assert line.help == asked
+    assert ("--help" in line.argv) == bool(asked)
+
+
+@pytest.mark.parametrize(
+    ("script", "name"),
+    [
+        (ROOT / "train.py", "python train.py"),
+        (ROOT / "covidnet" / "__main__.py", "python -m covidnet"),
+        ("/usr/bin/covidnet", "covidnet"),
+        ("covidnet.exe", "covidnet"),
+    ],
+    ids=["script", "module", "command", "windows"],
+)
+def test_usage_names_the_program_that_was_typed(script, name, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    assert program() == name
+    assert command_help(expand(["fit"])).startswith(f"usage: {name} fit ")
