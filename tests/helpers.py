@@ -4,8 +4,9 @@ import argparse
 import csv
 import json
 import os
+import re
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -52,6 +53,32 @@ def unpack_run(folder: Path) -> Path:
 def read_json(file: Path) -> Any:
     """Return what a JSON file holds."""
     return json.loads(file.read_text())
+
+
+def untold_keys(document: object) -> set[str]:
+    """Return the keys of a JSON document that the reference does not tell; names stand below ``key.NAME`` there."""
+    names = ("reference-json", "reference-metrics", "files-of-a-run")
+    pages = [(ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in names]
+    spans = {span for page in pages for span in re.findall(r"`([\w.-]+)`", page)}
+    told = spans | {part for span in spans for part in span.split(".")}
+    paths = [span.split(".") for span in spans if span.rpartition(".")[2].isupper()]
+    named = {tuple("*" if one.isupper() else one for one in path[:-1]) for path in paths}  # below them stand names
+
+    def same(one: str, other: str) -> bool:
+        return one in ("*", other)
+
+    def walk(part: object, above: tuple[str, ...]) -> Iterator[str]:
+        if isinstance(part, list):
+            for one in part:
+                yield from walk(one, above)
+        if isinstance(part, dict) and above[-1:] not in {("recipe",), ("parameters",)}:  # keys of the command line
+            maps = any(len(path) <= len(above) and all(map(same, path, above[-len(path) :])) for path in named)
+            for key, value in part.items():
+                if not maps and key not in told:
+                    yield key
+                yield from walk(value, (*above, "*" if maps and key not in told else key))
+
+    return set(walk(document, ()))
 
 
 def read_rows(file: Path) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""What is in a folder of radiographs, before any training."""
+"""Look at a folder of radiographs before any training: files, duplicates, patients, sources."""
 
 import argparse
 import re

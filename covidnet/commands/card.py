@@ -1,4 +1,4 @@
-"""The model card of a run, as hubs read it: model_card.md."""
+"""Write a run's model card, as hubs read it: model_card.md."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""Whether recipe B is better than recipe A, paired on the same images: inside, without lungs, outside."""
+"""Tell whether recipe B is better than A on the same images: at home, without lungs, elsewhere."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The COVID-19 Radiography Database: download, unpack, audit."""
+"""Download the COVID-19 Radiography Database, unpack it and audit it."""
 
 import argparse
 from pathlib import Path

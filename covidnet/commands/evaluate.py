@@ -1,4 +1,4 @@
-"""A trained model on images from elsewhere, beside its own test: the drop, and each source."""
+"""Test a model on images from elsewhere, beside its own test: the drop, and each source."""
 
 import argparse
 import sys
@@ -30,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bins", metavar="AGES", help=text)
     text = "a column of the table by whose values the scores are told too, at most 10 of them; may be given again"
     parser.add_argument("--subgroups", action="append", metavar="COLUMN", help=text)
-    parser.add_argument("--keep-seen", action="store_true", help="measure on images of the training set too")
+    parser.add_argument("--keep-seen", action="store_true", help="measure on images of its training and validation too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what external.json holds here too")
     text = "write what external_predictions.csv holds here too"
     parser.add_argument("--predictions", type=Path, metavar="FILE", help=text)

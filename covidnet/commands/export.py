@@ -1,4 +1,4 @@
-"""A trained model as ONNX and torch.export: pixels of any size in, probabilities out."""
+"""Write a model as ONNX and torch.export files: pixels of any size in, probabilities out."""
 
 import argparse
 from collections.abc import Iterator

@@ -18,7 +18,7 @@ keys that people look for:
   data=nih data.root=FOLDER     a known data set, also chexpert, rsna, kermany, padchest, vindr, ... (docs/data-sets.md)
   data.table=FILE               a table of labels: the images lie below data.root, at any depth (docs/data.md)
   data.labels='{COVID: [COVID-19, covid], Normal: No Finding}' data.columns='{path: NAME, label: NAME}'
-                                of a table: which labels a class has; which column says what, if its name does not
+                                for a table: which labels a class has; which column says what, if its name does not
   data.roots='{site_a: FOLDER, site_b: FOLDER}'
                                 several such folders; the names are the sources where no table tells them
   data.views='[PA,AP]'          which views take part, where a table or a DICOM header tells; null for all
@@ -38,15 +38,15 @@ keys that people look for:
   checkpoint.monitor=val_loss
   trainer.max_epochs=1000 trainer.devices=8 trainer.default_root_dir=runs
   seed_everything=28            weights, order of batches and dropout
-  seeds=5                       of repeat: 0 to 4; or which ones, seeds='[3,5,8]'; of crossval: so many for each fold
-  k=5                           of crossval: how many folds, by patient and group, classes alike; each is tested once
-  folds='[1,3]'                 of crossval and loso: only these of its folds; loso needs sources (data.metadata)
-  together=false                of loso: leave out one source alone in each fold, not one of every class
-  trials=20                     of search: how many in total; the same command goes on, also from several processes
+  seeds=5                       for repeat: 0 to 4; or which ones, seeds='[3,5,8]'; for crossval: so many for each fold
+  k=5                           for crossval: how many folds, by patient and group, classes alike; each is tested once
+  folds='[1,3]'                 for crossval and loso: only these of its folds; loso needs sources (data.metadata)
+  together=false                for loso: leave out one source alone in each fold, not one of every class
+  trials=20                     for search: how many in total; the same command goes on, also from several processes
   space='{model.dropout: [0.0, 0.6], data.batch_size: [16, 256, log], data.augment: {choices: [none, mild]}}'
-                                of search: keys and their ranges, or a YAML file of them
-  storage=URL name=NAME         of search: a database that several machines share; the search's name there
-  prune=false                   of search: train each trial to its end
+                                for search: keys and their ranges, or a YAML file of them
+  storage=URL name=NAME         for search: a database that several machines share; the search's name there
+  prune=false                   for search: train each trial to its end
   ckpt_path=FILE                a checkpoint to test, or to go on from (or: last, of the newest run)
   ckpt_path=auto                go on with the newest run if it has no results yet, else begin one
   shortcuts=true                the lungs test: train twice more, lungs covered and lungs only

@@ -1,4 +1,4 @@
-"""What a trained model says of images: files, folders and patterns -> one line an image."""
+"""Tell what a model says about files, folders and patterns: one line an image."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""Send a run's model card, checkpoint and export to a hub repository, after showing what would be sent."""
+"""Send a run's model card, checkpoint and export to a hub, after showing what would be sent."""
 
 import argparse
 from pathlib import Path

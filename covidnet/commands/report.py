@@ -1,4 +1,4 @@
-"""One HTML file of a run: verdicts, results with intervals, curves, heat maps, data card."""
+"""Write one HTML page about a run: verdicts, results with intervals, curves, heat maps, data card."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""Send what is not yet in its object store of a run of trainer.default_root_dir=s3://BUCKET/FOLDER."""
+"""Send a run to its object store: whatever is not there yet."""
 
 import argparse
 

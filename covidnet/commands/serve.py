@@ -1,4 +1,4 @@
-"""A web page and a JSON API of a trained model, on this machine."""
+"""Open a web page and a JSON API for a model, on this machine."""
 
 import argparse
 

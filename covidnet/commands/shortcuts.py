@@ -1,4 +1,4 @@
-"""The lungs test of a run: train twice more, lungs covered and lungs only; how much of its skill survives."""
+"""Run the lungs test: train twice more, lungs covered and lungs only. How much of the skill survives?"""
 
 import argparse
 

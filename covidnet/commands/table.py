@@ -1,4 +1,4 @@
-"""A table of patients, views and ages out of DICOM headers, with no name in it."""
+"""Write a table of patients, views and ages from DICOM headers, with no name in it."""
 
 import argparse
 from pathlib import Path

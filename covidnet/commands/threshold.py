@@ -1,4 +1,4 @@
-"""A wanted sensitivity or specificity of one class: the threshold that meets it, kept in the run's checkpoint."""
+"""Find the threshold that gives a class a wanted sensitivity or specificity, and keep it in the model."""
 
 import argparse
 from pathlib import Path

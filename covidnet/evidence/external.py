@@ -181,8 +181,8 @@ def _chosen(pixels: Pixels, seen: Mapping[str, str], root: Path, *, keep_seen: b
     chosen = [i for i, path in enumerate(pixels.paths) if keep_seen or path not in seen]
     if not chosen:
         raise UserError(
-            f"All {len(pixels.paths)} images below {root} are of the model's own training or validation set, so they "
-            "tell nothing of other images. Give another folder, or --keep-seen to measure on them all the same."
+            f"All {len(pixels.paths)} images below {root} were seen in the model's training or validation: they tell "
+            "nothing about other images. Give another folder, or --keep-seen to measure on them all the same."
         )
     return chosen
 
@@ -269,7 +269,7 @@ def _find_seen(pixels: Pixels, data: Radiographs, trained: _Trained, options: Op
     if seen:
         done = "they are measured too (--keep-seen)" if options.keep_seen else "they are left out (or --keep-seen)"
         _warn(
-            f"{len(seen)} of the {len(pixels.paths)} images are of the model's own training or validation set; {done}: "
+            f"{len(seen)} of the {len(pixels.paths)} images were seen in the model's training or validation; {done}: "
             f"{some([f'{path} is {there}' for path, there in seen.items()])}"
         )
     return seen

@@ -35,8 +35,8 @@ class Classifier(CapturedModule):
     and ``<stage>_accuracy`` of the most probable class. After a test or a prediction, ``take_outputs`` gives its
     logits and labels in the order of the data, on every process.
 
-    This is the contract of a model: hand over the network, two or more parts in a row of which the last takes the
-    features of an image, and call ``save_hyperparameters(logger=False)``. ``model`` is the network without Lightning.
+    This is the contract of a model: hand over the network, and call ``save_hyperparameters(logger=False)``. The network
+    is two or more parts in a row; the last takes the features of an image. ``model`` is the network without Lightning.
 
     Args:
         network: Images in [0, 1] -> logits; its last part takes features.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from doctored import doctored, recipe_of
-from helpers import mistake, read_rows
+from helpers import mistake, read_rows, untold_keys
 from made_run import CLASSES
 
 from covidnet.commands.main import main
@@ -51,6 +51,7 @@ def test_the_threshold_that_is_kept_meets_the_wish_and_is_obeyed_until_it_is_tak
     assert kept.threshold == pytest.approx(min(of_class), rel=2e-4)  # of so few, 0.9 takes each
     assert [one.decision == COVID for one in found] == [one.calibrated[COVID] >= kept.threshold for one in found]
     told = scores(run)
+    assert untold_keys(told) == set()
     assert told["validation"]["sensitivity"] == 1
     assert len(told["intervals"]["sensitivity"]) == 2
     assert np.sum(told["confusion_matrix"]) == sum(row["split"] == "test" for row in read_rows(run / "split.csv"))

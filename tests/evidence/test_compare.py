@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import QUICK, call, paint, read_json
+from helpers import QUICK, call, paint, read_json, untold_keys
 
 from covidnet.commands import compare
 from covidnet.commands.main import main as tools
@@ -159,6 +159,7 @@ def test_repeats_are_compared_by_the_mean_of_their_seeds_in_every_part():
     shares = [(0.6 - 0.5) / 0.4, (0.6 - 0.5) / 0.35]  # of the first side: the balanced accuracies above chance
     assert found["survives"]["first_runs"] == pytest.approx(shares)
     assert found["survives"]["difference"] == pytest.approx(-np.mean(shares) / 2)
+    assert untold_keys(found) == set()
     assert found["sentence"].startswith("Outside, B is 30.0 points better than A [")
     assert "(balanced accuracy over COVID-19, NORMAL; 2 seeds each); inside it is 0.0 points" in found["sentence"]
     low, high = (100 * limit for limit in outside["seed_interval"])
@@ -264,6 +265,7 @@ def test_the_command_prints_and_writes_what_it_found_of_real_runs(xray_root, cap
     assert tools(["compare", "runs/convnet/version_0", "runs/convnet/version_1", "--json", "found.json"]) == 0
     found = json.loads(Path("found.json").read_text())
     assert found == json.loads(Path("runs/convnet/version_1/comparison.json").read_text())
+    assert untold_keys(found) == set()
     assert found["parts"]["inside"]["images"] == 9
     assert found["classes"] == ["COVID-19", "NORMAL", "Viral Pneumonia"]
     assert "data.metadata=none" in found["notes"][0]

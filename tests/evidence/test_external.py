@@ -161,7 +161,7 @@ def test_images_of_the_training_are_left_out_unless_they_are_asked_for(evaluatio
     report = evaluation_of(outside)
     assert sorted(report["seen"]["images"]) == ["covid/train.bmp", "covid/val.bmp"]
     assert report["images"] == 37
-    assert "2 of the 39 images are of the model's own training or validation set" in capsys.readouterr().err
+    assert "2 of the 39 images were seen in the model's training or validation" in capsys.readouterr().err
     assert evaluation_of(outside, "--keep-seen")["images"] == 39
 
 

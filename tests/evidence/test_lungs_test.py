@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers import QUICK, RUN, slow
+from helpers import QUICK, RUN, slow, untold_keys
 
 from covidnet.commands.main import main as tools
 from covidnet.commands.train import main
@@ -22,6 +22,7 @@ def test_it_trains_twice_more_on_the_same_split_once_and_says_what_survives(args
     main([*args, "shortcuts=true"])
     before = (RUN / "shortcuts.json").read_bytes()
     outcome = json.loads(before)
+    assert untold_keys(outcome) == set()
     assert {"whole", "lungs_covered", "lungs_only", "covered_at_test", "swapped_at_test"} <= set(outcome)
     assert outcome["whole"] == json.loads((RUN / "results.json").read_text())["best"]
     assert outcome["verdict"] == "FAIL"

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import QUICK, RUN, paint, read_json
+from helpers import QUICK, RUN, paint, read_json, untold_keys
 from made_run import write_run
 
 from covidnet.commands.train import main
@@ -49,6 +49,7 @@ def test_each_metric_of_a_run_has_a_name(tmp_path, monkeypatch):
     named = {(metric.key, metric.group) for metric in METRICS}
     assert {key for key, groups in found if not any((key, group) in named for group in groups)} == set()
     assert len(found) > 30
+    assert untold_keys(results) == set()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import QUICK, mistake, paint, read_json, read_rows, slow
+from helpers import QUICK, mistake, paint, read_json, read_rows, slow, untold_keys
 
 from covidnet.commands.train import main
 from covidnet.models.classifier import Classifier
@@ -118,6 +118,7 @@ def test_each_image_is_predicted_once_by_a_run_that_no_image_of_its_patient_trai
     printed = capsys.readouterr().out
     assert trained == ["crossval_0/fold_1", "crossval_0/fold_2", "crossval_0/fold_3"]
     record = read_json(FIRST / "crossval.json")
+    assert untold_keys(record) == set()
     assert (record["folds"], record["k"], record["seeds"]) == ([1, 2, 3], 3, [28])
     assert record["runs"] == ["fold_1", "fold_2", "fold_3"]
     rows = read_rows(FIRST / "predictions.csv")

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from helpers import QUICK, mistake, paint, read_json, read_rows, slow
+from helpers import QUICK, mistake, paint, read_json, read_rows, slow, untold_keys
 
 from covidnet.commands.train import main
 from covidnet.models.classifier import Classifier
@@ -101,6 +101,7 @@ def test_the_record_holds_folds_sources_and_what_cannot_be_known(args, trained, 
     main(["loso", *args])
     printed = capsys.readouterr().out
     record = read_json(RUNS / "loso_0" / "loso.json")
+    assert untold_keys(record) == set()
     assert record["folds"] == [1, 2]
     first, second = record["per_fold"]
     assert first["held_out"] == {"COVID-19": {"rome": 5}, "NORMAL": {"lima": 6}}

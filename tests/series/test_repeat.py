@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from helpers import QUICK, mistake, read_json, slow
+from helpers import QUICK, mistake, read_json, slow, untold_keys
 
 from covidnet.commands.train import main
 from covidnet.models.classifier import Classifier
@@ -46,6 +46,7 @@ def test_each_seed_is_the_run_that_it_is_alone_and_the_record_holds_them_all(arg
     printed = capsys.readouterr().out
     assert "balanced accuracy" in printed
     record = read_json(RUNS / "repeat_0" / "repeat.json")
+    assert untold_keys(record) == set()
     assert record["seeds"] == [0, 3]
     assert record["runs"] == ["seed_0", "seed_3"]
     results = [read_json(RUNS / "repeat_0" / run / "results.json") for run in record["runs"]]

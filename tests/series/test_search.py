@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from helpers import QUICK, mistake, slow
+from helpers import QUICK, mistake, slow, untold_keys
 from optuna import Trial
 
 from bench.search import kill_and_go_on, reproduce, wrong
@@ -53,6 +53,7 @@ def losses(run: Path) -> list[str]:
 def test_trials_are_judged_by_validation_alone(args, capsys):
     main(["search", "trials=3", SPACE, *args])
     found = record()
+    assert untold_keys(found) == set()
     assert found["finished"] == found["whole"] == 3
     for trial in found["trials"]:
         run = FOLDER / f"trial_{trial['trial']}"

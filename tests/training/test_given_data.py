@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from helpers import LAST, QUICK, RUN, mistake, read_json, read_rows, slow, unpack_run
+from helpers import LAST, QUICK, RUN, mistake, read_json, read_rows, slow, unpack_run, untold_keys
 from PIL import Image
 
 from bench.hostile import dicom
@@ -170,6 +170,7 @@ def test_the_audit_tells_views_of_headers_kinds_that_are_left_out_and_takes_a_ta
     for words in ([f"data.table={tmp_path / 'labels.csv'}"], data.words):
         tools(["audit", *words, "--json", "audit.json", "--out", "out.csv", "--force"])
         report = read_json(Path("audit.json"))
+        assert untold_keys(report) == set()
         sentences = {check["name"]: check["sentence"] for check in report["checks"]}
         assert "7 PA, 1 LATERAL. New runs leave 1 out (data.views)." in sentences["views"]
         assert "1 other files or folders are left out: a.heic is HEIC" in sentences["files"]
@@ -237,6 +238,7 @@ def test_evaluate_finds_images_of_the_training_in_each_folder_and_names_their_so
         draw(outside / "rome" / "NORMAL" / f"{number}.png", 60, 55000 + number)
     tools(["evaluate", str(RUN), str(outside), "--keep-seen"])
     report = read_json(RUN / "external.json")
+    assert untold_keys(report) == set()
     assert sorted(path.split("/")[0] for path in report["seen"]["images"].values()) == ["lima", "oslo"]
     assert {name: held["in_training"] for name, held in report["per_source"].items()} == {
         "lima": True, "oslo": True, "rome": False

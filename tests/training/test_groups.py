@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import CLASSES, QUICK, RUN, mistake, paint, read_json, slow
+from helpers import CLASSES, QUICK, RUN, mistake, paint, read_json, slow, untold_keys
 
 from covidnet.commands.train import main
 from covidnet.data.phantoms import write_phantoms
@@ -37,6 +37,7 @@ def test_a_run_tells_each_group_and_no_name(told, capsys):
     main([*keys, "data.subgroups=[ward]", "data.age_bins=[40]"])
     assert "ap in the " in capsys.readouterr().out.replace("Gap", "gap")
     results = read_json(RUN / "results.json")
+    assert untold_keys(results) == set()
     assert set(results["class_by"]) == {"view", "sex", "age", "source", "machine", "ward"} == set(results["subgroups"])
     assert set(results["subgroups"]["age"]["groups"]) == {"0 to 39", "40 or more"}
     views = results["class_by"]["view"]

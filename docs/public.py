@@ -1,0 +1,136 @@
+"""Write the reference of Python and of metrics from the code: ``python docs/public.py``.
+
+A test asks that they are up to date. ``docs/reference.py`` writes that of commands and keys.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import docstring_parser
+from reference import table
+
+import covidnet
+from covidnet.commands.train import main as train
+from covidnet.data.module import RadiographyDataModule
+from covidnet.data.phantom_module import PhantomDataModule
+from covidnet.errors import DivergedError, MachineError, UserError
+from covidnet.evaluation.names import METRICS, Scale
+from covidnet.imaging.radiograph import UnreadableImageError
+from covidnet.inference.predictor import Prediction, Predictor
+from covidnet.models.classifier import Classifier
+from covidnet.models.convnet import ConvNet
+from covidnet.models.inception import InceptionV3
+from covidnet.runs.run import Run
+
+DOCS = Path(__file__).parent
+# What may be imported: heading -> functions and classes. Those of Lightning are told by their keys, not by methods.
+PUBLIC: dict[str, list[Callable[..., Any]]] = {
+    "Train": [train],
+    "Load and predict": [covidnet.load, Predictor, Prediction],
+    "Read a run": [Run],
+    "Errors": [UserError, MachineError, DivergedError, UnreadableImageError],
+    "With a Lightning Trainer of your own": [
+        RadiographyDataModule,
+        PhantomDataModule,
+        Classifier,
+        ConvNet,
+        InceptionV3,
+    ],
+}
+MEMBERS = {Predictor: ["predict", "decode"]}  # of a class that has more for other rooms; else all
+BY_KEYS = {RadiographyDataModule, PhantomDataModule, Classifier, ConvNet, InceptionV3}
+
+
+def metrics_page() -> str:
+    """Return docs/reference-metrics.md."""
+    rows = ((f"`{one.key}`", one.label, one.meaning, one.scale.name.lower()) for one in METRICS)
+    scales = "\n".join(f"- **{scale.name.lower()}**: {scale.value}." for scale in Scale)
+    parts = [
+        "# Metrics, from the code",
+        "`python docs/public.py` writes this page. Where they stand: [JSON keys](reference-json.md). How their "
+        "intervals are made: [intervals](intervals.md).",
+        table(("key", "label", "meaning", "scale"), rows),
+        scales,
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def python_page() -> str:
+    """Return docs/reference-python.md."""
+    parts = [
+        "# Python, from the code",
+        "`python docs/public.py` writes this page. What stands here keeps its name and its arguments. All else in "
+        "the package may change with any release. How it is used: [the notebook](tutorial.ipynb).",
+    ]
+    for title, owners in PUBLIC.items():
+        parts.append(f"## {title}")
+        for owner in owners:
+            parts += _told(owner)
+    return "\n\n".join(parts) + "\n"
+
+
+def _told(owner: Callable[..., Any]) -> Iterator[str]:
+    """Yield what is to say of a function or a class: how it is called, what it does, takes, has and raises."""
+    place = f"{owner.__module__}.{owner.__qualname__}"
+    yield f"### `{place}`"
+    error = isinstance(owner, type) and issubclass(owner, Exception)
+    if owner not in BY_KEYS and not error:
+        yield f"```text\n{_call(owner.__name__, owner)}\n```"
+    yield from _document(owner.__doc__, arguments=owner not in BY_KEYS)
+    if owner in BY_KEYS:
+        yield "Its arguments are [keys](reference-keys.md)."
+    elif isinstance(owner, type) and not error:
+        names = MEMBERS.get(owner) or [name for name, one in vars(owner).items() if name[0] != "_" and _is_member(one)]
+        members = ((f"`{_member(name, vars(owner)[name])}`", _headline(vars(owner)[name])) for name in names)
+        listed = table(("has", "what it is"), members)
+        if listed.count("\n") > 1:
+            yield listed
+
+
+def _is_member(one: object) -> bool:
+    return inspect.isfunction(one) or isinstance(one, property | cached_property)
+
+
+def _headline(one: object) -> str:
+    return _text((inspect.getdoc(one) or "").split("\n\n")[0])
+
+
+def _member(name: str, one: object) -> str:
+    return _call(name, one) if inspect.isfunction(one) else name
+
+
+def _call(name: str, owner: Callable[..., Any]) -> str:
+    """Return how a function is called: its arguments and their defaults, without types."""
+    signature = inspect.signature(owner)
+    bare = [one.replace(annotation=one.empty) for one in signature.parameters.values() if one.name != "self"]
+    return f"{name}{signature.replace(parameters=bare, return_annotation=signature.empty)}"
+
+
+def _document(text: str | None, arguments: bool) -> Iterator[str]:
+    """Yield a docstring's text, then its arguments, attributes, result and errors."""
+    told = docstring_parser.parse(text or "")
+    yield from (_text(part) for part in (told.description or "").split("\n\n"))
+    for kind, head in (("param", "argument"), ("attribute", "attribute")):
+        rows = [(f"`{one.arg_name}`", _text(one.description or "")) for one in told.params if one.args[0] == kind]
+        if rows and arguments:
+            yield table((head, "meaning"), iter(rows))
+    for one in told.raises:
+        yield f"Raises `{one.type_name}`: {_text(one.description or '')}"
+
+
+def _text(text: str) -> str:
+    """Return a paragraph of a docstring as Markdown."""
+    return " ".join(text.replace("``", "`").split())
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "reference-metrics.md": metrics_page,
+    "reference-python.md": python_page,
+}
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page(), encoding="utf-8")
