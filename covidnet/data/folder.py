@@ -1,11 +1,14 @@
-"""Images and classes of every release's layout: one folder a class; refuses junk."""
+"""Images and classes of every release's layout, over torchvision ImageFolder; refuses junk."""
 
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
+
+from torchvision.datasets import ImageFolder
 
 from covidnet.data.division.metadata import NAME as METADATA
 from covidnet.data.listing import Known
@@ -37,14 +40,14 @@ MANY = 50  # folders beside a table: so many are hardly classes, but patients
 _Contents = tuple[dict[Path, Kind], list[Ignored]]  # the images of a folder; what else lies there, with the reason
 
 
-class RadiographFolder:
-    """``root/<class>/*`` or ``root/<class>/images/*`` as paths with labels, in an order of their own.
+class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no types
+    """``root/<class>/*`` or ``root/<class>/images/*`` as ``(path, label)`` samples in an order of their own.
 
-    ``paths`` are sorted, whatever order the disk lists them in and however it writes accents; folders that differ in
-    that alone are one class, called by its composed name. ``masks`` folders, hidden files and folders, and empty class
-    folders give no image and no class; nor does a folder that is named like a split inside a class, unless all classes
-    are divided so. ``ignored`` lists the other files and folders found in the classes, with the reason. It is a
-    ``Listing``, and walks a class folder once.
+    ``samples`` are sorted by their path below ``root``, whatever order the disk lists them in and however it writes
+    accents; folders that differ in that alone are one class, called by its composed name. ``masks`` folders,
+    hidden files and folders, and empty class folders give no sample and no class; nor does a folder that is named like
+    a split inside a class, unless all classes are divided so. ``ignored`` lists the other files and folders found in
+    the classes, with the reason. It is a ``Listing``, and walks a class folder once.
 
     Args:
         root: The folder.
@@ -66,20 +69,23 @@ class RadiographFolder:
         self.known = Known()
         self._contents: dict[str, _Contents] = {}  # of each folder, as the disk writes it, from when classes are found
         refuse_no_root(root, key)
+        super().__init__(str(root), loader=_not_loaded_here, allow_empty=True)
         self.root = root
-        self.classes = self._find_classes(root)
-        images = self._find_images(root)
-        self.paths = [path for path, _ in images]  # POSIX: the name of an image in every file that we write
-        self.targets = [label for _, label in images]
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """The samples' paths, POSIX and relative to ``root``: the name of an image in every file that we write."""
+        return [Path(path).relative_to(self.root).as_posix() for path, _ in self.samples]
 
     @property
     def class_counts(self) -> dict[str, int]:
         """Images per class, in the order of the labels."""
         counts: Counter[int] = Counter(self.targets)
-        return {name: counts[label] for label, name in enumerate(self.classes)}
+        return {name: counts[label] for name, label in self.class_to_idx.items()}
 
-    def _find_classes(self, root: Path) -> list[str]:
+    def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
         """Return the class folders that hold images, in the order of their labels."""
+        root = Path(directory)
         names = names_in(root)
         folders = sorted((name for name in names if not is_junk(name) and is_folder(root / name)), key=by_name)
         self._contents = {name: _images_of_class(root / name) for name in folders}
@@ -112,24 +118,29 @@ class RadiographFolder:
         if odd or len(classes) > MOST_CLASSES:
             why = f"the class folder {odd[0]!a}, whose name controls a screen" if odd else f"{len(classes):,} classes"
             raise UserError(f"{root} holds {why}. Rename it, or give data.classes: up to {MOST_CLASSES:,} plain names.")
-        return classes
+        return classes, {name: label for label, name in enumerate(classes)}
 
-    def _find_images(self, root: Path) -> list[tuple[str, int]]:
-        """Return the paths of every class as it was found, with their labels; fills ``ignored``."""
-        found: list[tuple[str, int]] = []
-        dicom = set()
+    def make_dataset(  # static in torchvision, which calls it on the instance all the same
+        self,
+        directory: str | Path,
+        class_to_idx: dict[str, int],
+        extensions: tuple[str, ...] | None = None,
+        is_valid_file: Callable[[str], bool] | None = None,
+        allow_empty: bool = False,
+    ) -> list[tuple[str, int]]:
+        """List the images of every class as it was found; fills ``ignored``."""
+        samples, dicom = [], set()
         folders: dict[str, list[_Contents]] = {}
         for name, contents in self._contents.items():
             folders.setdefault(composed(name), []).append(contents)
-        for label, name in enumerate(self.classes):
+        for name, label in class_to_idx.items():
             for images, ignored in folders.get(name, []):
-                named = {path.relative_to(root).as_posix(): kind for path, kind in images.items()}
-                found += [(path, label) for path in named]
-                dicom |= {path for path, kind in named.items() if kind is DICOM}
-                self._ignore(root, ignored)
+                samples += [(str(path), label) for path in images]
+                dicom |= {path.relative_to(directory).as_posix() for path, kind in images.items() if kind is DICOM}
+                self._ignore(Path(directory), ignored)
         self._contents = {}
         self.known = replace(self.known, dicom=dicom)
-        return sorted(found, key=lambda image: by_name(image[0]))
+        return sorted(samples, key=lambda sample: by_name(Path(sample[0]).relative_to(directory).as_posix()))
 
     def _read_divided(self, root: Path) -> None:
         """Read the split folders inside the classes, where all classes hold one of training images and another."""
@@ -280,3 +291,7 @@ def _why_no_image_folder(name: str) -> str | None:
     if side_of(name):
         return "is named like a split; a split inside a class is read where all classes have one, with a folder train"
     return None
+
+
+def _not_loaded_here(path: str) -> None:
+    raise AssertionError(f"{path}: pixels are decoded by covidnet.imaging.decode, not by the folder")

@@ -108,6 +108,7 @@ class Layout:
         return {find_given(file, root, self.cache_dir, key): side for file, side in typed.items()}
 
     def _folders(self, root: Path, classes: Sequence[str] | None, key: str) -> Listing:
+        # What only predicts lists nothing, and needs no torchvision.
         from covidnet.data.folder import RadiographFolder
         from covidnet.data.split_folders import find_split_folders, list_split_folders
 
