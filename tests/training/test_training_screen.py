@@ -116,7 +116,8 @@ def test_one_alone_shows_the_epochs(keys, alone, head, epochs, lightnings):
     assert (screen.head, screen.epochs, bars["enable_progress_bar"]) == (head, epochs, lightnings)
 
 
-def test_ctrl_c_tells_the_whole_command_that_goes_on(tmp_path, capsys):
+def test_ctrl_c_tells_the_whole_command_that_goes_on(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["train.py"])
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").touch()
     line = expand(["data=phantom", "data.classes=[a,b c]", "ckpt_path=auto", "trainer.max_epochs=9"])
