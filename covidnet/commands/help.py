@@ -52,6 +52,8 @@ keys that people look for:
   shortcuts=true                the lungs test: train twice more, lungs covered and lungs only
   report=false                  no report.html and model_card.md at the end of run
   tensorboard=true              TensorBoard files beside metrics.csv
+  progress=none                 no line an epoch; progress=bar for Lightning's bar
+  table=true                    print all scores too, as the report holds them
   --config FILE                 a YAML file of keys, such as a run's config.yaml
   --print_config                every key with its value, and stop
 

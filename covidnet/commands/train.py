@@ -131,8 +131,15 @@ def _after_run(done: Any, folder: Path) -> None:
 
         measure_lungs(folder)
     if config.report:
+        from covidnet.report.brief import commands_left, print_brief
         from covidnet.report.card import write_card
-        from covidnet.report.page import write_report
+        from covidnet.report.page import judged_report
+        from covidnet.runs.screen import print_next
 
-        print(write_report(folder))
-        print(write_card(folder))
+        file, found = judged_report(folder)
+        write_card(folder)
+        if done.alone:
+            print_brief(found)
+            print()
+            print_next(commands_left(found))
+            print_next([file.absolute().as_uri()], "report")

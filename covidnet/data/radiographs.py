@@ -23,7 +23,7 @@ from covidnet.data.located import Located
 from covidnet.data.roots import check_roots
 from covidnet.data.spelling import composed, twins_told
 from covidnet.data.tables.keys import Disagree, Uncertain, table_keys
-from covidnet.data.told import told_of, warned_of
+from covidnet.data.told import counted_told, told_of, warned_of
 from covidnet.data.walk import DEFAULT_ROOT
 from covidnet.errors import require, some
 from covidnet.imaging.decode import Interpolation
@@ -94,6 +94,7 @@ class Radiographs(Located):
 
     default_root: Path = DEFAULT_ROOT
     notice = ""  # what every output on these images must say about them
+    headed = False  # whether the screen says how many images there are
 
     def __init__(
         self,
@@ -257,10 +258,8 @@ class Radiographs(Located):
     def tell(self) -> None:
         """List, check and split the images, and tell what came of it: every mistake shows now."""
         counts, _ = self.counts, attributes_in(self, self.images.paths)
-        tell(
-            f"{self.notice}{len(self.images.paths):,} images in {self.place}: "
-            + "; ".join(f"{name} {_with_commas(numbers)}" for name, numbers in counts.items())
-        )
+        if not self.headed:
+            tell(f"{self.notice}{counted_told(len(self.images.paths), counts, self.place)}")
         for line in filter(None, [*told_of(self), self.division.few_told(self.split)]):
             tell(line)
         for line in filter(None, [twins_told(self.images.paths), *warned_of(self)]):
@@ -297,7 +296,3 @@ def _refuse_odd_numbers(data: Radiographs) -> None:
     require(few, "data.num_workers", data.num_workers, f"0 processes or more, up to {MOST_WORKERS}")
     require(0 <= data.unchanged < 1, "data.unchanged", data.unchanged, "a share, 0 or more and below 1")
     require(0 <= data.surround <= 1, "data.surround", data.surround, "a share from 0 to 1")
-
-
-def _with_commas(numbers: dict[str, int]) -> str:
-    return ", ".join(f"{number:,} {name}" for name, number in numbers.items())

@@ -1,5 +1,7 @@
 """What a user is told of the images of a run before they are divided, and what is proposed."""
 
+from collections.abc import Mapping
+
 from covidnet.data.division.metadata import NAME
 from covidnet.data.division.names import propose
 from covidnet.data.local import local_file
@@ -12,6 +14,14 @@ def told_of(data: Located) -> list[str]:
     """Return what came of the folders and tables, and what is proposed, a sentence each."""
     proposed = (proposed_table(data), proposed_pattern(data))
     return [*(line for known in data.known for line in known.told), *filter(None, proposed)]
+
+
+def counted_told(total: int, counts: Mapping[str, Mapping[str, int]], place: str) -> str:
+    """Return how many images there are, and of each class in each split."""
+    sides = (
+        f"{name} {', '.join(f'{number:,} {of}' for of, number in numbers.items())}" for name, numbers in counts.items()
+    )
+    return f"{total:,} images in {place}: {'; '.join(sides)}"
 
 
 def warned_of(data: Located) -> list[str]:

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from covidnet.data.listing import Labelled
 from covidnet.data.radiographs import Radiographs
 from covidnet.data.walk import IMAGES
 from covidnet.errors import UserError
-from covidnet.evidence.audit_checks import VERDICTS, Contents, run_checks
-from covidnet.evidence.inspection import Traits, inspect_files
+from covidnet.evidence.audit_checks import STEPS, VERDICTS, Begin, Contents, run_checks
+from covidnet.evidence.inspection import FEW, Traits, inspect_files
 from covidnet.evidence.known_checks import run_known_checks
 from covidnet.imaging.radiograph import BodyPart
+from covidnet.machine.parallel import named_steps, one_thread
 
 # Images a class as the releases were published: COVID-19, NORMAL, Viral Pneumonia (and Lung Opacity).
 RELEASES = {
@@ -62,9 +64,17 @@ def audit(
 
 def audit_images(data: Radiographs) -> Audit:
     """Inspect the images that keys name, in any layout and in one folder or several, else as ``audit``."""
+    files = [data.image_file(path) for path in data.folder.paths]
+    inspected = list(inspect_files(files, data.reading))
+    with named_steps(STEPS, "checking", hidden=len(inspected) < FEW) as begin, one_thread():
+        return _judged(data, inspected, begin)
+
+
+def _judged(data: Radiographs, inspected: list[Traits | str], begin: Begin) -> Audit:
+    """Return the findings of what was inspected; each step begins with its name."""
     folder, table = data.folder, data.metadata
-    inspected = list(inspect_files([data.image_file(path) for path in folder.paths], data.reading))
     unreadable = {path: why for path, why in zip(folder.paths, inspected, strict=True) if isinstance(why, str)}
+    begin("copies of one radiograph")
     contents = _contents(data, inspected)
     release = _release(folder)
     report: dict[str, Any] = {
@@ -76,7 +86,7 @@ def audit_images(data: Radiographs) -> Audit:
         "told": [*folder.known.lines, *(table.warned if table else ())],
     }
     named = f"as many as {release} has" if release and release != DRAWN else release
-    checks = run_checks(folder, unreadable, contents, named, run_known_checks(data, contents))
+    checks = run_checks(folder, unreadable, contents, named, partial(run_known_checks, data, contents), begin)
     verdict = max((check.verdict for check in checks), key=VERDICTS.index)
     report |= {"verdict": verdict, "checks": [vars(check) for check in checks]}
     rows = table.rows if table else {}

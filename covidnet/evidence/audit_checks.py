@@ -1,7 +1,7 @@
 """The checks of an audit: each looks at one thing and says what it found, with a verdict."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,6 +18,8 @@ from covidnet.evaluation.probes import cramers_v, probe, views
 from covidnet.evidence.inspection import Traits
 
 VERDICTS = (PASS, WARN, FAIL)  # from good to bad
+Begin = Callable[[str], None]  # is called with the name of a step as it begins
+STEPS = 12  # of an audit: the search for copies, then what run_checks begins
 
 BLANK = 16  # grey values between the 1st and the 99th percentile: an image of fewer shows nothing
 DARK, BRIGHT = 90, 165  # a 99th percentile below, or a 1st above: the exposure is odd
@@ -50,7 +52,12 @@ class Contents(NamedTuple):
 
 
 def run_checks(
-    folder: Labelled, unreadable: dict[str, str], contents: Contents, release: str | None, known: Sequence[Check]
+    folder: Labelled,
+    unreadable: dict[str, str],
+    contents: Contents,
+    release: str | None,
+    known: Callable[[], Sequence[Check]],
+    begin: Begin,
 ) -> list[Check]:
     """Return all checks of a folder.
 
@@ -59,18 +66,24 @@ def run_checks(
         unreadable: Path -> why it gives no pixels.
         contents: What could be read.
         release: How a sentence names the release that the folder holds.
-        known: The checks that need no pixel.
+        known: Does the checks that need no pixel.
+        begin: Is told of each step.
     """
-    return [
-        _check_files(folder, unreadable, release),
-        _check_format(contents),
-        _check_exposure(contents),
-        _check_duplicates(contents),
-        _check_labels(contents),
-        *known,
-        check_attribute("sources", NEEDED, [row.get(NEEDED, "") for row in contents.rows], contents),
-        *_check_probes(contents),
-    ]
+    sources = [row.get(NEEDED, "") for row in contents.rows]
+    steps: dict[str, Callable[[], Sequence[Check]]] = {
+        "files": lambda: [_check_files(folder, unreadable, release)],
+        "format": lambda: [_check_format(contents)],
+        "exposure": lambda: [_check_exposure(contents)],
+        "duplicates": lambda: [_check_duplicates(contents)],
+        "labels": lambda: [_check_labels(contents)],
+        "patients and views": known,
+        "sources": lambda: [check_attribute("sources", NEEDED, sources, contents)],
+    }
+    checks: list[Check] = []
+    for name, check in steps.items():
+        begin(name)
+        checks += check()
+    return checks + _check_probes(contents, begin)
 
 
 def _check_files(folder: Labelled, unreadable: dict[str, str], release: str | None) -> Check:
@@ -195,12 +208,15 @@ def check_attribute(name: str, attribute: str, names: Sequence[str], contents: C
     return Check(name, verdict, f"{before}{sentence}", {**found, **unknown})
 
 
-def _check_probes(contents: Contents) -> Iterable[Check]:
+def _check_probes(contents: Contents, begin: Begin) -> list[Check]:
     """Report how well the class is told by what is no sign of disease."""
     thumbnails = np.stack([traits.thumbnail for traits in contents.traits])
     histograms = np.stack([traits.histogram for traits in contents.traits])
     seen = views(thumbnails, histograms)
-    found = {name: probe(features, contents.labels, contents.groups) for name, features in seen.items()}
+    found, checks = {}, []
+    for name, features in seen.items():
+        begin(f"what tells the class: {name.replace('_', ' ')}")
+        found[name] = probe(features, contents.labels, contents.groups)
     whole = found["whole"]
     for name, what in (
         ("lungs_covered", "an image with its lungs covered"),
@@ -209,7 +225,7 @@ def _check_probes(contents: Contents) -> Iterable[Check]:
     ):
         result = found[name]
         if result is None or whole is None:
-            yield Check(name, WARN, "A class has too few independent images to tell.")
+            checks.append(Check(name, WARN, "A class has too few independent images to tell."))
             continue
         low, high = result["interval"]
         verdict = FAIL if low >= TELLING else WARN if low >= TOLD else PASS
@@ -220,13 +236,13 @@ def _check_probes(contents: Contents) -> Iterable[Check]:
         }[verdict]
         present = [contents.classes[label] for label in np.unique(contents.labels)]  # with an image that can be read
         by_class = dict(zip(present, result["classes"], strict=True))
-        yield Check(
-            name,
-            verdict,
+        sentence = (
             f"A linear model tells the class from {what} with an AUROC of {result['auroc']:.2f} "
-            f"[{low:.2f}, {high:.2f}] (whole image {whole['auroc']:.2f}, chance 0.50). {meaning}",
-            {**result, "classes": by_class, "whole": whole["auroc"], "whole_interval": whole["interval"]},
+            f"[{low:.2f}, {high:.2f}] (whole image {whole['auroc']:.2f}, chance 0.50). {meaning}"
         )
+        details = {**result, "classes": by_class, "whole": whole["auroc"], "whole_interval": whole["interval"]}
+        checks.append(Check(name, verdict, sentence, details))
+    return checks
 
 
 def _duplicate_groups(contents: Contents) -> list[list[int]]:

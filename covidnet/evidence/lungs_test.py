@@ -1,6 +1,7 @@
 """The lungs test: how much of a run's skill survives without lungs. Trains by the run's own command line."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from covidnet.errors import UserError
 from covidnet.evaluation.names import OVERALL
 from covidnet.evaluation.survival import surviving_skill
 from covidnet.machine.device import freed_afterwards
+from covidnet.machine.telling import quiet
 from covidnet.runs.files import CHECKPOINT, CONFIG, LUNGS, LUNGS_AT_TEST, LUNGS_RUNS, SHORTCUTS, SPLIT, write_results
 from covidnet.runs.find import newest_run
 from covidnet.runs.run import Run
-from covidnet.runs.screen import with_interval
-from covidnet.training.args import expand
+from covidnet.runs.screen import Tally, found_told, screen, with_interval
+from covidnet.training.args import CommandLine, expand
+from covidnet.training.interface import AfterRun, CommandLineInterface
 from covidnet.training.run_line import run_line
 
 ONE_PROCESS = ["trainer.strategy=auto", "trainer.devices=1", "trainer.num_nodes=1"]  # whatever the run itself took
@@ -48,7 +51,7 @@ def measure_lungs(folder: Path) -> dict[str, Any]:
             f"{folder} lacks {', '.join(map(str, missing)) or 'the scores of a best model'}: the lungs test needs a "
             "run that has trained and tested a model."
         )
-    runs = {name: _trained(whole, folder / LUNGS_RUNS / lungs, lungs) for name, lungs in LUNGS.items()}
+    runs = _all_trained(whole, folder)
     tests = {name: _tested(whole, folder / LUNGS_RUNS / name, lungs) for name, lungs in LUNGS_AT_TEST.items()}
     outcome = {
         "whole": whole.models["best"],
@@ -61,11 +64,37 @@ def measure_lungs(folder: Path) -> dict[str, Any]:
     return outcome
 
 
+class _Part(CommandLineInterface):
+    """A run of the lungs test, which is told in a line."""
+
+    alone = False
+
+    def __init__(self, line: CommandLine, afterwards: AfterRun | None = None, title: str = "") -> None:
+        self.title = title
+        super().__init__(line, afterwards)
+
+
+def _all_trained(whole: Run, folder: Path) -> dict[str, Run]:
+    """Train without lungs, and with lungs alone; tell each in a line."""
+    done = [name for name, lungs in LUNGS.items() if newest_run(folder / LUNGS_RUNS / lungs)]
+    tally = Tally(len(LUNGS), len(done))
+    if len(done) < len(LUNGS):
+        screen().print(f"lungs test: {len(LUNGS)} more trainings; the balanced accuracy of each:")
+    runs = {}
+    for name, lungs in LUNGS.items():
+        runs[name] = _trained(whole, folder / LUNGS_RUNS / lungs, lungs)
+        if name not in done:
+            label = ROWS[name].ljust(max(len(ROWS[one]) for one in LUNGS))
+            screen().print(tally.finished(label, found_told(runs[name].results)), markup=False)
+    return runs
+
+
 def _trained(whole: Run, folder: Path, lungs: str) -> Run:
     """Train a model of the run's recipe on covered images, or find the one that was trained before."""
     done = newest_run(folder)
     if not done:
         _run(
+            f"lungs {lungs}",
             [
                 "run",
                 f"--config={whole.folder / CONFIG}",
@@ -77,7 +106,7 @@ def _trained(whole: Run, folder: Path, lungs: str) -> Run:
                 "report=false",
                 "shortcuts=false",
                 *ONE_PROCESS,
-            ]
+            ],
         )
         done = newest_run(folder)
     assert done
@@ -89,16 +118,17 @@ def _tested(whole: Run, folder: Path, lungs: str) -> Run:
     done = newest_run(folder)
     if not done:
         checkpoint = f"ckpt_path={whole.folder / CHECKPOINT}"
-        _run(["test", checkpoint, f"data.lungs={lungs}", f"trainer.default_root_dir={folder}", *ONE_PROCESS])
+        words = ["test", checkpoint, f"data.lungs={lungs}", f"trainer.default_root_dir={folder}", *ONE_PROCESS]
+        _run(f"lungs {lungs}", words)
         done = newest_run(folder)
     assert done
     return Run(done)
 
 
-def _run(words: list[str]) -> None:
+def _run(title: str, words: list[str]) -> None:
     """Run a command line of covidnet in this process."""
-    with freed_afterwards():
-        run_line(expand(words, os.environ))
+    with freed_afterwards(), quiet():
+        run_line(expand(words, os.environ), partial(_Part, title=title))
 
 
 def _name(run: Run) -> str:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from tqdm import tqdm
 
 from covidnet.errors import MachineError
 
+BAR = "{desc}: {percentage:3.0f}% {bar} {n_fmt}/{total_fmt} [{elapsed}, {remaining} left]"
 STALLED = 600  # seconds after which a worker that has not answered is given up
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -58,21 +60,56 @@ def parallel_map(work: Callable[[Item], Result], items: Sequence[Item], processe
         executor.shutdown(wait=False, cancel_futures=True)  # on Ctrl-C the rest is not waited for
 
 
-def progress_bar(total: int, title: str, *, unit: str = "image", hidden: bool = False) -> "tqdm[Any]":
+def progress_bar(
+    total: int | None, title: str, *, unit: str = "image", hidden: bool = False, after: float | None = None
+) -> "tqdm[Any]":
     """Return a bar on stderr; in a log file it moves every ten seconds, not ten times a second.
 
-    Bytes, the unit "B", are shown as kB, MB and so on.
+    Bytes, the unit "B", are shown as kB, MB and so on. With ``after`` it is on a terminal alone, comes where the work
+    lasts more than so many seconds, and leaves no line.
     """
-    interval = 0.1 if sys.stderr.isatty() else 10.0
+    terminal = sys.stderr.isatty()
     return tqdm(
         total=total,
         desc=title,
         unit=unit,
         unit_scale=unit == "B",
-        mininterval=interval,
-        disable=hidden,
+        mininterval=0.1 if terminal else 10.0,
+        disable=hidden or (after is not None and not terminal),
+        leave=after is None,
+        delay=after or 0,
+        bar_format=BAR,
         file=sys.stderr,
     )
+
+
+@contextmanager
+def named_steps(total: int, title: str, *, hidden: bool = False) -> Iterator[Callable[[str], None]]:
+    """Show so many works of different kinds under one bar; yields what is called with the name of each as it begins."""
+    with progress_bar(total, title, unit="step", hidden=hidden) as bar:
+        begun = False
+
+        def begin(name: str) -> None:
+            nonlocal begun
+            bar.update(int(begun))
+            bar.set_description_str(f"{title}: {name}", refresh=sys.stderr.isatty())
+            begun = True
+
+        yield begin
+        bar.set_description_str(title, refresh=False)
+        bar.update(int(begun))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Have linear algebra compute on one core.
+
+    In many small products threads wait for one another longer than they work, and their number changes the last digits.
+    """
+    from threadpoolctl import threadpool_limits  # here: it costs those time who need it not
+
+    with threadpool_limits(limits=1):
+        yield
 
 
 def refuse_in_unguarded_worker() -> None:

@@ -7,12 +7,15 @@ the level and stream of its logger. This logger is set up in the same way.
 import logging
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from lightning_utilities.core.rank_zero import rank_zero_only  # Lightning sets its rank; it imports nothing large
 
 from covidnet.errors import printable
 
 NAME = "covidnet"  # of the logger
+LOGGERS = (NAME, "pytorch_lightning", "lightning_fabric")  # what speaks to the user while a run lasts
 
 _logger = logging.getLogger(NAME)
 _logger.setLevel(logging.INFO)
@@ -36,3 +39,17 @@ def warn(message: str) -> None:
     """Warn of what the user may not have meant, as from the line that calls this."""
     if is_first():
         warnings.warn(printable(message), stacklevel=2)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep from the user what is told of a run, but not what is warned of: of one of many, a line is enough."""
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -22,7 +22,7 @@ def outputs_of(
     device: torch.device,
     *,
     title: str,
-    shown: int = BATCH + 1,
+    after: float | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the logits (N, C) and features (N, F) of the images with these numbers, in their order, in float32.
 
@@ -32,11 +32,12 @@ def outputs_of(
         numbers: (N,) of the images.
         device: Where the model is.
         title: Of the progress bar.
-        shown: Images from which on the bar is worth its line.
+        after: Seconds after which it comes, on a terminal alone; at once and to stay where left out.
     """
+    few = len(numbers) <= BATCH
     logits: list[NDArray[np.float32]] = []
     features: list[NDArray[np.float32]] = []
-    with full_precision(device.type), progress_bar(len(numbers), title, hidden=len(numbers) < shown) as bar:
+    with full_precision(device.type), progress_bar(len(numbers), title, hidden=few, after=after) as bar:
         for start in range(0, len(numbers), BATCH):
             pixels = torch.from_numpy(gather(numbers[start : start + BATCH])).to(device)
             for parts, part in zip((logits, features), model.logits_and_features(to_images(pixels)), strict=True):

@@ -94,7 +94,9 @@ def make_gallery(run: Run, predictions: Predictions, data: Radiographs) -> Galle
     model, device = run.load_model(), torch.device("cpu")
     pixels = np.stack([_pixels(files[number], data) for number in needed])
     layer = last_feature_map(model, to_images(torch.from_numpy(pixels[:1])))
-    logits, _ = outputs_of(model, pixels.__getitem__, np.arange(len(needed)), device, title="asking the model")
+    logits, _ = outputs_of(
+        model, pixels.__getitem__, np.arange(len(needed)), device, title="asking the model", after=0.0
+    )
     targets = torch.from_numpy(logits.argmax(axis=1))
     changed = int((targets.numpy() != predictions.predicted[needed]).sum())
     heats: dict[int, Heat] = {}

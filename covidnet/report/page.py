@@ -46,10 +46,16 @@ def write_report(run: Path) -> Path:
     Raises:
         UserError: Where ``run`` is no directory of a finished run, or one of its files cannot be read.
     """
+    return judged_report(run)[0]
+
+
+def judged_report(run: Path) -> tuple[Path, list[verdicts.Verdict]]:
+    """Write the report, as ``write_report``; return its path and the verdicts that it shows."""
     file = run / REPORT
+    page, found = render(Run(run))
     # Names of files may hold bytes that are no UTF-8; the page shows a question mark for them.
-    write_whole(file, render(Run(run)).encode("utf-8", errors="replace"))
-    return file
+    write_whole(file, page.encode("utf-8", errors="replace"))
+    return file, found
 
 
 def html_templates(package: str, folder: str) -> Environment:
@@ -63,8 +69,8 @@ def html_templates(package: str, folder: str) -> Environment:
     )
 
 
-def render(run: Run) -> str:
-    """Return the page of a run."""
+def render(run: Run) -> tuple[str, list[verdicts.Verdict]]:
+    """Return the page of a run, and its verdicts."""
     environment = html_templates("covidnet.report", ".")
     data, problem = data_of(run)
     card = make_data_card(run.split, run.results.get("counts", {}), run.classes, data)
@@ -72,7 +78,7 @@ def render(run: Run) -> str:
     optional = {name.removesuffix(".json"): run.read_json(name) for name in (SHORTCUTS, AUDIT, EXTERNAL)}
     commands = verdicts.commands(run.folder, data.words if data else ["ROOT"])
     found = _verdicts(run, card, gallery, optional, commands)
-    return environment.get_template("template.html.j2").render(
+    page = environment.get_template("template.html.j2").render(
         run=run,
         looks_told=looks_told,
         name=f"{run.folder.absolute().parent.name} / {run.folder.absolute().name}",
@@ -124,6 +130,7 @@ def render(run: Run) -> str:
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,
     )
+    return page, found
 
 
 def _gallery(run: Run, data: Radiographs | None) -> tuple[Gallery | None, str | None]:

@@ -5,6 +5,7 @@ import shutil
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -16,11 +17,13 @@ from covidnet.__version__ import __version__
 from covidnet.errors import UserError
 from covidnet.files.reading import LONGEST_YAML, keep_names, parse_yaml, read_text
 from covidnet.machine.device import freed_afterwards
+from covidnet.machine.telling import quiet
 from covidnet.runs.claim import hold, newest_of, next_folder
 from covidnet.runs.documents import read_json
 from covidnet.runs.files import LAST, RESULTS, SEED, write_results
 from covidnet.runs.remote import refuse_store
-from covidnet.training.args import COMMANDS, NAMES, CommandLine, program
+from covidnet.runs.screen import Tally, found_told, screen
+from covidnet.training.args import COMMANDS, NAMES, SHOWING, CommandLine, program
 from covidnet.training.interface import AfterRun, CommandLineInterface, runs_folder
 from covidnet.training.lightning import WholeCSVLogger
 from covidnet.training.parser import is_inline
@@ -91,6 +94,10 @@ class Series(CommandLineInterface, ABC):
     def run_one(self, line: CommandLine, run: Path, part: Part) -> None:
         """Do one run of the series in the directory ``run``, which may hold an unfinished one."""
 
+    def about(self, part: Part) -> str:
+        """Return what the line of a run says of it besides."""
+        return ""
+
     @abstractmethod
     def summary(self, folder: Path, runs: Sequence[Path]) -> dict[str, Any]:
         """Return what the record says of the finished runs."""
@@ -124,7 +131,8 @@ class Series(CommandLineInterface, ABC):
 
     def recipe(self) -> dict[str, Any]:
         """Return, as plain types, what must be the same for a series to go on."""
-        settings = {key: value for key, value in self.plain_config().items() if key != self.kind.option}
+        own = (self.kind.option, *SHOWING)
+        settings = {key: value for key, value in self.plain_config().items() if key not in own}
         return {"version": __version__, **settings}
 
     def how_to_go_on(self) -> str:
@@ -172,28 +180,31 @@ class Series(CommandLineInterface, ABC):
         )
         lacking = self._lacking(folder)
         total = len(self.parts)
-        finished = total - len(lacking)
         things = f"{self.kind.member}s" if total == len(self.numbers) else "runs"
-        if finished:
-            print(f"{finished} of {total} {things} are finished in {folder}; going on there.")
+        tally = Tally(total, total - len(lacking))
+        names = {part: self._told(part) for part in self.parts}
+        if tally.done:
+            print(f"{tally.done} of {total} {things} are finished in {folder}; going on there.")
+        screen().print(f"{total} {things} in {folder}; the balanced accuracy of each:", markup=False)
         try:
             for part in lacking:
                 run = self._run(folder, part)
-                seeded = "" if part.seed is None else f", seed {part.seed}"
-                print(f"{self.kind.member.capitalize()} {part.number}{seeded}, {finished + 1} of {total}: {run}")
+                name = names[part].ljust(max(map(len, names.values())))
                 last = run / "checkpoints" / LAST
                 if last.is_file():
                     going_on = replace(line, settings=[*line.settings, f"--ckpt_path={last}"])
                 else:
                     going_on = line
                     shutil.rmtree(run, ignore_errors=True)
-                with freed_afterwards():
+                with freed_afterwards(), quiet() if tally.done else nullcontext():
                     self.run_one(going_on, run, part)
-                finished += 1
+                found = found_told(read_json(run / RESULTS))
+                screen().print(tally.finished(name, found, self.about(part)), markup=False)
         except BaseException:  # a mistake, a crash, Ctrl-C: whatever ended it, the user must know what is kept
-            if finished:
-                kept = f"{finished} of {total} {things} are finished and kept in {folder}."
-                print(f"{kept} The same command goes on there.", file=sys.stderr)
+            if tally.done:
+                kept = f"{tally.done} of {total} {things} are finished and kept in {folder}."
+                again = replace(self.command_line, command=self.kind.command).again()
+                print(f"{kept} The same command goes on there:\n  {again}", file=sys.stderr)
             raise
 
     def _lacking(self, folder: Path) -> list[Part]:
@@ -203,6 +214,11 @@ class Series(CommandLineInterface, ABC):
         """Tell whether the record lacks a run, as where the command ended between the last run and its table."""
         told = read_json(folder / self.kind.record).get("runs", [])
         return not {self.kind.name(part) for part in self.parts} <= {*told}
+
+    def _told(self, part: Part) -> str:
+        """Return how the line of a run calls it."""
+        seeded = "" if part.seed is None else f", seed {part.seed}"
+        return f"{self.kind.member} {part.number}{seeded}"
 
     def _run(self, folder: Path, part: Part) -> Path:
         return folder / self.kind.name(part)
@@ -226,8 +242,11 @@ class Series(CommandLineInterface, ABC):
 class SeriesRun(CommandLineInterface):
     """``run`` in the directory ``run`` of a series; ``command`` is that of the series, for a message."""
 
+    alone = False
+
     def __init__(self, line: CommandLine, afterwards: AfterRun | None, run: Path, command: str) -> None:
         self.folder, self.series = run, command
+        self.title = run.name.replace("_", " ")
         super().__init__(line, afterwards)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:

@@ -71,8 +71,11 @@ class LeaveSourcesOut(FoldSeries):
         def write(file: Path) -> None:
             write_split(file, fold.split, images.paths, images.labels, self.data.classes)
 
-        print("\n".join([f"It is tested on {listed(fold)}.", *notes_of_fold(fold)]))
         self.run_fold(line, run, write, [f"--data.classes={json.dumps(fold.classes)}"])
+
+    def about(self, part: Part) -> str:
+        """Return what a fold is tested on; what it does without is told at the end."""
+        return f"tested on {listed(self.plan.folds[part.number])}"
 
     def summary(self, folder: Path, runs: Sequence[Path]) -> dict[str, Any]:
         """Return what each fold, each source and all folds together say of the best models."""

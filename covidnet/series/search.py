@@ -3,13 +3,11 @@
 import copy
 import hashlib
 import json
-import logging
 import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +19,8 @@ from pytorch_lightning.cli import LightningArgumentParser
 from covidnet.__version__ import __version__
 from covidnet.errors import DivergedError, UserError, require
 from covidnet.files.reading import parse_yaml
-from covidnet.machine import telling
 from covidnet.machine.device import freed_afterwards
+from covidnet.machine.telling import quiet
 from covidnet.runs.claim import newest_of, next_folder, recorded_recipe
 from covidnet.runs.files import write_results
 from covidnet.runs.remote import refuse_store
@@ -31,7 +29,7 @@ from covidnet.series.outcome import RECORD, Outcome, listed, told
 from covidnet.series.space import Space, corners, default_space, plain_space, read_space, space_size
 from covidnet.series.study import SharedStudy, without_password
 from covidnet.series.trial import DIVERGED, MEMORY, SHARED, TRIALS, Judge, TrialRun, out_of_memory
-from covidnet.training.args import COMMANDS, CommandLine, program
+from covidnet.training.args import COMMANDS, SHOWING, CommandLine, program
 from covidnet.training.interface import AfterRun, CommandLineInterface, runs_folder
 from covidnet.training.parser import SUBCLASS_SECTIONS, CommandParser, add_own
 from covidnet.training.processes import started
@@ -144,7 +142,8 @@ class Search(CommandLineInterface):
         """Return, as plain types, what must be the same for a search to go on."""
         prune = self.config["fit"].prune
         own = {"space": plain_space(self.space), "prune": prune, "storage": self.storage}
-        return {"version": __version__, **self.plain, **own}
+        plain = {key: value for key, value in self.plain.items() if key not in SHOWING}
+        return {"version": __version__, **plain, **own}
 
     def perform(self, command: str) -> None:
         self._check_corners()
@@ -161,7 +160,7 @@ class Search(CommandLineInterface):
             raise
         outcome = Outcome(study, self.monitor, self.mode, self.name, self.with_parameters)
         try:
-            with _quiet():
+            with quiet():
                 self._do_trials(study, outcome)
             importance = study.importance()
             outcome.write(recipe, importance)
@@ -221,7 +220,8 @@ class Search(CommandLineInterface):
                     time.sleep(POLL)
         except BaseException as ended:  # a mistake, a crash, Ctrl-C: whatever it was, the user must know what is kept
             kept = f"{len(study.finished())} of {self.trials} trials are finished and kept in {study.folder}."
-            print(f"{kept} The same command goes on there.", file=sys.stderr)
+            again = replace(self.command_line, command="search").again()
+            print(f"{kept} The same command goes on there:\n  {again}", file=sys.stderr)
             if isinstance(ended, SystemExit) and isinstance(ended.__context__, KeyboardInterrupt):
                 sys.exit(INTERRUPTED)  # Lightning ends with 1
             raise
@@ -263,17 +263,3 @@ def _remove_empty(folder: Path) -> None:
     """Remove the directory of a search that could not begin."""
     if not any(folder.glob("trial_*")):
         shutil.rmtree(folder)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep from the user, of each trial, what is told of a run."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric", telling.NAME)]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -59,13 +59,15 @@ class Judge(Callback):
 class TrialRun(CommandLineInterface):
     """``fit`` as a trial of a search."""
 
+    alone = False
+
     def __init__(self, line: CommandLine, folder: Path, judge: Judge) -> None:
-        self.folder, self.judge = folder, judge
+        self.folder, self.judge, self.title = folder, judge, folder.name.replace("_", " ")
         super().__init__(line)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Build the trainer, with the judge, and without bars: a trial is a line."""
-        trainer = super().instantiate_trainer(enable_progress_bar=False, enable_model_summary=False, **kwargs)
+        """Build the trainer, with the judge."""
+        trainer = super().instantiate_trainer(**kwargs)
         refuse_processes(trainer.world_size, TRIALS, SHARED)
         trainer.callbacks.append(self.judge)  # type: ignore[attr-defined]  # Lightning sets it while it connects its parts
         return trainer

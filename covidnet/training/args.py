@@ -1,5 +1,6 @@
 """``key=value`` and ``group=name`` -> options of the Lightning command line. Imports nothing heavy."""
 
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,10 +49,12 @@ OWN = {
     ),
     "name": Own(None, "Name of the search: its directory is search_<name>, and so it is called in the storage."),
     "prune": Own(True, "End trials early that do worse than the median."),
+    "progress": Own("epochs", "What is shown of a training: a line an epoch, Lightning's bar, or nothing."),
+    "table": Own(False, "Print the table of all scores too."),
     "verbose": Own(False, "Print Lightning's own table too."),
 }
-_ALL = ("seed_everything", "tensorboard", "ckpt_path", "weights_only")
-_RUN = (*_ALL, "report", "shortcuts")
+_ALL = ("seed_everything", "tensorboard", "ckpt_path", "weights_only", "progress")
+_RUN = (*_ALL, "report", "shortcuts", "table")
 COMMANDS = {
     "run": Command("train, then test the final and the best model (the default)", _RUN),
     "repeat": Command(
@@ -71,9 +74,11 @@ COMMANDS = {
     ),
     "fit": Command("train only", _ALL),
     "validate": Command("measure a checkpoint on the validation split (needs ckpt_path)", (*_ALL, "verbose")),
-    "test": Command("measure a checkpoint on the test split (needs ckpt_path)", (*_ALL, "verbose")),
+    "test": Command("measure a checkpoint on the test split (needs ckpt_path)", (*_ALL, "verbose", "table")),
 }
 TRAINING = ("run", "fit")  # the commands that need no checkpoint
+PROGRESS = ("epochs", "bar", "none")  # what is shown of a training: a line an epoch, Lightning's bar, nothing
+SHOWING = ("progress", "table")  # keys that change what is shown, and nothing else
 GROUPS = {
     "model": "convnet",
     "data": "radiography",
@@ -87,6 +92,7 @@ NAMES = ("classes", "header", "columns", "labels", "subgroups")
 VALUELESS = ("--print_config",)
 Help = Literal["", "keys", "all"]
 _HELP: dict[str, Help] = {"-h": "keys", "--help": "keys", "help=all": "all", "--help=all": "all"}
+SCRIPT = "python train.py"  # which runs ``run`` where no command is typed
 
 _PACKAGE = Path(__file__).parents[1]
 # A wheel carries the configs inside the package; a clone has them beside it.
@@ -120,6 +126,16 @@ class CommandLine:
         """Return the single keys that the user set (environment included) with their values as text."""
         pairs = (option.removeprefix("--").partition("=") for option in [*self.environment, *self.settings])
         return {key: value for key, _, value in pairs}
+
+    def again(self, ckpt_path: object = None) -> str:
+        """Return the command that asks for all this once more, to be copied; from a checkpoint where one is given."""
+        command = [] if self.command == "run" and program() == SCRIPT else [self.command]
+        groups = [f"{group}={name}" for group, name in self.groups.items() if group in self.typed_groups]
+        configs = [f"--config={path}" for path in self.configs]
+        kept = (one for one in self.settings if not (ckpt_path and one.startswith("--ckpt_path=")))
+        settings = [one.removeprefix("--") if "=" in one else one for one in kept]
+        begun = [f"ckpt_path={ckpt_path}"] if ckpt_path else []
+        return f"{program()} {shlex.join([*command, *groups, *configs, *settings, *begun])}".rstrip()
 
 
 def expand(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> CommandLine:
@@ -188,7 +204,7 @@ def program() -> str:
     """Return how this program was called, as one types it again."""
     script = Path(sys.argv[0])
     if script.name == "train.py":
-        return "python train.py"
+        return SCRIPT
     return "python -m covidnet" if script.parts[-2:] == ("covidnet", "__main__.py") else "covidnet"
 
 

@@ -16,7 +16,7 @@ from covidnet.runs.checkpoint import Checkpoint
 
 MOST = 2000  # images of a split from which it is learnt how images look; more are drawn from at random
 Seen = dict[str, tuple[Numbers, NDArray[np.float32]]]  # split -> numbers of images (N,) and their features (N, F)
-SHOWN = 1000  # images from which on a bar is worth its line
+PATIENCE = 5.0  # seconds after which work of a run gets a bar
 
 
 def look_at(checkpoint: Path, datamodule: RadiographyDataModule, device: torch.device) -> Seen | None:
@@ -30,7 +30,7 @@ def look_at(checkpoint: Path, datamodule: RadiographyDataModule, device: torch.d
     held = [_some(datamodule.datasets[name].numbers) for name in splits]
     title = "learning how images look"
     gather = datamodule.images.gather
-    _, features = outputs_of(model, gather, np.concatenate(held), device, title=title, shown=SHOWN)
+    _, features = outputs_of(model, gather, np.concatenate(held), device, title=title, after=PATIENCE)
     if not np.isfinite(features).all():
         return None
     parts = np.split(features, np.cumsum([len(numbers) for numbers in held])[:-1])

@@ -1,13 +1,12 @@
 """Data, model and trainer, built from a sorted command line and run: the one place where they meet."""
 
 import json
-import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -22,7 +21,6 @@ from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError, user_error
 from covidnet.files.store import is_url
 from covidnet.files.whole import remove_unfinished
-from covidnet.machine.device import best_device
 from covidnet.machine.faults import explain
 from covidnet.machine.telling import is_first
 from covidnet.models.budget import Budget
@@ -30,8 +28,8 @@ from covidnet.models.classifier import Classifier
 from covidnet.runs.checkpoint import Checkpoint
 from covidnet.runs.claim import hold, next_folder
 from covidnet.runs.files import LAST, LOCK, counted_tests
-from covidnet.runs.find import find_checkpoint, run_directory
-from covidnet.runs.remote import RunStore, bring_checkpoint, local_runs, run_store, store_to_go_on
+from covidnet.runs.find import run_directory
+from covidnet.runs.remote import RunStore, local_runs, run_store, store_to_go_on
 from covidnet.runs.trust import limit_names, refuse_bomb_in, refuse_unlisted
 from covidnet.training.args import OWN, TRAINING, CommandLine, program
 from covidnet.training.blame import blame
@@ -45,10 +43,12 @@ from covidnet.training.checks import (
 )
 from covidnet.training.joining import Joining
 from covidnet.training.lightning import OneCommandLine, WholeCSVLogger, keep_whole, last_checkpoint, put_first
-from covidnet.training.parser import CommandParser, add_own, check_config, is_inline, read_once
+from covidnet.training.parser import CommandParser, add_own_keys, check_config, is_inline, read_once, reason_of
+from covidnet.training.precision import where_and_how
 from covidnet.training.promises import check_callbacks, check_promises
 from covidnet.training.record import RunRecord
-from covidnet.training.resume import ENDING, recipe_layer, refuse_changes
+from covidnet.training.resume import ENDING, checkpoint_of, recipe_layer, refuse_changes
+from covidnet.training.screen import choose_screen
 from covidnet.training.trainer import Trainer
 from covidnet.training.write_back import WriteBack, send_rest
 
@@ -69,6 +69,8 @@ class CommandLineInterface(OneCommandLine):
     model: Classifier
     datamodule: RadiographyDataModule
     trainer: Trainer
+    alone: ClassVar[bool] = True  # False of one of several runs, which are told in a line each
+    title = ""  # of such a run, while it lasts
 
     def __init__(self, line: CommandLine, afterwards: AfterRun | None = None) -> None:
         self.command_line = replace(line, configs=[read_once(config) for config in line.configs])
@@ -130,10 +132,7 @@ class CommandLineInterface(OneCommandLine):
         """Add the callbacks and TensorBoard, and link what two classes need."""
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        add_own(parser, "tensorboard", bool)
-        if self.command_line.command == "run":
-            add_own(parser, "report", bool)
-            add_own(parser, "shortcuts", bool)
+        add_own_keys(parser, self.command_line.command)
         parser.link_arguments("data.init_args.image_size", "model.init_args.image_size")
         parser.link_arguments("data.num_classes", "model.init_args.num_classes", apply_on="instantiate")
 
@@ -177,7 +176,7 @@ class CommandLineInterface(OneCommandLine):
             with self.budget or nullcontext():
                 super().instantiate_classes()
         except WRONG_VALUES as error:
-            raise user_error(error) or UserError(f"A key has a value that cannot be: {_reason(error)}") from error
+            raise user_error(error) or UserError(f"A key has a value that cannot be: {reason_of(error)}") from error
         check_network(self.model, self.datamodule.image_size)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
@@ -191,27 +190,31 @@ class CommandLineInterface(OneCommandLine):
             loggers.append(TensorBoardLogger(logger.save_dir, name=logger.name, version=logger.version))
         write_back = [WriteBack(self.runs)] if self.runs else []  # before an epoch is seeded
         self.record = RunRecord(self._recipe(), logger)
-        own = [*write_back, self.record, Joining(), last_checkpoint()]
+        screen, bars = choose_screen(config, self.command_line, self.title, alone=self.alone)
+        own = [*write_back, self.record, screen, Joining(), last_checkpoint()]
         self.trainer_defaults = {"callbacks": own}
         keepers = [config.early_stopping, config.checkpoint, own[-1]]
         check_callbacks(config.trainer.get("callbacks"), keepers)
         self.record.keepers = keepers
+        self.datamodule.headed = screen.head
         if is_url(config.trainer.get("default_root_dir")):
             kwargs["default_root_dir"] = str(runs_folder(config))  # Lightning would look into the store by itself
         try:
-            trainer = super().instantiate_trainer(logger=loggers, **where_and_how(config.trainer), **kwargs)
+            trainer = super().instantiate_trainer(logger=loggers, **where_and_how(config.trainer), **bars, **kwargs)
         except WRONG_VALUES as error:
             raise UserError(f"The trainer's keys do not go together, or not with this machine: {error}") from error
+        assert isinstance(trainer, Trainer)
+        trainer.shown = ("table" if config.get("table") else "line") if self.alone else ""
         put_first(trainer, keepers)
         keep_whole(trainer)
         check_lungs_test(config.get("shortcuts", False), trainer.world_size)
         return trainer
 
     def given(self, command: str) -> dict[str, Any]:
-        """Leave out Lightning's own table of a test: ours says more."""
+        """Leave out Lightning's own table of a validation or test: ours says more."""
         arguments = super().given(command)
         arguments["weights_only"] = True  # whatever a configuration asks for: no checkpoint runs code
-        if command == "test" and "verbose" not in self.command_line.typed_keys():
+        if command in ("validate", "test") and "verbose" not in self.command_line.typed_keys():
             arguments["verbose"] = False
         return arguments
 
@@ -265,15 +268,9 @@ class CommandLineInterface(OneCommandLine):
     def _checkpoint(self, config: Namespace) -> Path | None:
         """Return the checkpoint to begin with, if there is one."""
         given, command = config.get("ckpt_path"), self.command_line.command
-        if not given:
-            return None
-        if given == "auto" and command not in TRAINING:
-            raise UserError(f"ckpt_path=auto is for run and fit; {command} needs ckpt_path=FILE, or ckpt_path=last.")
-        given = bring_checkpoint(given, self.name, self.runs)
-        checkpoint = find_checkpoint(given, runs_folder(config), self.name)
-        if checkpoint is None:
-            config.ckpt_path = None  # auto, and no run to go on with
-        return checkpoint
+        found = checkpoint_of(given, command, self.name, self.runs, runs_folder(config)) if given else None
+        config.ckpt_path = found  # none of auto, where no run is to go on with
+        return found
 
     def _recipe(self) -> dict[str, Any]:
         """Return the model and data sections and where training ends, as plain types, for the checkpoints."""
@@ -313,24 +310,6 @@ def _batch_size(interface: CommandLineInterface) -> int | None:
     config = getattr(interface, "config", {}).get(interface.command_line.command)
     size = config.get("data.init_args.batch_size") if config else None
     return size if isinstance(size, int) else None
-
-
-def _reason(error: Exception) -> str:
-    """Return why a constructor refused its arguments; the parser tells of each type that a value could have had."""
-    told = re.findall(r"^\s+- (?!Expected )(.+)", str(error), re.MULTILINE)
-    return " ".join("; ".join(told or [str(error)]).split())
-
-
-def where_and_how(trainer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``accelerator`` and ``precision``: what was given, else a GPU's mixed bfloat16 where it computes in it."""
-    given = trainer["accelerator"]
-    accelerator = best_device() if given == "auto" else given  # Lightning's own takes Apple's GPUs too
-    on_gpu = accelerator in ("gpu", "cuda") and torch.cuda.is_available()
-    reduced = on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
-    return {
-        "accelerator": accelerator,
-        "precision": trainer.get("precision") or ("bf16-mixed" if reduced else "32-true"),
-    }
 
 
 def runs_folder(config: Namespace) -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import yaml
 from jsonargparse import ArgumentParser, get_loader, set_loader
@@ -18,7 +18,7 @@ from covidnet.errors import UserError, did_you_mean, exit_with, short
 from covidnet.files.reading import LONGEST_YAML, keep_names, parse_yaml, read_bytes, read_text, read_yaml
 from covidnet.files.store import Store, is_url
 from covidnet.runs.trust import how_to_trust, refuse_bomb, refuse_bomb_in
-from covidnet.training.args import NAMES, own_of
+from covidnet.training.args import COMMANDS, NAMES, PROGRESS, own_of
 from covidnet.training.lightning import types_of_keys
 
 CONFIG_HOLDS = "It must be YAML of keys and values, such as a run's config.yaml, or 'data: {batch_size: 32}'."
@@ -93,6 +93,14 @@ def add_own(parser: ArgumentParser, name: str, kind: Any, command: str = "") -> 
     """Add a key of a command, whose default and meaning its help has too."""
     own = own_of(command, name)
     parser.add_argument(f"--{name}", type=kind, default=own.default, help=own.text)
+
+
+def add_own_keys(parser: LightningArgumentParser, command: str) -> None:
+    """Add the keys of a run that are neither Lightning's nor of model and data."""
+    kinds = {"tensorboard": bool, "progress": Literal[PROGRESS], "table": bool, "report": bool, "shortcuts": bool}
+    for name, kind in kinds.items():
+        if name in COMMANDS[command].keys:
+            add_own(parser, name, kind)
 
 
 def read_once(config: str) -> str:
@@ -193,6 +201,12 @@ def _check_inner(content: Mapping[str, Any], folder: Path, seen: set[Path]) -> N
         if key == "config" and isinstance(inner, dict):
             _check_inner(inner, file.parent, seen)
         parts.append((inner, key, file.parent))
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a constructor refused its arguments; the parser tells of each type that a value could have had."""
+    told = re.findall(r"^\s+- (?!Expected )(.+)", str(error), re.MULTILINE)
+    return " ".join("; ".join(told or [str(error)]).split())
 
 
 def _existing(place: Path) -> Path | None:

@@ -1,14 +1,16 @@
-"""What measuring computes in: float32, whatever precision a model was trained in."""
+"""What a run computes on, and in which precision it trains; what measuring computes in: float32, whatever that was."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.plugins.precision import DoublePrecision, HalfPrecision, MixedPrecision, Precision
 from torch.nn import Module
 
+from covidnet.machine.device import best_device
 from covidnet.machine.precision import full_precision
 from covidnet.models.classifier import Classifier
 
@@ -57,3 +59,15 @@ def in_full_precision(
             strategy.precision_plugin = own
 
     return measured
+
+
+def where_and_how(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``accelerator`` and ``precision``: what was given, else a GPU's mixed bfloat16 where it computes in it."""
+    given = trainer["accelerator"]
+    accelerator = best_device() if given == "auto" else given  # Lightning's own takes Apple's GPUs too
+    on_gpu = accelerator in ("gpu", "cuda") and torch.cuda.is_available()
+    reduced = on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+    return {
+        "accelerator": accelerator,
+        "precision": trainer.get("precision") or ("bf16-mixed" if reduced else "32-true"),
+    }

@@ -12,7 +12,7 @@ from covidnet.__version__ import __version__
 from covidnet.files.plain import is_mapping, is_number
 from covidnet.machine.telling import tell
 from covidnet.runs.checkpoint import KEY
-from covidnet.runs.files import LAST, SPLIT
+from covidnet.runs.files import SPLIT
 from covidnet.seeds import seed_epoch
 from covidnet.training.blame import blame
 from covidnet.training.lightning import LastCheckpoint, Row, WholeCSVLogger
@@ -140,16 +140,13 @@ class RunRecord(Callback):
                 state["patience"] = callback.patience
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # type: ignore[override]
-        """Keep a whole epoch in whose end somebody's callback failed; say on Ctrl-C what is kept and how to go on."""
+        """Keep a whole epoch in whose end somebody's callback failed."""
         epochs: Any = trainer.fit_loop.epoch_progress.current
         if blame(exception) and trainer.world_size == 1 and epochs.processed > epochs.completed:
             self.on_train_epoch_end(trainer, pl_module)
             pl_module.on_train_epoch_end()
             for keeper in self.keepers:
                 keeper.on_train_epoch_end(trainer, pl_module)
-        last = Path(self.logger.log_dir, "checkpoints", LAST)  # the trainer would ask all processes for it
-        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero and last.is_file():
-            print(f"\nInterrupted after {trainer.current_epoch} whole epochs. To go on: ckpt_path={last}")
 
 
 def _follow(state: dict[str, Any], folder: Path) -> None:

@@ -11,7 +11,8 @@ from covidnet.files.plain import defaults_of
 from covidnet.files.reading import read_yaml
 from covidnet.runs.checkpoint import find_radiographs, meant_before
 from covidnet.runs.files import SPLIT
-from covidnet.runs.find import run_directory
+from covidnet.runs.find import find_checkpoint, run_directory
+from covidnet.runs.remote import RunStore, bring_checkpoint
 from covidnet.training.args import CONFIGS, TRAINING, CommandLine
 
 # Where training began from, how fast it goes, and what is done outside it: all that may change.
@@ -39,6 +40,21 @@ IMAGES = (
     "path_suffix",
     "labels",
 )  # other images, or other classes of them: the split is none of theirs
+
+
+def checkpoint_of(given: str, command: str, name: str, runs: RunStore | None, folder: Path) -> Path | None:
+    """Return the checkpoint that ``ckpt_path`` means for a command; None for auto where no run is to go on with.
+
+    Args:
+        given: The key: a file, last or auto.
+        command: What was typed.
+        name: Of the model's folder of runs,
+        runs: in this object store, if it is in one,
+        folder: which lies here.
+    """
+    if given == "auto" and command not in TRAINING:
+        raise UserError(f"ckpt_path=auto is for run and fit; {command} needs ckpt_path=FILE, or ckpt_path=last.")
+    return find_checkpoint(bring_checkpoint(given, name, runs), folder, name)
 
 
 def recipe_layer(recipe: Mapping[str, Any], checkpoint: Path, typed: CommandLine) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import faulthandler
 import logging
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from io import UnsupportedOperation
 from typing import NoReturn
@@ -18,13 +19,37 @@ from covidnet.training.interface import AfterRun, CommandLineInterface
 from covidnet.training.lightning import terminated
 from covidnet.training.processes import end_with_parent, lost_another
 
-RECOMMENDED = ("litlogger", "set_float32_matmul_precision")  # by Lightning, to whoever writes code
+LIGHTNING = (  # the loggers of Lightning that tell
+    "pytorch_lightning.utilities.rank_zero",
+    "pytorch_lightning.accelerators.cuda",
+    "lightning_fabric.utilities.seed",
+    "lightning_fabric.utilities.distributed",
+)
+TOLD = (  # by Lightning to whoever writes code, or by our own screen
+    "litlogger",
+    "litmodels",
+    "set_float32_matmul_precision",
+    "PU available",  # GPU, TPU, HPU
+    "LOCAL_RANK",
+    "distributed_backend",
+    "GLOBAL_RANK",
+    "Seed set to",
+    "`Trainer.fit` stopped",
+    "Detected KeyboardInterrupt",
+    "Time limit reached",
+    "Running in `fast_dev_run` mode",
+    "Automatic Mixed Precision",
+    "Loading `train_dataloader`",
+    "Restoring states from",
+    "Restored all states",
+    "Loaded model weights",
+)
 INTERRUPTED, TERMINATED = 128 + 2, 128 + 15  # the exit codes after SIGINT and SIGTERM, as shells count them
 
 
 def run_line(
     line: CommandLine,
-    interface: type[CommandLineInterface] = CommandLineInterface,
+    interface: Callable[[CommandLine, AfterRun | None], CommandLineInterface] = CommandLineInterface,
     afterwards: AfterRun | None = None,
 ) -> CommandLineInterface:
     """Run a sorted command line in this process; return what it built.
@@ -56,7 +81,7 @@ def run_line(
     except SIGTERMException:  # a SystemExit without a code, which would look like success
         _end_terminated(line.command)
     except KeyboardInterrupt:  # before Lightning took over: while images were drawn or decoded
-        print("Interrupted. What is finished is kept.", file=sys.stderr)
+        print(f"Interrupted. What is finished is kept. The same command:\n  {line.again()}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except SystemExit as ended:
         if isinstance(ended.__context__, KeyboardInterrupt):  # Lightning has told of it, and ends with 1
@@ -76,8 +101,9 @@ def run_line(
 
 
 def _quieten() -> None:
-    """Drop what the user can do nothing about: what Lightning recommends, and its warnings of what we mean to do."""
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_recommends_nothing)
+    """Drop what the user can do nothing about: what our own screen says, and warnings of what we mean to do."""
+    for name in LIGHTNING:
+        logging.getLogger(name).addFilter(_is_news)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", module="pytorch_lightning.*")
     # As meant: a test has a run directory of its own, and a resumed run goes on in one that holds checkpoints.
     warnings.filterwarnings("ignore", message="The dirpath has changed")
@@ -85,9 +111,9 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message="GPU available but not used")  # trainer=cpu was typed, or it is Apple's
 
 
-def _recommends_nothing(record: logging.LogRecord) -> bool:
-    """Tell whether a line neither advertises nor asks for a line of code: precision is ``trainer.precision``."""
-    return not any(word in record.getMessage() for word in RECOMMENDED)
+def _is_news(record: logging.LogRecord) -> bool:
+    """Tell whether a line is no advertisement, asks for no line of code and is not said on our own screen too."""
+    return record.levelno > logging.INFO or not any(word in record.getMessage() for word in TOLD)
 
 
 def _end_terminated(command: str) -> NoReturn:

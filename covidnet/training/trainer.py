@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 
@@ -23,7 +23,7 @@ from covidnet.runs.files import PREDICTED, RESULTS, TESTS, count_test, looks_tol
 from covidnet.runs.find import run_directory
 from covidnet.runs.predictions import write_predictions
 from covidnet.runs.scoring import model_use, score_model
-from covidnet.runs.screen import print_gaps, print_scores
+from covidnet.runs.screen import print_gaps, print_scores, result_told, screen
 from covidnet.training.fitted import fit_looks, look_at
 from covidnet.training.groups import by_group, source_told
 from covidnet.training.precision import in_full_precision
@@ -36,6 +36,7 @@ class Trainer(pl.Trainer):
     float32: in a lower precision, ``predict`` and ``evaluate`` would say something else.
     """
 
+    shown: Literal["", "line", "table"] = "line"  # what is printed of a test
     validate = in_full_precision(pl.Trainer.validate)
     test = in_full_precision(pl.Trainer.test)
     predict = in_full_precision(pl.Trainer.predict)
@@ -168,9 +169,14 @@ class Trainer(pl.Trainer):
         for name in models:
             results["test_evaluations"] = count_test(trained, name)
         write_results(folder / RESULTS, results)
-        looks = looks_told(results["test_evaluations"])
-        print_scores(models, f"{datamodule.notice}{folder}", f"{looks}, as {trained / TESTS} tells.")
-        print_gaps(results["subgroups"])
+        if self.shown:
+            looks = looks_told(results["test_evaluations"])
+            screen().print(result_told(results), markup=False)
+            if results["test_evaluations"] > len(models) or self.shown == "table":
+                screen().print(f"{looks}, as {trained / TESTS} tells.", markup=False)
+        if self.shown == "table":
+            print_scores(models, f"{datamodule.notice}{folder}")
+            print_gaps(results["subgroups"])
 
     def _write_predictions(
         self, outputs: Mapping[str, Outputs], datamodule: RadiographyDataModule, folder: Path

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -304,3 +305,16 @@ def test_odd_files_are_told_with_their_reasons(real_data, copied):
     assert len(found["files"]["details"]["unreadable"]) == 3
     assert found["exposure"]["details"]["blank"]["paths"] == ["NORMAL/odd/blank.jpg"]
     assert found["exposure"]["details"]["odd"]["paths"] == ["NORMAL/odd/nearly_black.png"]
+
+
+def test_each_step_of_an_audit_is_named_once_and_all_are_counted(drawn, monkeypatch):
+    named = []
+
+    @contextmanager
+    def steps(total, title, **_):
+        yield named.append
+        assert len(named) == total
+
+    monkeypatch.setattr("covidnet.evidence.audit.named_steps", steps)
+    audit(drawn[0])
+    assert len(set(named)) == len(named)

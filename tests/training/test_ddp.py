@@ -106,7 +106,7 @@ def test_a_run_of_two_processes_leaves_one_record_and_stops_together(args):
     results = json.loads((runs[0] / "results.json").read_text())
     assert results["epochs"] == 3
     assert results["best"]["true_positives"] + results["best"]["false_negatives"] == 9
-    assert done.stdout.count("weighted loss") == 1  # one table
+    assert done.stdout.count("balanced accuracy") == 1  # one process tells
     [journal] = Path(os.environ["XDG_CACHE_HOME"]).rglob("journal.jsonl")
     decoded = [line for line in journal.read_text().splitlines()[1:] if line]
     assert len(decoded) == 36  # each image once on this machine, not once a process

@@ -34,7 +34,7 @@ def test_a_run_tells_each_group_and_no_name(told, capsys):
     keys = ["run", f"data.root={told}", *DATA, "trainer.max_epochs=1", *QUICK]
     assert "has 300 different values" in mistake([*keys, "data.subgroups=[name]"], capsys)
     assert "names the column 'wart'" in mistake([*keys, "data.subgroups=[wart]"], capsys)
-    main([*keys, "data.subgroups=[ward]", "data.age_bins=[40]"])
+    main([*keys, "data.subgroups=[ward]", "data.age_bins=[40]", "table=true"])
     assert "ap in the " in capsys.readouterr().out.replace("Gap", "gap")
     results = read_json(RUN / "results.json")
     assert untold_keys(results) == set()
