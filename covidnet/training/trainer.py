@@ -3,6 +3,7 @@
 import platform
 import time
 from collections.abc import Mapping
+from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from covidnet.files.tensors import read_tensors
 from covidnet.machine.telling import tell, warn
 from covidnet.models.classifier import Classifier
 from covidnet.models.parts.epoch import Outputs
-from covidnet.runs.checkpoint import Checkpoint, add_to_recipe
-from covidnet.runs.files import PREDICTED, RESULTS, TESTS, count_test, looks_told, write_results
+from covidnet.runs.checkpoint import Checkpoint, finish_checkpoint
+from covidnet.runs.files import LAST, PREDICTED, RESULTS, TESTS, count_test, looks_told, write_results
 from covidnet.runs.find import run_directory
 from covidnet.runs.predictions import write_predictions
 from covidnet.runs.scoring import model_use, score_model
@@ -35,6 +36,12 @@ class Trainer(pl.Trainer):
     It trains, and validates while it trains, in ``trainer.precision``. Whatever else it says of a model is computed in
     float32: in a lower precision, ``predict`` and ``evaluate`` would say something else.
     """
+
+    @wraps(pl.Trainer.fit)  # whose arguments the command line takes
+    def fit(self, *given: Any, **options: Any) -> None:
+        """Train; once that has ended, the last checkpoint alone holds all that going on takes."""
+        super().fit(*given, **options)
+        self.finish_checkpoints()
 
     validate = in_full_precision(pl.Trainer.validate)
     test = in_full_precision(pl.Trainer.test)
@@ -105,6 +112,13 @@ class Trainer(pl.Trainer):
         self._leave({"test": outputs}, datamodule, results, models, run_directory(checkpoint) or self.run_directory)
         return results
 
+    def finish_checkpoints(self) -> None:
+        """Drop what an optimizer remembers from the best checkpoints."""
+        if self.is_global_zero:
+            for path in map(Path, getattr(self.checkpoint_callback, "best_k_models", {})):
+                if path.is_file() and path.name != LAST:  # whatever a checkpoint that was gone on with called the best
+                    finish_checkpoint(path)
+
     @property
     def run_directory(self) -> Path:
         """The directory of this run, the same on every process; to be asked for by all of them."""
@@ -122,7 +136,7 @@ class Trainer(pl.Trainer):
         if ckpt_path and self.is_global_zero:
             checkpoint = Path(ckpt_path)
             seen = look_at(checkpoint, datamodule, self.strategy.root_device) if calibration else None
-            add_to_recipe(checkpoint, calibration=calibration, novelty=fit_looks(seen))
+            finish_checkpoint(checkpoint, calibration=calibration, novelty=fit_looks(seen))
             _tell_too_few(calibration)
             told = source_told(seen, datamodule)
         return self._scores(outputs, model, datamodule, calibration), {"val": validated, "test": outputs}, told
