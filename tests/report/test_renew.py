@@ -5,7 +5,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 from helpers import call, paint
 
@@ -73,8 +72,6 @@ def nothing(*_: object, **__: object) -> dict[str, Any]:
     return {}
 
 
-OUTSIDE = {"report": {"checkpoint": "best.ckpt"}, "sources": [], "groups": np.zeros(0)}
-OUTSIDE |= {"paths": [], "logits": np.zeros((0, 2)), "labels": np.zeros(0, int), "classes": ["a", "b"]}
 RENEWING = {
     "audit": (audit, "{images} --json {run}/audit.json --out {images}/../table.csv"),
     "compare": (compare, "{run} {other}"),
@@ -95,9 +92,10 @@ def test_each_command_that_changes_what_a_run_knows_renews_its_report(name, tmp_
         "covidnet.evidence.audit_screen.print_audit": nothing,
         "covidnet.evidence.compare.compare_runs": nothing,
         "covidnet.evidence.compare_table.print_comparison": nothing,
-        "covidnet.evidence.external.evaluate": stand_in(**OUTSIDE),
+        "covidnet.evidence.external.evaluate": stand_in(report={}),
+        "covidnet.commands.evaluate._write": nothing,
         "covidnet.evidence.external_table.print_report": nothing,
-        "covidnet.inference.predictor.Predictor": stand_in(batch_size=1, notice=""),
+        "covidnet.inference.predictor.Predictor": stand_in(batch_size=1, notice="", cost="", several=False),
         "covidnet.inference.predictions.files_in": stand_in(paths=[]),
         "covidnet.inference.predictions.rows": nothing,
         "covidnet.inference.predictions.WRITERS": {"csv": nothing},
