@@ -62,7 +62,7 @@ def _told(run: Path, state: State, recipes: Recipes) -> dict[str, Any]:
 
 def _scored(run: Path) -> dict[str, Any]:
     results = read_json(run / RESULTS)
-    scores = next((results[name] for name in MODELS if name in results), {})
+    scores: dict[str, Any] = next((results[name] for name in MODELS if name in results), {})
     shortcuts, audit, external = (read_json(run / name) for name in (SHORTCUTS, AUDIT, EXTERNAL))
     asked = verdicts.commands(run, ["ROOT"])
     found = [

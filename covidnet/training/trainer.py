@@ -2,11 +2,11 @@
 
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate
 
 import pytorch_lightning as pl
 
@@ -27,7 +27,21 @@ from covidnet.runs.scoring import model_use, score_model
 from covidnet.runs.screen import print_gaps, print_scores
 from covidnet.training.fitted import fit_looks, look_at
 from covidnet.training.groups import by_group, source_told
-from covidnet.training.precision import in_full_precision
+from covidnet.training.precision import Given, in_full_precision
+
+
+def _finishing(
+    method: Callable[Concatenate[pl.Trainer, Given], None],
+) -> Callable[Concatenate[pl.Trainer, Given], None]:
+    """Return a trainer's training, after which the last checkpoint alone holds all that going on takes."""
+
+    @wraps(method)
+    def trained(trainer: pl.Trainer, /, *args: Given.args, **kwargs: Given.kwargs) -> None:
+        method(trainer, *args, **kwargs)
+        assert isinstance(trainer, Trainer)
+        trainer.finish_checkpoints()
+
+    return trained
 
 
 class Trainer(pl.Trainer):
@@ -37,12 +51,7 @@ class Trainer(pl.Trainer):
     float32: in a lower precision, ``predict`` and ``evaluate`` would say something else.
     """
 
-    @wraps(pl.Trainer.fit)  # whose arguments the command line takes
-    def fit(self, *given: Any, **options: Any) -> None:
-        """Train; once that has ended, the last checkpoint alone holds all that going on takes."""
-        super().fit(*given, **options)
-        self.finish_checkpoints()
-
+    fit = _finishing(pl.Trainer.fit)
     validate = in_full_precision(pl.Trainer.validate)
     test = in_full_precision(pl.Trainer.test)
     predict = in_full_precision(pl.Trainer.predict)
