@@ -3,6 +3,7 @@
 Where a system has no such locks, it lets no open file be removed or moved either (Windows), or nobody is told.
 """
 
+import atexit
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -30,6 +31,7 @@ def keep(file: Path) -> None:
         with suppress(OSError):  # of a folder that only others may write to, which they alone may clear
             _kept[file] = open_plain(file, "a")
             share(_kept[file])
+            atexit.register(_kept[file].close)
 
 
 def in_use(file: Path) -> bool:

@@ -93,7 +93,7 @@ def _dots(sources: list[Source], inside: Cell) -> Markup:
             colour, marker, size = ("C1", "*", 9) if source.seen else ("C0", "o", 5)
             if at.value is None:
                 continue
-            if at.low is not None:
+            if at.low is not None and at.high is not None:
                 axes.plot([at.low, at.high], [-row, -row], color=colour, linewidth=1.6)
             axes.plot(at.value, -row, color=colour, marker=marker, markersize=size)
         names = [f"{short(source.name)}{' *' * source.seen}  ({source.images:,})" for source in sources]
