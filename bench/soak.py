@@ -164,7 +164,9 @@ def record(run: Path) -> dict[str, Any]:
     checkpoints = {
         name: torch.load(run / "checkpoints" / name, weights_only=True) for name in ("best.ckpt", "last.ckpt")
     }
-    kept = {name: {key: checkpoint[key] for key in STATE} for name, checkpoint in checkpoints.items()}
+    kept = {  # the best of a training that has ended holds no optimizer, whether it was killed or not
+        name: {key: checkpoint[key] for key in STATE if key in checkpoint} for name, checkpoint in checkpoints.items()
+    }
     return {**files, **kept, "results": {key: value for key, value in results.items() if key not in UNEQUAL}}
 
 
@@ -237,6 +239,8 @@ def soak(
     draw, wrong, kinds = random.Random(seed), list[str](), Counter[str]()
     arguments, finished, record, _ = work = WORK[command]
     base = Path(tempfile.mkdtemp(prefix="soak"))
+    if "data=phantom" in arguments:  # which would be drawn anew in each new cache
+        arguments = [*arguments, f"data.root={base / 'phantoms'}"]
     try:
         if command != "run":  # which draws its own
             write_phantoms(base / "phantoms", dict.fromkeys(CLASSES, 33), size=64)

@@ -45,6 +45,7 @@ def run(options: argparse.Namespace) -> None:
     from covidnet.evidence.audit import audit_images, write_table
     from covidnet.evidence.audit_screen import print_audit
     from covidnet.files.plain import hints_of, misfit
+    from covidnet.report.renew import renew
 
     unknown = sorted(keys.keys() - hints_of(Radiographs).keys())
     if unknown:
@@ -61,6 +62,7 @@ def run(options: argparse.Namespace) -> None:
         table, told = write_table(audited, data.roots.get(""), options.out, force=options.force)
     print_audit(audited.report, told)
     write_json(options.json, {**audited.report, "table": str(table) if table else None})
+    renew(options.json)
 
 
 def _keys(options: argparse.Namespace) -> dict[str, Any]:

@@ -12,9 +12,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     # Before A and B, --over would take them too.
     parser.usage = f"{parser.prog} A B [--over CLASS ...] [--ensemble A|B|both] [--json FILE]"
-    text = "directory of a run, of a repeat (the mean of its seeds), or of a crossval"
+    text = "directory of a run, of a repeat (the mean of its seeds), or of a crossval; comparison.json is written there"
     parser.add_argument("first", type=Path, metavar="A", help=text)
-    parser.add_argument("second", type=Path, metavar="B", help=f"{text}; comparison.json is written there")
+    parser.add_argument("second", type=Path, metavar="B", help=text)
     text = "outside, the scores are over these classes and their images only; all that are there, if left out"
     parser.add_argument("--over", nargs="+", metavar="CLASS", help=text)
     text = "of a repeat or crossval: its ensemble, one model, in place of the mean of its runs"
@@ -23,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Compare, print, and write comparison.json into the directory of B."""
+    """Compare, print, write comparison.json into both directories, and anew what shows it."""
     sides = (options.first, options.second)
     runs = [runs_of_side(folder) for folder in sides]
     ensembles = [number for number, name in enumerate("AB") if options.ensemble in (name, "both")]
@@ -34,14 +34,19 @@ def run(options: argparse.Namespace) -> None:
     tell_loading("scipy")
     from covidnet.evidence.compare import compare_runs
     from covidnet.evidence.compare_table import print_comparison
+    from covidnet.report.renew import renew
     from covidnet.runs.files import COMPARISON, write_results
 
     found = compare_runs(options.first, options.second, options.over, ensembles)
     print_comparison(found)
-    file = options.second / COMPARISON
-    try:
-        write_results(file, found)
-    except OSError as error:
-        raise UserError(f"{file} cannot be written: {error.strerror or error}.") from error
-    print(file)
+    lacking = []
+    for file in (options.second / COMPARISON, options.first / COMPARISON):
+        try:
+            write_results(file, found)
+            print(file)
+        except OSError as error:
+            lacking.append(f"{file} cannot be written: {error.strerror or error}.")
     write_json(options.json, found)
+    renew(options.first, options.second, options.json)
+    if lacking:
+        raise UserError(" ".join(lacking))

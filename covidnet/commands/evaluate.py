@@ -9,7 +9,7 @@ from covidnet.commands.options import add_body_part, add_device, tell_loading
 from covidnet.data.typed import refuse_no_file
 from covidnet.data.walk import refuse_no_external_root
 from covidnet.errors import UserError
-from covidnet.runs.files import EXTERNAL, EXTERNAL_PREDICTIONS, RESULTS, write_results
+from covidnet.runs.files import EXTERNAL, EXTERNAL_PREDICTIONS, write_results
 from covidnet.runs.find import find_best, finished_runs, run_directory
 from covidnet.runs.members import find_model, record_of
 
@@ -41,7 +41,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Evaluate, print and write; of a series each run, then their ensemble. Write the cards of the runs anew."""
+    """Evaluate, print and write; of a series each run, then their ensemble. Write anew what shows it."""
     given = options.checkpoint.expanduser()
     checkpoints = [find_best(one) for one in (finished_runs(given) if given.is_dir() else [given])]
     checkpoints += _ensemble_of(given)
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> None:
     bins = _ages(options.bins) if options.bins is not None else None
     from covidnet.evidence.external import Options, evaluate
     from covidnet.evidence.external_table import print_report
-    from covidnet.report.card import write_card
+    from covidnet.report.renew import renew
 
     how = Options(
         names=dict(_name_and_class(text) for text in options.map),
@@ -71,9 +71,7 @@ def run(options: argparse.Namespace) -> None:
         print_report(evaluation.report)
         folder = checkpoint if checkpoint.is_dir() else run_directory(checkpoint)
         _write(evaluation, folder, options.json, options.predictions)
-    for folder in map(run_directory, checkpoints):
-        if folder and (folder / RESULTS).is_file():
-            print(write_card(folder))
+    renew(*map(run_directory, checkpoints), options.json)
 
 
 def _ensemble_of(given: Path) -> list[Path]:

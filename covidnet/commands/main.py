@@ -13,6 +13,7 @@ from types import ModuleType
 
 from covidnet.commands import (
     audit,
+    cache,
     card,
     compare,
     download,
@@ -21,6 +22,7 @@ from covidnet.commands import (
     predict,
     publish,
     report,
+    runs,
     send,
     serve,
     shortcuts,
@@ -50,6 +52,8 @@ TOOLS: dict[str, ModuleType] = {
     "export": export,
     "publish": publish,
     "send": send,
+    "runs": runs,
+    "cache": cache,
 }
 INTERRUPTED = 128 + 2  # the exit code after SIGINT, as shells count it
 NOBODY_READS = 128 + 13  # that after SIGPIPE

@@ -4,10 +4,11 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from covidnet.errors import UserError
+from covidnet.errors import UserError, did_you_mean
 
 
 def add_run(parser: argparse.ArgumentParser, repeat: str = "") -> None:
@@ -81,6 +82,48 @@ def write_json(file: Path | None, found: dict[str, Any]) -> None:
         file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise UserError(f"{file} cannot be written: {error.strerror or error}. Give another --json FILE.") from error
+
+
+def words_of(words: Sequence[str], actions: Sequence[str]) -> tuple[str, str | None]:
+    """Return which of ``actions`` is asked for, the first where none is named, and the folder that follows.
+
+    Raises:
+        UserError: Where there are more words.
+    """
+    action, rest = (words[0], words[1:]) if words and words[0] in actions else (actions[0], words)
+    if len(rest) > 1:
+        raise UserError(
+            f"'{rest[0]}' is followed by '{rest[1]}': give one of {', '.join(actions)}, then one folder."
+            f"{did_you_mean(rest[0], actions)}"
+        )
+    return action, rest[0] if rest else None
+
+
+def say_disk(found: Sequence[tuple[str, int, object]], nothing: str) -> None:
+    """Print what is to go, kind by kind: the bytes of each and its places; ``nothing`` where there is none."""
+    for kind in dict.fromkeys(kind for kind, _, _ in found):
+        own = [(size, place) for other, size, place in found if other == kind]
+        print(f"{sum(size for size, _ in own) / 1e6:10,.1f} MB  {len(own)} x {kind}")
+        for size, place in own:
+            print(f"{size / 1e6:14,.1f}    {place}")
+    if not found:
+        print(nothing)
+
+
+def agreed(question: str, *, yes: bool) -> bool:
+    """Return whether the user agrees: by ``--yes``, or when asked.
+
+    Raises:
+        UserError: Where nobody can be asked.
+    """
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UserError("Nobody is there to be asked, so nothing was removed. Give --yes to remove what is listed.")
+    if input(f"{question} [y/N] ").strip().lower() in ("y", "yes"):
+        return True
+    print("Nothing was removed.")
+    return False
 
 
 def _checkpoint(text: str) -> Path:

@@ -43,6 +43,7 @@ def run(options: argparse.Namespace) -> int:
     from covidnet.inference.predictions import WRITERS, files_in, rows, test_images
     from covidnet.inference.predictor import Predictor
     from covidnet.machine.parallel import progress_bar
+    from covidnet.report.renew import renew
 
     predictor = Predictor(options.checkpoint, options.device, options.body_part)
     work = files_in(predictor, files) if options.paths else test_images(predictor)
@@ -65,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
                 bar.update()
     if options.out:
         print(options.out)
+        renew(options.out)
     if unreadable:
         print(
             f"covidnet: {unreadable} of {len(work.paths)} files could not be read; the column error tells why.",

@@ -15,14 +15,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Do the lungs test of each run, and write its card anew."""
+    """Do the lungs test of each run, and write anew what shows it."""
     runs = finished_runs(options.run)
     for folder in runs:
         refuse_unfinished(folder)
     refuse_no_place(options.json, "--json")
     tell_loading("pytorch_lightning")
     from covidnet.evidence.lungs_test import measure_lungs
-    from covidnet.report.card import write_card
+    from covidnet.report.renew import renew
 
     if options.json and len(runs) > 1:
         raise UserError(
@@ -31,4 +31,4 @@ def run(options: argparse.Namespace) -> None:
         )
     for folder in runs:
         write_json(options.json, measure_lungs(folder))
-        print(write_card(folder))
+        renew(folder, options.json)

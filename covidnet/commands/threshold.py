@@ -39,8 +39,7 @@ def run(options: argparse.Namespace) -> None:
     _refuse_wish(options)
     tell_loading("torch")
     from covidnet.evidence.decision import keep_wish, print_decision, take_back
-    from covidnet.report.card import write_card
-    from covidnet.report.page import REPORT, write_report
+    from covidnet.report.renew import renew
 
     for folder in runs:
         if options.undo:
@@ -48,9 +47,7 @@ def run(options: argparse.Namespace) -> None:
             print(f"{folder}: {'the threshold is taken back' if there else 'no threshold was kept'}.")
         else:
             print_decision(keep_wish(folder, options.name, *_wish(options), options.device), folder)
-        print(write_card(folder))
-        if (folder / REPORT).is_file():
-            print(write_report(folder))
+        renew(folder)
         _tell_export(folder)
     if record_of(options.run):
         _of_series(options)

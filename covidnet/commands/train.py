@@ -124,8 +124,13 @@ def _search() -> Any:
 
 
 def _after_run(done: Any, folder: Path) -> None:
-    """Do the lungs test of a run where it was asked for, and write its report and model card."""
-    config = done.config_init["run"]
+    """Do the lungs test of a run where it was asked for, and write its report and card; anew those of a tested run."""
+    config = done.config_init.get("run")
+    if not config:
+        from covidnet.report.renew import renew
+
+        renew(folder)
+        return
     if config.shortcuts:
         from covidnet.evidence.lungs_test import measure_lungs
 

@@ -30,6 +30,7 @@ from covidnet.data.decoding import Decoded, decode_all, digest_of, file_identity
 from covidnet.data.spelling import Spellings
 from covidnet.errors import MachineError, UserError
 from covidnet.files.folders import default_cache_dir, locked
+from covidnet.files.in_use import share
 from covidnet.files.plain_file import make_plain_folders, open_plain, refuse_no_file
 from covidnet.imaging.decode import DECODER, RESIZER, Interpolation, read
 from covidnet.imaging.radiograph import USUAL, BodyPart, Orientation, Reading, UnreadableImageError
@@ -296,16 +297,20 @@ def _compact(
 
 def _map(folder: Path, decoding: Decoding) -> NDArray[np.uint8]:
     """Map the planes (P, S, S) read-only."""
-    file = folder / PLANES
-    count = file.stat().st_size // decoding.plane_bytes
+    count = (folder / PLANES).stat().st_size // decoding.plane_bytes
     shape = (count, decoding.size, decoding.size)
-    if count == 0:  # an empty file cannot be mapped
-        return np.empty(shape, dtype=np.uint8)
-    return np.memmap(file, dtype=np.uint8, mode="r", shape=shape)
+    return _mapped(folder / PLANES, shape) if count else np.empty(shape, dtype=np.uint8)  # nothing cannot be mapped
+
+
+def _mapped(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Map a file, and mark it as being read until nothing is mapped to it any more."""
+    with file.open("rb") as content:
+        share(content)
+        return np.memmap(content, dtype=np.uint8, mode="r", shape=shape)
 
 
 def _reopen(file: Path, shape: tuple[int, ...], index: NDArray[np.int64], inode: int) -> PixelCache:
-    planes = np.memmap(file, dtype=np.uint8, mode="r", shape=shape)
+    planes = _mapped(file, shape)
     if file.stat().st_ino != inode:
         raise RuntimeError(f"{file} was written anew by another run while this one started; start it again")
     return PixelCache(planes, index, inode, stack_thumbnails([]))

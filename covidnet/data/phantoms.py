@@ -11,14 +11,18 @@ from PIL import Image
 
 from covidnet.data.division.metadata import NAME, write_metadata
 from covidnet.data.listing import Listing
+from covidnet.data.local import local_path
 from covidnet.data.phantom import CLASSES, CORNERS, VERSION, draw_radiograph, marked_corner
 from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
-from covidnet.files.folders import default_cache_dir
+from covidnet.files.folders import default_cache_dir, note_use
+from covidnet.files.in_use import keep
 from covidnet.files.plain_file import make_plain_folders, refuse_link
 from covidnet.machine.parallel import cores, parallel_map, progress_bar, refuse_in_unguarded_worker
 
 COUNTS = {"COVID-19": 130, "NORMAL": 480, "Viral Pneumonia": 480}
+README = "README.md"
+PHANTOMS = "phantoms"  # their folder in the cache folder
 SEED = 28  # of the drawing; data.seed is the split's
 MANY = 100  # images from which on worker processes are worth their start
 LONGEST_README = 2**16  # bytes
@@ -28,7 +32,7 @@ class Phantoms(Radiographs):
     """Radiographs that are drawn once, where they are first asked for.
 
     Args:
-        root: Folder to draw into; the user's cache folder where left out.
+        root: Folder to draw into; the cache folder (``cache_dir``) where left out.
         shortcut: Probability that a marker in the corner names the class, for tests of honesty; 0 for no marker.
         options: What all radiographs take.
     """
@@ -41,16 +45,20 @@ class Phantoms(Radiographs):
         if given := next((key for key in ("table", "split_lists") if options.get(key)), None):
             raise UserError(f"data.{given}={options[given]} is for radiographs that are there: leave data=phantom out.")
         self.shortcut = shortcut
-        self.default_root = default_cache_dir() / "phantoms" / f"v{VERSION}-seed{SEED}-shortcut{shortcut:g}"
+        self.caches = local_path(options.get("cache_dir")) or default_cache_dir()
+        self.default_root = self.caches / PHANTOMS / f"v{VERSION}-seed{SEED}-shortcut{shortcut:g}"
         super().__init__(root=root, **options)
 
     def list_images(self, root: Path, classes: Sequence[str] | None, key: str) -> Listing:
         """Draw the images of the root, then list them; a test root is the user's own."""
         if key == "data.root":
             if root == self.default_root:  # in the cache folder; another one is the user's own
-                make_plain_folders(default_cache_dir(), "phantoms")
+                make_plain_folders(self.caches, PHANTOMS)
                 refuse_link(root)
             write_phantoms(root, seed=SEED, shortcut=self.shortcut)
+            if root == self.default_root:
+                note_use(root / README)
+                keep(root / README)
         return super().list_images(root, classes, key)
 
 
@@ -95,7 +103,7 @@ def write_phantoms(
         with progress_bar(len(jobs), "drawing phantoms") as bar:
             for _ in drawn:
                 bar.update()
-        (root / "README.md").write_text(readme, encoding="utf-8")
+        (root / README).write_text(readme, encoding="utf-8")
         write_metadata(root / NAME, rows)
         try:
             root.rename(folder)
@@ -128,7 +136,7 @@ def _holds(folder: Path, readme: str, files: list[Path]) -> bool:
     """Return whether ``folder`` is the whole set; raise if it is something else, which is not ours."""
     if not folder.exists() or not any(folder.iterdir()):
         return False
-    path = folder / "README.md"
+    path = folder / README
     if not path.is_file() or path.stat().st_size > LONGEST_README or path.read_bytes() != readme.encode():
         raise UserError(
             f"{folder} holds something other than these phantoms, and stays as it is. Give data.root=FOLDER, a new one "

@@ -88,7 +88,8 @@ class Radiographs(Located):
         balance: What weighs alike in the loss: each "class", or within it each "source" of the table too.
         num_workers: Processes that load batches; where left out, none with a cache and one a core without.
         cache: Keep decoded images on disk; "verify" compares the bytes of every file first; false decodes anew.
-        cache_dir: Where decoded images and copies out of a store are kept; the user's cache folder where left out.
+        cache_dir: Where decoded images, copies out of a store and phantoms are kept; the user's cache folder where left
+            out.
         on_error: "raise" lists all unreadable images and stops; "skip" lists them and goes on without them.
     """
 

@@ -92,6 +92,9 @@ METRICS = (  # tables that show all keep this order
     Metric("recall", "recall", "called among all that should be", Scale.SHARE, Group.POOLED),
     Metric("sensitivity", "sensitivity", "found among those that have it", Scale.SHARE, Group.PER_CLASS),
     Metric("specificity", "specificity", "ruled out among those that do not", Scale.SHARE, Group.PER_CLASS),
+    # Before what hangs on the mix of the classes, as a predictive value does.
+    Metric("auroc", "AUROC", "this class against the rest, over all thresholds", Scale.UNIT, Group.PER_CLASS),
+    Metric("average_precision", "average precision", "PPV over all sensitivities", Scale.UNIT, Group.PER_CLASS),
     Metric(
         "ppv", "PPV (precision)", "right among those called so", Scale.SHARE, Group.PER_CLASS, title="PPV", short="PPV"
     ),
@@ -113,8 +116,6 @@ METRICS = (  # tables that show all keep this order
         title="PPV at 10 %",
     ),
     Metric("npv", "NPV", "right among those not called so", Scale.SHARE, Group.PER_CLASS),
-    Metric("auroc", "AUROC", "this class against the rest, over all thresholds", Scale.UNIT, Group.PER_CLASS),
-    Metric("average_precision", "average precision", "PPV over all sensitivities", Scale.UNIT, Group.PER_CLASS),
     Metric("support", "images", "of this class in the test", Scale.COUNT, Group.PER_CLASS),
     Metric(
         "images_needed",

@@ -17,7 +17,7 @@ from covidnet.evaluation.decision import WISHES, Decision, Wish, wished_threshol
 from covidnet.evaluation.scores import decision_scores
 from covidnet.machine.device import find_device
 from covidnet.models.outputs import outputs_of
-from covidnet.runs.checkpoint import Checkpoint, add_to_recipe
+from covidnet.runs.checkpoint import Checkpoint, finish_checkpoint
 from covidnet.runs.claim import hold
 from covidnet.runs.files import LOCK, RESULTS, count_test, write_results
 from covidnet.runs.run import Run
@@ -67,7 +67,7 @@ def keep_wish(folder: Path, name: str, wish: Wish, wanted: float, device: str | 
         given = {split: decision_scores(*parts[:2], run.classes, decision, parts[2]) for split, parts in seen.items()}
         rates = {key: given["val"][key] for key in (*WISHES, "confusion_matrix", "intervals")}
         found = {**given["test"], "validation": rates}
-        add_to_recipe(run.checkpoint, calibration={**best.calibration, "decision": decision.plain})
+        finish_checkpoint(run.checkpoint, calibration={**best.calibration, "decision": decision.plain})
         run.models["best"]["decision"] = found
         run.results["test_evaluations"] = count_test(folder, f"threshold of {name}, {wish} {wanted:g}")
         write_results(folder / RESULTS, run.results)
@@ -84,7 +84,7 @@ def take_back(folder: Path) -> bool:
         run, best = _opened(folder)
         kept = {key: value for key, value in best.calibration.items() if key != "decision"}
         if there := kept != best.calibration:
-            add_to_recipe(run.checkpoint, calibration=kept)
+            finish_checkpoint(run.checkpoint, calibration=kept)
         if run.models["best"].pop("decision", None) is not None:
             write_results(folder / RESULTS, run.results)
     return there

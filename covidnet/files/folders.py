@@ -1,9 +1,11 @@
 """Folders of this machine: where caches lie, whether there is room, who may write now."""
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -36,9 +38,21 @@ def locked(file: Path) -> Iterator[None]:
         print(f"covidnet: another run is filling {file.parent}; waiting for it.", file=sys.stderr)
         lock.acquire()
     try:
+        note_use(file)
         yield
     finally:
         lock.release()
+
+
+def note_use(file: Path) -> None:
+    """Note in the times of a file that what it stands for is used now; nothing where they are another user's."""
+    with suppress(OSError):
+        os.utime(file)
+
+
+def last_use(file: Path) -> datetime:
+    """Return when ``note_use`` was last called; of a file that is not there, when its folder was last changed."""
+    return datetime.fromtimestamp((file if file.is_file() else file.parent).stat().st_mtime, UTC)
 
 
 def check_space(folder: Path, needed: int, what: str, option: str = "--to FOLDER") -> None:

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from covidnet.errors import UserError
 from covidnet.files.folders import check_space, default_cache_dir, in_words, locked
+from covidnet.files.in_use import keep
 from covidnet.files.names import clash_of
 from covidnet.files.plain_file import make_plain_folders, open_plain, refuse_link
 from covidnet.files.store import Store, Stored, split_url
@@ -22,6 +23,8 @@ from covidnet.files.whole import write_whole
 from covidnet.machine.parallel import progress_bar
 
 JOURNAL, LOCK, FILES = "journal.jsonl", "lock", "files"
+IN_USE = "in-use"  # what a process that reads a copy marks
+MIRRORS = "mirrors"  # their folder in the cache folder
 MOST_JOURNAL = 2**30  # bytes: of two million files; what comes after is fetched again
 THREADS = 16  # each waits for the store most of the time
 LARGE = 2**23  # bytes from which on a bar is worth its line
@@ -62,9 +65,9 @@ def _mirrored(store: Store, names: Sequence[str], listed: Sequence[Stored], cach
     _refuse_clashes(store, listed)
     known = hashlib.sha256(store.url.encode()).hexdigest()[:12]
     own = f"{PurePosixPath(store.url).name}-{known}"
-    place = (cache_dir or default_cache_dir()) / "mirrors" / own
+    place = (cache_dir or default_cache_dir()) / MIRRORS / own
     with _explained(store, place):
-        make_plain_folders(cache_dir or default_cache_dir(), "mirrors", own)
+        make_plain_folders(cache_dir or default_cache_dir(), MIRRORS, own)
         with locked(place / LOCK):
             here = _read_journal(place)
             _refuse_links(place / FILES, listed)
@@ -72,6 +75,7 @@ def _mirrored(store: Store, names: Sequence[str], listed: Sequence[Stored], cach
             _drop(place, names, {one.path for one in listed}, here)
             _fetch(store, lacking, place, here)
             _write_journal(place, here.values())
+        keep(place / IN_USE)
     return place / FILES
 
 

@@ -18,10 +18,9 @@ from covidnet.report.datacard import make_data_card
 from covidnet.report.decided import decided
 from covidnet.report.facts import MODEL_NAMES, data_of, settings_of, versions_of
 from covidnet.report.groups import source_by_class
-from covidnet.runs.files import AUDIT, CHECKPOINT, EXTERNAL, SHORTCUTS
+from covidnet.runs.files import AUDIT, CARD, CHECKPOINT, EXTERNAL, SHORTCUTS
 from covidnet.runs.run import Run
 
-CARD = "model_card.md"
 UNKNOWN_LICENSE = "unknown"  # of the weights: it hangs on images and weights of others, which no run knows
 TAGS = ("chest-x-ray", "radiography", "pytorch", "research-only")
 # Ours -> the hub's name of a metric, where it means the same. Its Brier score is of two classes, ours of any number.

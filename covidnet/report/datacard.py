@@ -16,6 +16,7 @@ from covidnet.data.spelling import Spellings
 from covidnet.errors import UserError
 from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.imaging.sizes import size_of
+from covidnet.report.measured import Links
 
 Table = dict[str, dict[str, int]]  # row -> column -> images
 
@@ -25,17 +26,6 @@ class Sizes(NamedTuple):
 
     width: list[int]
     height: list[int]
-
-
-class Links(NamedTuple):
-    """Images that belong together: of one patient, or near-duplicates of each other."""
-
-    table: str  # the file that says so
-    images: int  # linked to another one
-    groups: int  # of more than one image
-    astride: int  # groups with images on two sides of the split
-    unknown: int  # images whose patient nobody knows
-    of: int  # images in all
 
 
 @dataclass(frozen=True)

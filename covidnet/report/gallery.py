@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from covidnet.imaging.radiograph import Reading
 from covidnet.models.heatmaps import Heat, grad_cam, heat_share, last_feature_map
 from covidnet.models.outputs import outputs_of
 from covidnet.report.decided import decisions
+from covidnet.report.measured import HeatShare
 from covidnet.report.pictures import blend, data_uri
 from covidnet.runs.predictions import Predictions
 from covidnet.runs.run import Run
@@ -47,21 +47,6 @@ class Card:
     masked: bool  # the lungs are those of a mask, not of the central box
     picture: str  # data URI
     overlay: str  # data URI
-
-
-class HeatShare(NamedTuple):
-    """The heat of many images: its mean share inside the lungs, or their box, and the share of the image they take."""
-
-    images: int
-    mean: float
-    interval: tuple[float, float] | None
-    area: float
-    masked: bool  # the lungs are those of masks; else a central box stands for them
-
-    @property
-    def region(self) -> str:
-        """What the heat is measured inside of."""
-        return "the lungs" if self.masked else "the central box"
 
 
 @dataclass(frozen=True)

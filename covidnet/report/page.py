@@ -15,18 +15,17 @@ from covidnet.evaluation.names import OVERALL, POOLED
 from covidnet.files.whole import write_whole
 from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.report import against, figures, verdicts
-from covidnet.report.cells import OF_CLASS, Cell, Row, cell, drawn, fallen, flat, rows
+from covidnet.report.cells import OF_CLASS, Cell, Row, cell, drawn, rows
 from covidnet.report.checklist import SPLIT_NAMES, answer, fill
 from covidnet.report.datacard import DataCard, make_data_card
 from covidnet.report.decided import calibrate, decided
 from covidnet.report.facts import MODEL_NAMES, data_of, settings_of, versions_of
 from covidnet.report.gallery import Gallery, make_gallery
 from covidnet.report.groups import SHOWN, attributes_shown, source_by_class
+from covidnet.report.outside import outside
 from covidnet.report.use import TITLES, use_of
-from covidnet.runs.files import AUDIT, EXTERNAL, SHORTCUTS, looks_told
+from covidnet.runs.files import AUDIT, EXTERNAL, REPORT, SHORTCUTS, looks_told
 from covidnet.runs.run import Run
-
-REPORT = "report.html"
 
 LUNGS_TEST = {
     "whole": ("Whole image", "the model of this run"),
@@ -112,7 +111,7 @@ def render(run: Run) -> tuple[str, list[verdicts.Verdict]]:
         shortcuts=optional["shortcuts"],
         lungs_test=_lungs_test(optional["shortcuts"]),
         audit=optional["audit"],
-        external=_external(optional["external"], run.results.get("counts", {})),
+        external=outside(optional["external"], run.results.get("counts", {})) if optional["external"] else None,
         groups=attributes_shown(run.results),
         groups_outside=attributes_shown(optional["external"]),
         group_metrics=SHOWN,
@@ -229,31 +228,3 @@ def _lungs_test(shortcuts: Mapping[str, Any] | None) -> list[Row]:
 
 def _auroc(found: Mapping[str, Any]) -> Cell:
     return cell({"auroc": found["auroc"], "intervals": {"auroc": found["interval"]}}, "auroc")
-
-
-def _external(external: Mapping[str, Any] | None, counts: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the tables inside against outside, overall and by class, those of each source, and the use outside."""
-    if external is None:
-        return None
-    inside, found = flat(external.get("inside") or {}), flat(external)
-    drop = external.get("drop") or {}
-    sources = {name: flat(scores) for name, scores in (external.get("per_source") or {}).items()}
-    shown = [
-        metric for metric in OVERALL.values() if any(scores.get(metric.key) is not None for scores in sources.values())
-    ]
-    return {
-        "sides": [
-            (row, fallen(metric.key, drop.get(metric.key)))
-            for metric in OVERALL.values()
-            for row in rows([metric], [inside, found])
-        ],
-        "metrics": [metric.title for metric in shown],
-        "uses": use_of(external, counts, "outside"),
-        "sources": {
-            name: [drawn(metric.key, cell(scores, metric.key)) for metric in shown] for name, scores in sources.items()
-        },
-        "classes": {
-            name: rows(OF_CLASS, [inside.get("per_class", {}).get(name, {}), scores])
-            for name, scores in (external.get("per_class") or {}).items()
-        },
-    }

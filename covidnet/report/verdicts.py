@@ -9,8 +9,7 @@ from scipy.stats import binomtest
 
 from covidnet.evaluation.confounding import judge
 from covidnet.evaluation.subgroups import gap_sentences
-from covidnet.report.datacard import Links
-from covidnet.report.gallery import HeatShare
+from covidnet.report.measured import HeatShare, Links
 from covidnet.runs.files import AUDIT, CHECKPOINT, EXTERNAL
 
 Level = Literal["PASS", "WARN", "FAIL", "NOT RUN"]
@@ -27,6 +26,7 @@ class Verdict(NamedTuple):
     question: str
     sentence: str
     command: str | None = None
+    points: tuple[str, ...] = ()  # what was found, one by one, where that is more than one thing
 
 
 def commands(run: Path, words: Sequence[str]) -> dict[str, str]:
@@ -99,6 +99,8 @@ def leak_verdict(links: Links | None, audit: str) -> Verdict:
         sentence = f"{links.astride:,} patients or groups of near-duplicates have images on two sides of the split."
         return Verdict("FAIL", question, f"No: {sentence} The test results are too good.")
     apart = f"none of the {links.groups:,} linked groups is on two sides of the split."
+    if not links.groups:
+        apart = "no two of them belong together."
     if links.unknown:
         whose = f"Of {links.unknown:,} of the {links.of:,} images nobody knows the patient"
         return Verdict("WARN", question, f"Not known. {whose}; {apart}", audit)
@@ -154,10 +156,11 @@ def audit_verdict(audit: Mapping[str, Any] | None, command: str) -> Verdict:
     question = "Is the data sound?"
     if audit is None:
         return Verdict("NOT RUN", question, "Not known: the data has not been audited.", command)
-    found = [check["sentence"] for check in audit["checks"] if check["verdict"] == audit["verdict"]]
+    found = tuple(check["sentence"] for check in audit["checks"] if check["verdict"] == audit["verdict"])
     if audit["verdict"] == "PASS":
         return Verdict("PASS", question, f"All {len(found)} checks of the audit pass.")
-    return Verdict(audit["verdict"], question, " ".join(found))
+    told = f"{len(found)} of the {len(audit['checks'])} checks of the audit say {audit['verdict']}:"
+    return Verdict(audit["verdict"], question, told, points=found)
 
 
 def external_verdict(external: Mapping[str, Any] | None, command: str) -> Verdict:
@@ -172,11 +175,9 @@ def external_verdict(external: Mapping[str, Any] | None, command: str) -> Verdic
     found = f"balanced accuracy is {_points(drop['value'])} lower outside [{100 * low:.1f} to {_points(high)}]"
     if low > 0:
         return Verdict("FAIL" if drop["value"] >= LARGE_DROP else "WARN", question, f"No: {found}.")
-    return Verdict(
-        "PASS", question,
-        f"No drop was shown; the interval allows one of up to {_points(high)}. That is no proof: hospitals may share a "
-        "shortcut (DeGrave et al. 2021).",
-    )  # fmt: skip
+    most = f"the interval allows one of up to {_points(high)}" if high > 0 else "it is higher outside"
+    proof = "That is no proof: hospitals may share a shortcut (DeGrave et al. 2021)."
+    return Verdict("PASS", question, f"No drop was shown; {most}. {proof}")
 
 
 def _percent(share: float) -> str:

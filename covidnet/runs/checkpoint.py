@@ -28,6 +28,7 @@ from covidnet.runs.trust import find_class
 
 # A younger key of the data -> what a recipe without it meant, where new runs mean something else.
 BEFORE = {"orientation": "stored"}
+OPTIMIZER = "optimizer_states"  # Lightning's key of what a training needs to go on, and nothing else does
 KEY = "covidnet"  # the one key under which a checkpoint holds what is ours, plain types only
 # The weights are in the file: a stranger's must not have any fetched, or another file read.
 OWN_WEIGHTS = {"pretrained": False, "weights": None}
@@ -117,6 +118,11 @@ class Checkpoint:
     def novelty(self) -> dict[str, Any] | None:
         """What ``novelty_scores`` needs; None where nothing was fitted."""
         return self.recipe.get("novelty")
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a training can go on from it: it holds what the optimizer remembers."""
+        return bool(self._content.get(OPTIMIZER))
 
     @property
     def budget(self) -> Budget:
@@ -240,10 +246,20 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def add_to_recipe(checkpoint: Path, **plain: Any) -> None:
-    """Write what was fitted after training into a checkpoint of ours, plain types only, whole or not at all."""
+def finish_checkpoint(checkpoint: Path, **fitted: Any) -> None:
+    """Make a checkpoint of ours that of a model whose training has ended, whole or not at all.
+
+    What the optimizer remembers goes: of Adam that is twice the weights, and ``last.ckpt`` keeps it.
+
+    Args:
+        checkpoint: The file; where it was one with another, as best and last of an epoch are, that stays as it is.
+        fitted: What was fitted to the model, plain types, for its recipe.
+    """
     content = read_tensors(checkpoint)
-    content[KEY].update(plain)
+    if not fitted and OPTIMIZER not in content:
+        return
+    content.pop(OPTIMIZER, None)
+    content[KEY].update(fitted)
     with whole(checkpoint, "wb") as file:
         torch.save(content, file)
 

@@ -26,6 +26,7 @@ CHECKPOINT = Path("checkpoints", "best.ckpt")
 METRICS = "metrics.csv"
 SHORTCUTS, AUDIT, EXTERNAL, COMPARISON = "shortcuts.json", "audit.json", "external.json", "comparison.json"
 EXTERNAL_PREDICTIONS = "external_predictions.csv"
+REPORT, CARD = "report.html", "model_card.md"
 LUNGS_RUNS = "shortcuts"  # the folder of the runs that the lungs test trains and tests
 LUNGS = {"lungs_covered": "covered", "lungs_only": "only"}  # what shortcuts.json calls them -> data.lungs, and folder
 LUNGS_AT_TEST = {"covered_at_test": "covered", "swapped_at_test": "swapped"}  # the same of the run's own model

@@ -62,8 +62,8 @@ class CommandLineInterface(OneCommandLine):
 
     Args:
         line: What was typed, sorted.
-        afterwards: Is called with this interface and the run's directory when the command ``run`` is done, on the first
-            process alone.
+        afterwards: Is called with this interface and the run's directory when ``run``, or ``test`` of its model, is
+            done; on the first process alone.
     """
 
     model: Classifier
@@ -156,7 +156,7 @@ class CommandLineInterface(OneCommandLine):
             refuse_bomb_in(told, f"The recipe in ckpt_path={checkpoint}")
             self.config = parser.parse_args([command, f"--config={told}", *typed])
             self.config[command].ckpt_path = str(checkpoint)
-            refuse_changes(self.config[command].as_dict(), recipe, self.command_line)
+            refuse_changes(self.config[command].as_dict(), opened, self.command_line)
             self.name = recipe["name"]
             if command in TRAINING:
                 self.resumed = run_directory(checkpoint)
@@ -233,14 +233,15 @@ class CommandLineInterface(OneCommandLine):
 
     def before_test(self) -> None:
         """Find out before the test whether it can be counted."""
-        run = run_directory(Path(self.config_init[self.command_line.command].ckpt_path))
-        if run:
+        if run := run_directory(Path(self.config_init[self.command_line.command].ckpt_path)):
             counted_tests(run)
 
     def after_test(self) -> None:
         """Write and print what the test found."""
         checkpoint = Path(self.config_init[self.command_line.command].ckpt_path)
         self.trainer.report_test(self.model, self.datamodule, checkpoint)
+        if self.afterwards and (run := run_directory(checkpoint)) and self.trainer.is_global_zero:
+            self.afterwards(self, run)
 
     def how_to_go_on(self) -> str:
         """Return what ends the message of a fault that a training may outlive."""

@@ -9,8 +9,8 @@ from covidnet.data.spelling import all_composed
 from covidnet.errors import UserError
 from covidnet.files.plain import defaults_of
 from covidnet.files.reading import read_yaml
-from covidnet.runs.checkpoint import find_radiographs, meant_before
-from covidnet.runs.files import SPLIT
+from covidnet.runs.checkpoint import Checkpoint, find_radiographs, meant_before
+from covidnet.runs.files import LAST, SPLIT
 from covidnet.runs.find import find_checkpoint, run_directory
 from covidnet.runs.remote import RunStore, bring_checkpoint
 from covidnet.training.args import CONFIGS, TRAINING, CommandLine
@@ -90,12 +90,13 @@ def _kind(recipe: Mapping[str, Any]) -> type[Radiographs]:
     return find_radiographs(recipe["data"]["class_path"], "The recipe in the checkpoint")
 
 
-def refuse_changes(config: Mapping[str, Any], recipe: Mapping[str, Any], typed: CommandLine) -> None:
+def refuse_changes(config: Mapping[str, Any], checkpoint: Checkpoint, typed: CommandLine) -> None:
     """Refuse a configuration that would silently not hold, or would let test images into the training.
 
     Raises:
-        UserError: Naming the first key that differs from the checkpoint's.
+        UserError: Naming the first key that differs from the checkpoint's, or the checkpoint to go on from instead.
     """
+    recipe = checkpoint.recipe
     if "model" in typed.typed_groups and typed.groups["model"] != recipe["name"]:
         raise UserError(
             f"model={typed.groups['model']} does not go with this checkpoint, which holds {recipe['name']}. "
@@ -116,6 +117,25 @@ def refuse_changes(config: Mapping[str, Any], recipe: Mapping[str, Any], typed: 
                     f"{section}.{key}={now} does not go with this checkpoint, which holds {section}.{key}={value}. "
                     "Leave it out, or train anew without ckpt_path."
                 )
+    if typed.command in TRAINING:
+        _refuse_model_alone(checkpoint)
+
+
+def _refuse_model_alone(checkpoint: Checkpoint) -> None:
+    """Refuse to go on from a checkpoint that holds a model, but not what its training remembered.
+
+    Raises:
+        UserError: Saying which one to go on from.
+    """
+    if checkpoint.goes_on:
+        return
+    last = checkpoint.path.with_name(LAST)
+    other = last.is_file() and last != checkpoint.path
+    raise UserError(
+        f"ckpt_path={checkpoint.path} holds the model alone, without what its optimizer remembers: once a training has "
+        f"ended, {LAST} alone keeps that. To go on, give "
+        + (f"ckpt_path={last}." if other else "the last.ckpt of its run; or train anew, without ckpt_path.")
+    )
 
 
 def _ending(recipe: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

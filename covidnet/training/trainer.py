@@ -2,10 +2,11 @@
 
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Concatenate, Literal
 
 import pytorch_lightning as pl
 
@@ -18,15 +19,29 @@ from covidnet.files.tensors import read_tensors
 from covidnet.machine.telling import tell, warn
 from covidnet.models.classifier import Classifier
 from covidnet.models.parts.epoch import Outputs
-from covidnet.runs.checkpoint import Checkpoint, add_to_recipe
-from covidnet.runs.files import PREDICTED, RESULTS, TESTS, count_test, looks_told, write_results
+from covidnet.runs.checkpoint import Checkpoint, finish_checkpoint
+from covidnet.runs.files import LAST, PREDICTED, RESULTS, TESTS, count_test, looks_told, write_results
 from covidnet.runs.find import run_directory
 from covidnet.runs.predictions import write_predictions
 from covidnet.runs.scoring import model_use, score_model
 from covidnet.runs.screen import print_gaps, print_scores, result_told, screen
 from covidnet.training.fitted import fit_looks, look_at
 from covidnet.training.groups import by_group, source_told
-from covidnet.training.precision import in_full_precision
+from covidnet.training.precision import Given, in_full_precision
+
+
+def _finishing(
+    method: Callable[Concatenate[pl.Trainer, Given], None],
+) -> Callable[Concatenate[pl.Trainer, Given], None]:
+    """Return a trainer's training, after which the last checkpoint alone holds all that going on takes."""
+
+    @wraps(method)
+    def trained(trainer: pl.Trainer, /, *args: Given.args, **kwargs: Given.kwargs) -> None:
+        method(trainer, *args, **kwargs)
+        assert isinstance(trainer, Trainer)
+        trainer.finish_checkpoints()
+
+    return trained
 
 
 class Trainer(pl.Trainer):
@@ -37,6 +52,7 @@ class Trainer(pl.Trainer):
     """
 
     shown: Literal["", "line", "table"] = "line"  # what is printed of a test
+    fit = _finishing(pl.Trainer.fit)
     validate = in_full_precision(pl.Trainer.validate)
     test = in_full_precision(pl.Trainer.test)
     predict = in_full_precision(pl.Trainer.predict)
@@ -106,6 +122,13 @@ class Trainer(pl.Trainer):
         self._leave({"test": outputs}, datamodule, results, models, run_directory(checkpoint) or self.run_directory)
         return results
 
+    def finish_checkpoints(self) -> None:
+        """Drop what an optimizer remembers from the best checkpoints."""
+        if self.is_global_zero:
+            for path in map(Path, getattr(self.checkpoint_callback, "best_k_models", {})):
+                if path.is_file() and path.name != LAST:  # whatever a checkpoint that was gone on with called the best
+                    finish_checkpoint(path)
+
     @property
     def run_directory(self) -> Path:
         """The directory of this run, the same on every process; to be asked for by all of them."""
@@ -123,7 +146,7 @@ class Trainer(pl.Trainer):
         if ckpt_path and self.is_global_zero:
             checkpoint = Path(ckpt_path)
             seen = look_at(checkpoint, datamodule, self.strategy.root_device) if calibration else None
-            add_to_recipe(checkpoint, calibration=calibration, novelty=fit_looks(seen))
+            finish_checkpoint(checkpoint, calibration=calibration, novelty=fit_looks(seen))
             _tell_too_few(calibration)
             told = source_told(seen, datamodule)
         return self._scores(outputs, model, datamodule, calibration), {"val": validated, "test": outputs}, told

@@ -92,6 +92,7 @@ def test_ctrl_c_is_code_130(xray_root, monkeypatch, capsys):
 )
 def test_what_adds_to_what_is_known_writes_the_card_anew(command, replaced, file, tmp_path, monkeypatch):
     folder = write_run(tmp_path)
+    (folder / "model_card.md").write_text("old")
 
     def finding(*_):
         found = {"verdict": "FAIL", "sentence": "This is new.", "overall": {"accuracy": 0.4}}

@@ -38,7 +38,8 @@ def scores(run):
 
 def test_the_threshold_that_is_kept_meets_the_wish_and_is_obeyed_until_it_is_taken_back(run, capsys):
     before = read_tensors(best(run))
-    (run / "report.html").write_text("old")
+    for name in ("report.html", "model_card.md"):
+        (run / name).write_text("old")
     assert main(["threshold", str(run), *WISH]) == 0
     printed = capsys.readouterr().out
     kept = Decision.kept(Checkpoint(best(run)).calibration)

@@ -11,6 +11,7 @@ from helpers import CLASSES
 from PIL import Image
 from served import fail_lungs_test, serving, train
 
+from covidnet.report.page import write_report
 from covidnet.serving.page import to_html
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -71,6 +72,21 @@ def page(browser, served) -> Iterator:
     context.close()
     assert [url for url in asked if not url.startswith((f"{served.url}/", "data:", "blob:"))] == []
     assert errors == []
+
+
+@needs_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("place", ["report", "served"])
+def test_whoever_cannot_see_or_point_finds_no_serious_fault(place, scheme, browser, served, run):
+    """Ask axe-core, which knows the rules of WCAG 2; its words for what shuts somebody out are serious and critical."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    context = browser.new_context(viewport={"width": 360, "height": 900}, color_scheme=scheme, reduced_motion="reduce")
+    opened = context.new_page()
+    opened.goto(write_report(run).as_uri() if place == "report" else served.url)
+    opened.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+    found = axe.run(opened).response["violations"]
+    context.close()
+    assert [(one["id"], one["nodes"][0]["target"]) for one in found if one["impact"] in ("serious", "critical")] == []
 
 
 def file(content, name="image.png"):

@@ -1,4 +1,7 @@
-"""An epoch is serialised once: where it is the best so far, best.ckpt and last.ckpt are two names of one file."""
+"""An epoch is serialised once: where it is the best so far, best.ckpt and last.ckpt are two names of one file.
+
+Once the training has ended, the best holds the model alone, and the last what a training needs to go on.
+"""
 
 import errno
 import os
@@ -6,11 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import LAST, QUICK
+from helpers import LAST, QUICK, mistake
 
 from covidnet.commands.main import main as tools
 from covidnet.commands.train import main
 from covidnet.training.lightning import WholeCheckpoints
+from covidnet.training.trainer import Trainer
 
 BEST = LAST.with_name("best.ckpt")
 
@@ -22,7 +26,13 @@ def args(xray_root) -> list[str]:
 
 
 @pytest.fixture
-def saved(monkeypatch) -> list[int]:
+def under_way(monkeypatch) -> None:
+    """Leave the checkpoints of a training as they are while it lasts."""
+    monkeypatch.setattr(Trainer, "finish_checkpoints", lambda self: None)
+
+
+@pytest.fixture
+def saved(under_way, monkeypatch) -> list[int]:
     """Return the epochs that are serialised, as they are."""
     epochs, save = [], torch.save
 
@@ -52,7 +62,18 @@ def test_what_is_fitted_after_training_goes_to_the_best_alone(args):
     assert "calibration" not in last["covidnet"]
 
 
-def test_a_checkpoint_of_two_names_is_read_by_each(args, xray_root, capsys):
+def test_a_best_checkpoint_keeps_no_optimizer_and_names_the_one_that_goes_on(args, capsys):
+    main(["fit", *args])
+    best, last = (torch.load(file, weights_only=True) for file in (BEST, LAST))
+    assert last.keys() - best.keys() == {"optimizer_states"}
+    torch.testing.assert_close(best["state_dict"], last["state_dict"])
+    assert BEST.stat().st_size < 0.4 * LAST.stat().st_size
+    message = mistake(["fit", *args, f"ckpt_path={BEST}"], capsys)
+    assert f"To go on, give ckpt_path={LAST}." in message
+    main(["test", f"ckpt_path={BEST}", *QUICK])
+
+
+def test_a_checkpoint_of_two_names_is_read_by_each(args, under_way, xray_root, capsys):
     main(["fit", *args])
     assert BEST.stat().st_nlink == 2
     main(["test", f"ckpt_path={LAST}", *QUICK])
