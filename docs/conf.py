@@ -23,6 +23,7 @@ html_theme = "furo"  # fonts of the system: nothing is fetched
 html_extra_path = ["site", *([str(EXTRA)] if EXTRA.exists() else [])]
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_show_copyright = False
 html_show_sourcelink = False
 html_copy_source = False
 myst_heading_anchors = 4  # links to headings, named as GitHub names them
@@ -50,8 +51,9 @@ def complete(app: Sphinx, name: str, source: list[str]) -> None:
             ]
         )
     if name == "docs/samples":
-        reports = sorted(EXTRA.glob("samples/*.html"))
-        source[0] += "\n".join(["", *(f'- <a href="../samples/{one.name}">{one.stem}</a>' for one in reports)])
+        names = sorted(report.stem for report in EXTRA.glob("samples/*.html"))
+        links = (f'- <a href="../samples/{name}.html">{name.replace("-", " ")}</a>' for name in names)
+        source[0] += "\n".join(["", *links])
 
 
 def setup(app: Sphinx) -> None:

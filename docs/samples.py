@@ -19,9 +19,9 @@ SAMPLES = {"without-a-marker": [], "with-a-marker": ["data.shortcut=1.0"]}
 def main() -> None:
     """Train each, in a folder of no name that matters, since a report tells where it was made; keep the report."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    here = {**os.environ, "PYTHONPATH": str(ROOT)}
     for name, words in SAMPLES.items():
         with tempfile.TemporaryDirectory() as place:
+            here = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": f"{place}/cache"}
             subprocess.run([sys.executable, ROOT / "train.py", *WORDS, *words], cwd=place, env=here, check=True)
             shutil.copy(Path(place, "runs", "convnet", "version_0", REPORT), FOLDER / f"{name}.html")
 
