@@ -66,6 +66,7 @@ EXAMPLES = (
     ("search trials=50", ""),
     ("test ckpt_path=runs/convnet/version_0/checkpoints/best.ckpt", ""),
     ("run --help", "the keys of the chosen model and data; run help=all: Lightning's too"),
+    ("--version", "the version of this program"),
 )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 
+from covidnet.__version__ import __version__
 from covidnet.commands import (
     audit,
     cache,
@@ -79,6 +80,9 @@ def main(argv: Sequence[str] | None = None, default: str | None = None) -> int:
         _refuse_no_command(words, default)
         if not set(words).intersection(COMMANDS) and {"-h", "--help"}.intersection(words):
             print(help_text({name: module.__doc__ or "" for name, module in TOOLS.items()}))
+            return 0
+        if words == ["--version"]:
+            print(f"covidnet {__version__}")
             return 0
         return train.run(words)
 

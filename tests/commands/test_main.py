@@ -10,6 +10,7 @@ import pytest
 from helpers import ROOT, paint
 from made_run import write_run
 
+from covidnet.__version__ import __version__
 from covidnet.commands.main import main
 
 
@@ -104,6 +105,11 @@ def test_what_adds_to_what_is_known_writes_the_card_anew(command, replaced, file
     monkeypatch.setattr("covidnet.commands.evaluate._write", lambda *_: None)
     assert main([word.format(run=folder) for word in command]) == 0
     assert "This is new." in (folder / "model_card.md").read_text(encoding="utf-8")
+
+
+def test_the_version_is_told(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"covidnet {__version__}\n"
 
 
 @pytest.mark.parametrize("command", [["train.py", "--help"], ["-m", "covidnet", "audit", "--help"]])
