@@ -7,6 +7,7 @@ from covidnet.commands.options import add_json, write_json
 from covidnet.errors import UserError
 from covidnet.runs.files import LABELS
 from covidnet.runs.find import finished_runs, refuse_unfinished
+from covidnet.runs.members import record_of
 
 SHOWN = 20
 
@@ -22,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Rank the labels, print, write the table and the numbers, and anew what shows them."""
+    """Rank the labels, print, write the table and the numbers, and of a series the page that shows its images."""
     folder = options.run.expanduser()
     for one in finished_runs(folder):
         refuse_unfinished(one)
@@ -30,7 +31,6 @@ def run(options: argparse.Namespace) -> None:
         raise UserError(f"--top {options.top} must be 0 or more: so many images are shown.")
     from covidnet.evidence.labels import doubt_labels, refuse_corrected
     from covidnet.evidence.labels_table import print_labels
-    from covidnet.report.renew import renew
     from covidnet.runs.files import write_results
 
     table, numbers = (folder / name for name in LABELS)
@@ -47,4 +47,7 @@ def run(options: argparse.Namespace) -> None:
     write_json(options.json, found)
     print(f"{table}\n{numbers}")
     print(f"Correct the column label there, then train as before with data.table={table} beside data.root=FOLDER.")
-    renew(folder)
+    if record_of(folder):
+        from covidnet.report.series import write_series_report
+
+        print(write_series_report(folder))
