@@ -3,13 +3,14 @@
 python -m bench.labels --seeds 0 1 2 3 4
 
 Phantoms are drawn, some are moved at random into the folder of another class, and the real commands look for them:
-`crossval k=5`, then `labels`. Told is the share of the moved images among the most doubtful ones. With `--folder` what is
-there goes on.
+`crossval k=5`, then `labels`. Told is the share of the moved images among the most doubtful ones. With `--folder` what
+is there goes on.
 """
 
 import argparse
 import csv
 import os
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +32,8 @@ def draw(folder: Path, seed: int, share: float) -> Path:
     root, file = folder / "xrays", folder / MOVED
     if file.is_file():
         return root
-    write_phantoms(root)
+    if not root.is_dir():
+        shutil.copytree(write_phantoms(folder.parent / "phantoms"), root)
     (root / "metadata.csv").unlink()  # which names the images where they were
     images = sorted(path for name in CLASSES for path in (root / name).glob("*.png"))
     rng = np.random.default_rng(seed)
@@ -82,11 +84,13 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = (given.folder or Path(scratch)).absolute()
-        lines = [measure(folder / str(seed), seed, given.share, given.looked, given.options) for seed in given.seeds]
+        found = []
+        for seed in given.seeds:
+            line = measure(folder / str(seed), seed, given.share, given.looked, given.options)
+            found.append(line["found"])
+            print(f"seed {seed}: " + ", ".join(f"{name} {value:.3g}" for name, value in line.items()), flush=True)
         os.chdir("/")
-    for seed, line in zip(given.seeds, lines, strict=True):
-        print(f"seed {seed}: " + ", ".join(f"{name} {value:.3g}" for name, value in line.items()))
-    print(f"found, mean over seeds: {np.mean([line['found'] for line in lines]):.3f}")
+    print(f"found, mean over seeds: {np.mean(found):.3f}")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from covidnet.report.cells import Cell, Row, cell, flat, known_of_class, rows
 from covidnet.report.doubtful import DoubtfulCard, doubtful_cards
 from covidnet.report.facts import data_of
 from covidnet.report.page import html_templates
-from covidnet.report.spread import KEYS, Member, members_shown, run_name, spread
+from covidnet.report.spread import KEYS, Member, members_shown, run_name, shown_scores, spread
 from covidnet.runs.documents import read_json
 from covidnet.runs.files import CROSSVAL, EXTERNAL, LABELS, REPORT, unreadable
 from covidnet.runs.members import record_of
@@ -75,9 +75,7 @@ def open_series(folder: Path) -> SeriesRuns:
     record = read_json(file)
     crossed = file.name == CROSSVAL
     if not record.get("runs"):
-        raise UserError(
-            f"{folder} has not ended, so there is nothing to tell of all its runs. The same command goes on."
-        )
+        raise UserError(f"{folder} has not ended, so there is no page of all its runs. The same command goes on.")
     seen = unseen(folder)
     runs = [Run(run) for run in seen.runs]
     scores = record.get("pooled" if crossed else "ensemble")
@@ -113,7 +111,7 @@ def render(series: SeriesRuns) -> str:
             whole=_whole(series),
             titles=[OVERALL[key].title for key in KEYS],
             members=members_shown(series.runs),
-            together=Member("all together", None, len(said.paths), None, [cell(scores, key) for key in KEYS]),
+            together=Member("all together", None, len(said.paths), None, shown_scores(scores)),
             overall=rows(OVERALL.values(), [scores]),
             spreads=None if series.crossed else _spreads(series.record),
             per_class=per_class,
@@ -199,9 +197,7 @@ def _figures(series: SeriesRuns) -> dict[str, Markup]:
     names = ", ".join(said.classes)
     drawn = {
         "spread": spread(series.runs, series.scores, _whole(series)),
-        "roc": figures.roc(
-            said.labels, said.probabilities, said.classes, f"Receiver operating characteristic: {names}"
-        ),
+        "roc": figures.roc(said.labels, said.probabilities, said.classes, f"ROC curves of {names}"),
         "precision_recall": figures.precision_recall(
             said.labels, said.probabilities, said.classes, f"Precision by recall of {names}"
         ),

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from covidnet.evaluation.names import BY_KEY
-from covidnet.report.cells import Cell, cell
+from covidnet.report.cells import Cell, cell, drawn
 from covidnet.report.figures import page_style, short, svg
 from covidnet.runs.files import FOLD, REPORT, SEED
 from covidnet.runs.run import Run
@@ -37,10 +37,15 @@ def members_shown(runs: Sequence[Run]) -> list[Member]:
             f"{run.folder.name}/{REPORT}" if (run.folder / REPORT).is_file() else None,
             sum(scores["support"] for scores in run.scores["per_class"].values()),
             run.results.get("best_epoch"),
-            [cell(run.scores, key) for key in KEYS],
+            shown_scores(run.scores),
         )
         for run in runs
     ]
+
+
+def shown_scores(scores: Mapping[str, Any]) -> list[Cell]:
+    """Return what a row shows of scores."""
+    return [drawn(key, cell(scores, key)) for key in KEYS]
 
 
 def run_name(run: Path) -> str:

@@ -168,10 +168,8 @@ def labels_verdict(suspects: int, images: int, command: str) -> Verdict:
     question = "Are the labels right?"
     if not suspects:
         return Verdict("PASS", question, f"None of {images:,} images counts as another class than its label.")
-    sentence = (
-        f"{suspects:,} of {images:,} images count as another class than their label: slips of the labels, or errors"
-    )
-    return Verdict("WARN", question, f"{sentence} of the models. Only a look at them tells.", command)
+    found = f"{suspects:,} of {images:,} images count as another class than their label"
+    return Verdict("WARN", question, f"{found}: slips of the labels, or errors of the models.", command)
 
 
 def external_verdict(external: Mapping[str, Any] | None, command: str) -> Verdict:
