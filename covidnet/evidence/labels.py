@@ -20,6 +20,7 @@ from covidnet.runs.predictions import PROBABILITY
 from covidnet.runs.run import Run
 from covidnet.runs.unseen import Unseen, unseen
 
+SPLIT = "split"  # the column of a side that the data give
 MEANING = (
     "A doubtful label is one that the models contradict. That proves nothing: a model that has learned a shortcut "
     "doubts the images without it, a rare class is doubted more than a frequent one, and the images of one unusual "
@@ -35,7 +36,8 @@ class DoubtedLabels:
     Attributes:
         seen: What the models say, of N images.
         found: How doubtful the labels are (N,).
-        described: Path -> what tables tell of the image that a training needs: patient, group, source, view, age, sex.
+        described: Path -> what tables tell of the image that a training needs: patient, group, source, view, age, sex,
+            and the side of the split that the data give.
         apart: How many images are of a test root, so that no table of the root can name them.
         notes: What is to be known, a sentence each.
     """
@@ -80,7 +82,7 @@ class DoubtedLabels:
             OSError: Where it cannot be written.
         """
         said, classes = self.seen.said, self.seen.said.classes
-        columns = [name for name in DESCRIBED if any(row.get(name) for row in self.described.values())]
+        columns = [name for name in (*DESCRIBED, SPLIT) if any(row.get(name) for row in self.described.values())]
         rest = sorted(self.seen.labels.keys() - {*said.paths})
         head = ["path", "label", "suggested", "doubt", "suspect", *(f"{PROBABILITY}{name}" for name in classes)]
         with whole(file, newline="", encoding="utf-8", errors="surrogatepass") as lines:  # names of any bytes
@@ -171,9 +173,17 @@ def _described(seen: Unseen) -> tuple[dict[str, dict[str, str]], list[str]]:
             raise UserError(f"{first.checkpoint} is not there")
         data = first.open_data()
         rows = data.metadata.rows if data.metadata else {}
+        sides = data.sides
     except (AttributeError, ImportError, UserError) as error:
         return {}, [
             f"The folder of the images cannot be opened: {error} So what a table told of patients and sources is not "
             "in this one. Add it before training, or images of one patient part."
         ]
-    return {path: {name: row.get(name, "") for name in DESCRIBED} for path, row in rows.items()}, []
+    apart = sum(side == "test" and path not in seen.labels for path, side in sides.items())
+    told = (
+        [f"The {apart:,} images that the data give for a test are in no fold, and not in the table."] if apart else []
+    )
+    return {
+        path: {**{name: rows.get(path, {}).get(name, "") for name in DESCRIBED}, SPLIT: sides.get(path, "")}
+        for path in {*rows, *sides}
+    }, told
