@@ -113,15 +113,14 @@ def test_moved_images_are_found_and_the_corrected_table_trains_with_the_right_la
     moved = {"NORMAL/COVID-19 (3).png": "COVID-19", "COVID-19/Viral Pneumonia (5).png": "Viral Pneumonia"}
     for path, name in moved.items():
         (root / name / Path(path).name).rename(root / path)
-    args = [f"data.root={root}", "data.image_size=12", "data.batch_size=8", "trainer.max_epochs=8", *QUICK]
-    main(["crossval", *args, "k=3"])
+    args = [f"data.root={root}", "data.image_size=12", "data.batch_size=8", *QUICK]
+    main(["crossval", *args, "k=3", "trainer.max_epochs=20", "early_stopping.patience=20", "model.learning_rate=0.003"])
     folder = Path("runs", "convnet", "crossval_0")
     assert "Doubtful labels" in (folder / "report.html").read_text(encoding="utf-8")
     call(labels, folder)
-    first = {row["path"]: row["suggested"] for row in read_rows(folder / "labels.csv")[:3]}
-    assert moved.items() <= first.items()
+    assert {row["path"]: row["suggested"] for row in read_rows(folder / "labels.csv")[:2]} == moved
     correct(folder / "labels.csv", moved)
-    main(["fit", *args, f"data.table={folder / 'labels.csv'}", "data.test_per_class=4"])
+    main(["fit", *args, f"data.table={folder / 'labels.csv'}", "data.test_per_class=4", "trainer.max_epochs=1"])
     with (Path("runs", "convnet", "version_0") / "split.csv").open(newline="") as lines:
         trained = {row["path"]: row["label"] for row in csv.DictReader(lines)}
     assert len(trained) == 60
