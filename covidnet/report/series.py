@@ -80,9 +80,10 @@ def open_series(folder: Path) -> SeriesRuns:
     runs = [Run(run) for run in seen.runs]
     scores = record.get("pooled" if crossed else "ensemble")
     if scores:
-        matrix, classes = scores.get("confusion_matrix", []), len(scores["per_class"])
-        if any(len(line) != classes for line in matrix) or len(matrix) != classes:
-            raise unreadable(file, ValueError(f"a confusion matrix is not of {classes} classes"))
+        classes, said, matrix = [*scores["per_class"]], seen.said, scores.get("confusion_matrix", [])
+        if {*classes} != {*said.classes} or {len(matrix), *map(len, matrix)} != {len(classes)}:
+            raise unreadable(file, ValueError(f"its scores are not of the classes {', '.join(said.classes)}"))
+        seen = seen._replace(said=said.of(said.paths, classes))
     return SeriesRuns(
         folder, crossed, record, runs, scores, seen, weigh_labels(seen.said.probabilities, seen.said.labels)
     )
