@@ -12,7 +12,6 @@ import csv
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +26,14 @@ MOVED = "moved.csv"
 QUICK = ("trainer=cpu", "data.batch_size=32", "trainer.enable_progress_bar=false", "trainer.enable_model_summary=false")
 
 
-def draw(folder: Path, seed: int, share: float) -> Path:
+def draw(folder: Path, seed: int, share: float, per_class: int | None) -> Path:
     """Draw phantoms and move a share of them; return their root, beside which ``moved.csv`` names the moved ones."""
     root, file = folder / "xrays", folder / MOVED
     if file.is_file():
         return root
-    if not root.is_dir():
-        shutil.copytree(write_phantoms(folder.parent / "phantoms"), root)
+    shutil.rmtree(root, ignore_errors=True)  # of a try that was ended
+    counts = dict.fromkeys(CLASSES, per_class) if per_class else None
+    shutil.copytree(write_phantoms(folder.parent / f"phantoms-{per_class or 'all'}", counts), root)
     (root / "metadata.csv").unlink()  # which names the images where they were
     images = sorted(path for name in CLASSES for path in (root / name).glob("*.png"))
     rng = np.random.default_rng(seed)
@@ -48,17 +48,17 @@ def draw(folder: Path, seed: int, share: float) -> Path:
     return root
 
 
-def measure(folder: Path, seed: int, share: float, looked: float, options: Sequence[str]) -> dict[str, float]:
-    """Return which share of the moved images is found among the ``looked`` most doubtful."""
+def measure(folder: Path, seed: int, given: argparse.Namespace) -> dict[str, float]:
+    """Return which share of the moved images is found among the most doubtful ones that are looked at."""
     folder.mkdir(parents=True, exist_ok=True)
-    root = draw(folder.absolute(), seed, share)
+    root = draw(folder.absolute(), seed, given.share, given.per_class)
     os.chdir(folder)
     if not Path("runs/convnet/crossval_0/predictions.csv").is_file():
-        train(["crossval", "k=5", f"data.root={root}", "report=false", *QUICK, *options])
+        train(["crossval", "k=5", f"data.root={root}", "report=false", *QUICK, *given.options])
     command(["labels", "runs/convnet/crossval_0", "--top", "5"])
     moved = {row["path"]: row["label"] for row in read_table(Path(MOVED))[1]}
     rows = read_table(Path("runs/convnet/crossval_0/labels.csv"))[1]
-    first = {row["path"]: row["suggested"] for row in rows[: round(looked * len(rows))]}
+    first = {row["path"]: row["suggested"] for row in rows[: round(given.looked * len(rows))]}
     found = moved.keys() & first.keys()
     return {
         "images": len(rows),
@@ -79,6 +79,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="of which images are moved")
     parser.add_argument("--share", type=float, default=0.05, help="of the images that are moved")
     parser.add_argument("--looked", type=float, default=0.07, help="share of the images that are looked at")
+    parser.add_argument("--per-class", type=int, metavar="N", help="so many images a class; the set's own if left out")
     parser.add_argument("--folder", type=Path, help="where to work; a folder that goes where left out")
     parser.add_argument("options", nargs="*", help="keys of the training")
     given = parser.parse_args()
@@ -86,7 +87,7 @@ def main() -> None:
         folder = (given.folder or Path(scratch)).absolute()
         found = []
         for seed in given.seeds:
-            line = measure(folder / str(seed), seed, given.share, given.looked, given.options)
+            line = measure(folder / str(seed), seed, given)
             found.append(line["found"])
             print(f"seed {seed}: " + ", ".join(f"{name} {value:.3g}" for name, value in line.items()), flush=True)
         os.chdir("/")
