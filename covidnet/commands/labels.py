@@ -1,9 +1,9 @@
-"""Which labels are doubtful, by models that had not seen the image: a table to correct by hand and to train on."""
+"""Rank labels by how doubtful they are, by models that had not seen the image; write a table to correct."""
 
 import argparse
 from pathlib import Path
 
-from covidnet.commands.options import add_json, write_json
+from covidnet.commands.options import add_json, refuse_no_place, tell_loading, write_json
 from covidnet.errors import UserError
 from covidnet.runs.files import LABELS
 from covidnet.runs.find import finished_runs, refuse_unfinished
@@ -29,6 +29,9 @@ def run(options: argparse.Namespace) -> None:
         refuse_unfinished(one)
     if options.top < 0:
         raise UserError(f"--top {options.top} must be 0 or more: so many images are shown.")
+    refuse_no_place(options.out, "--out")
+    refuse_no_place(options.json, "--json")
+    tell_loading("torch")
     from covidnet.evidence.labels import doubt_labels, refuse_corrected
     from covidnet.evidence.labels_table import print_labels
     from covidnet.runs.files import write_results

@@ -15,6 +15,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Write the report and the card with it; of a series, which has no card, the report alone."""
     if record_of(options.run):
+        tell_loading("torch")
         from covidnet.report.series import write_series_report
 
         print(write_series_report(options.run))
