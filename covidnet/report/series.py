@@ -170,7 +170,7 @@ def _verdicts(series: SeriesRuns, external: Mapping[str, Any] | None) -> list[ve
 
 def _spreads(record: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     """Return title, mean, standard deviation and range of each metric of a repeat's best models."""
-    model = next((record[name] for name in ("best", "final") if name in record), {})
+    model: Mapping[str, Any] = next((record[name] for name in ("best", "final") if name in record), {})
     lines = []
     for key, metric in OVERALL.items():
         found = model.get(key)

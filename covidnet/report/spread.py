@@ -77,7 +77,7 @@ def spread(runs: Sequence[Run], together: Mapping[str, Any] | None, whole: str) 
             axes.plot(known, [-row - 0.14] * len(known), "o", color="C0", markersize=5, alpha=0.75, label=label)
             if at.value is None:
                 continue
-            if at.low is not None:
+            if at.low is not None and at.high is not None:
                 axes.plot([at.low, at.high], [-row + 0.14] * 2, color="C1", linewidth=1.6)
             label = whole if row == 0 else None
             axes.plot(at.value, -row + 0.14, "D", color="C1", markersize=5, label=label)
