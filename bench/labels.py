@@ -89,9 +89,13 @@ def main() -> None:
         for seed in given.seeds:
             line = measure(folder / str(seed), seed, given)
             found.append(line["found"])
-            print(f"seed {seed}: " + ", ".join(f"{name} {value:.3g}" for name, value in line.items()), flush=True)
+            print(f"seed {seed}: {', '.join(f'{name} {_told(value)}' for name, value in line.items())}", flush=True)
         os.chdir("/")
     print(f"found, mean over seeds: {np.mean(found):.3f}")
+
+
+def _told(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
 
 
 if __name__ == "__main__":
