@@ -112,7 +112,7 @@ def render(series: SeriesRuns) -> str:
             whole=_whole(series),
             titles=[OVERALL[key].title for key in KEYS],
             members=members_shown(series.runs),
-            together=Member("all together", None, len(said.paths), None, shown_scores(scores)),
+            together=Member(_whole(series), None, len(said.paths), None, shown_scores(scores)),
             overall=rows(OVERALL.values(), [scores]),
             spreads=None if series.crossed else _spreads(series.record),
             per_class=per_class,
