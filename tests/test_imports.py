@@ -87,6 +87,7 @@ COMMANDS = {
     "predict": ["predict", TRAINED, "--device=cpu"],
     "predict-files": ["predict", TRAINED, IMAGE, "--device=cpu"],
     "publish": ["publish", TRAINED, "--to=user/name", "--folder=published"],
+    "labels": ["labels", TRAINED],
     "report": ["report", TRAINED],
     "threshold": ["threshold", TRAINED, "--class=NORMAL", "--sensitivity=0.9", "--device=cpu"],
 }
@@ -133,6 +134,7 @@ NOT_THERE = [
     "evaluate {file} . --metadata nowhere.csv",
     "export nowhere",
     "export {file} --check nowhere",
+    "labels nowhere",
     "predict nowhere",
     "predict {file} nowhere.png",
     "predict {file} {file} --out nowhere/found.csv",

@@ -66,12 +66,12 @@ def run(options: argparse.Namespace) -> None:
         bins=bins,
         subgroups=options.subgroups,
     )
-    for checkpoint in checkpoints:
+    folders = [one if one.is_dir() else run_directory(one) for one in checkpoints]
+    for checkpoint, folder in zip(checkpoints, folders, strict=True):
         evaluation = evaluate(checkpoint, options.root, how)
         print_report(evaluation.report)
-        folder = checkpoint if checkpoint.is_dir() else run_directory(checkpoint)
         _write(evaluation, folder, options.json, options.predictions)
-    renew(*map(run_directory, checkpoints), options.json)
+    renew(*folders, options.json)
 
 
 def _ensemble_of(given: Path) -> list[Path]:

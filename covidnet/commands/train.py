@@ -11,6 +11,7 @@ from covidnet.commands.options import tell_loading
 from covidnet.data.typed import refuse_missing, refuse_no_data, refuse_no_file, value_of
 from covidnet.errors import UserError, exit_with
 from covidnet.runs.find import find_checkpoint
+from covidnet.runs.members import record_of
 from covidnet.training.args import NAMES, CommandLine, expand, group_content
 
 READ = "covidnet.data.module.RadiographyDataModule"  # data that are read, and not drawn, so they must be there
@@ -124,7 +125,16 @@ def _search() -> Any:
 
 
 def _after_run(done: Any, folder: Path) -> None:
-    """Do the lungs test of a run where it was asked for, and write its report and card; anew those of a tested run."""
+    """Do the lungs test of a run where it was asked for, and write its report and card; anew those of a tested run.
+
+    A series that has ended has its runs' behind it, and gets a page of them all.
+    """
+    if record_of(folder):
+        if done.config["run"].report:
+            from covidnet.report.series import write_series_report
+
+            print(write_series_report(folder))
+        return
     config = done.config_init.get("run")
     if not config:
         from covidnet.report.renew import renew

@@ -53,6 +53,11 @@ def rows(metrics: Iterable[Metric], columns: Sequence[Mapping[str, Any]]) -> lis
     ]
 
 
+def known_of_class(per_class: Mapping[str, Mapping[str, Any]]) -> list[Metric]:
+    """Return the metrics of a class that are known of any."""
+    return [metric for metric in OF_CLASS if any(metric.key in scores for scores in per_class.values())]
+
+
 def drawn(key: str, shown: Cell) -> Cell:
     """Keep the ends of an interval only where a bar from 0 to 1 can show them."""
     return shown if BY_KEY[key].scale in (Scale.SHARE, Scale.UNIT) else shown._replace(low=None, high=None)

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.ndimage import binary_erosion, zoom
 from scipy.stats import bootstrap
 
@@ -20,7 +19,7 @@ from covidnet.models.heatmaps import Heat, grad_cam, heat_share, last_feature_ma
 from covidnet.models.outputs import outputs_of
 from covidnet.report.decided import decisions
 from covidnet.report.measured import HeatShare
-from covidnet.report.pictures import blend, data_uri
+from covidnet.report.pictures import SIDE, blend, jpeg, radiograph
 from covidnet.runs.predictions import Predictions
 from covidnet.runs.run import Run
 
@@ -28,8 +27,6 @@ RANKS = (1 / 6, 1 / 2, 5 / 6)  # of the images shown of a class, ordered by the 
 ERRORS = 6
 SAMPLED = 40  # images a class, evenly spaced, whose heat is averaged
 BATCH = 16  # maps computed at once, which need gradients and so more memory
-SIDE = 224  # pixels of a picture on the page
-QUALITY = 80  # of the JPEG pictures
 OPACITY = 0.55  # of the hottest pixel over the radiograph
 
 
@@ -167,13 +164,12 @@ def _masks(run: Run, predictions: Predictions, data: Radiographs, needed: Sequen
 
 def draw(file: Path, reading: Reading, heat: Heat, mask: Path | None = None) -> tuple[str, str]:
     """Return an image, and the same under its heat with the lungs outlined, as data URIs."""
-    pixels = decode(read(file), SIDE, reading=reading)
-    grey = np.broadcast_to(pixels, (3, SIDE, SIDE)).transpose(1, 2, 0).astype(np.float64)
+    grey = radiograph(file, reading)
     enlarged = zoom(heat, SIDE / len(heat), order=1).clip(0, 1)
     overlay = blend(grey, enlarged, OPACITY)
     region = lung_region(mask, SIDE)
     overlay[region & ~binary_erosion(region, iterations=2)] = (255, 255, 255)
-    return _jpeg(grey), _jpeg(overlay)
+    return jpeg(grey), jpeg(overlay)
 
 
 def _pixels(file: Path, data: Radiographs) -> NDArray[np.uint8]:
@@ -188,8 +184,3 @@ def _summary(shares: NDArray[np.float64], areas: NDArray[np.float64], *, masked:
         found = bootstrap((shares,), np.mean, method="percentile", n_resamples=2000, rng=0).confidence_interval
         interval = (float(found.low), float(found.high))
     return HeatShare(len(shares), float(shares.mean()), interval, float(areas.mean()), masked)
-
-
-def _jpeg(pixels: NDArray[np.float64]) -> str:
-    image = Image.fromarray(np.rint(pixels).astype(np.uint8))
-    return data_uri(image, "JPEG", quality=QUALITY, optimize=True)

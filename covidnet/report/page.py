@@ -15,7 +15,7 @@ from covidnet.evaluation.names import OVERALL, POOLED
 from covidnet.files.whole import write_whole
 from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.report import against, figures, verdicts
-from covidnet.report.cells import OF_CLASS, Cell, Row, cell, drawn, rows
+from covidnet.report.cells import Cell, Row, cell, drawn, known_of_class, rows
 from covidnet.report.checklist import SPLIT_NAMES, answer, fill
 from covidnet.report.datacard import DataCard, make_data_card
 from covidnet.report.decided import calibrate, decided
@@ -79,6 +79,7 @@ def render(run: Run) -> tuple[str, list[verdicts.Verdict]]:
     found = _verdicts(run, card, gallery, optional, commands)
     page = environment.get_template("template.html.j2").render(
         run=run,
+        classes=run.classes,
         looks_told=looks_told,
         name=f"{run.folder.absolute().parent.name} / {run.folder.absolute().name}",
         notice=run.scores.get("notice", ""),
@@ -92,9 +93,7 @@ def render(run: Run) -> tuple[str, list[verdicts.Verdict]]:
             if key in run.scores
         ],
         overall=rows(OVERALL.values(), list(run.models.values())),
-        per_class_metrics=[
-            metric for metric in OF_CLASS if any(metric.key in row for row in run.scores["per_class"].values())
-        ],
+        per_class_metrics=known_of_class(run.scores["per_class"]),
         pooled=POOLED.values(),
         cell=cell,
         decision=decided(run),

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib as mpl
@@ -9,12 +10,33 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from covidnet.imaging.decode import decode, read
+from covidnet.imaging.radiograph import Reading
+
+SIDE = 224  # pixels of a radiograph on a page
+QUALITY = 80  # of its JPEG
+
 
 def data_uri(image: Image.Image, form: Literal["PNG", "JPEG"], **options: Any) -> str:
     """Return an image as a data URI; ``options`` are those that PIL takes for the form."""
     content = io.BytesIO()
     image.save(content, form, **options)
     return f"data:image/{form.lower()};base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
+
+
+def radiograph(file: Path, reading: Reading) -> NDArray[np.float64]:
+    """Return an image as a page shows it, (H, W, 3) in 0 .. 255.
+
+    Raises:
+        UnreadableImageError: Where it cannot be read.
+    """
+    pixels = decode(read(file), SIDE, reading=reading)
+    return np.broadcast_to(pixels, (3, SIDE, SIDE)).transpose(1, 2, 0).astype(np.float64)
+
+
+def jpeg(pixels: NDArray[np.float64]) -> str:
+    """Return such an image as a data URI."""
+    return data_uri(Image.fromarray(np.rint(pixels).astype(np.uint8)), "JPEG", quality=QUALITY, optimize=True)
 
 
 def blend(grey: NDArray[np.float64], heat: NDArray[np.floating], opacity: float) -> NDArray[np.float64]:

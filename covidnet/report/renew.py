@@ -16,6 +16,7 @@ from covidnet.runs.files import (
     SHORTCUTS,
 )
 from covidnet.runs.find import finished_runs
+from covidnet.runs.members import record_of
 
 READ = (AUDIT, COMPARISON, EXTERNAL, PREDICTIONS, SHORTCUTS)  # files of a run that commands write there later
 
@@ -27,8 +28,9 @@ def renew(*changed: Path | None) -> None:
     later, and changes neither what was found nor how the command ends.
 
     Args:
-        changed: What was written to: directories of runs, or of repeats, each of whose seeds is one; or a file, which
-            stands for the run in whose directory it lies where a report reads files of that name. None is nothing.
+        changed: What was written to: directories of runs, or of series, which stand for their runs and for themselves;
+            or a file, which stands for the directory that it lies in where a report reads files of that name. None is
+            nothing.
     """
     for run in dict.fromkeys(run for place in changed if place for run in _runs(place)):
         for name in (REPORT, CARD):
@@ -37,13 +39,13 @@ def renew(*changed: Path | None) -> None:
 
 
 def _runs(place: Path) -> Iterator[Path]:
-    folders = finished_runs(place) if place.is_dir() else [place.parent] if place.name in READ else []
-    return (folder for folder in folders if (folder / RESULTS).is_file())
+    folders = [*finished_runs(place), place] if place.is_dir() else [place.parent] if place.name in READ else []
+    return (folder for folder in folders if (folder / RESULTS).is_file() or record_of(folder))
 
 
 def _write(run: Path, name: str) -> None:
     try:
-        print(_writer(name)(run))
+        print(_writer(run, name)(run))
     except Exception as error:
         mistake = explain(error)
         if mistake is None:
@@ -55,8 +57,12 @@ def _write(run: Path, name: str) -> None:
         )
 
 
-def _writer(name: str) -> Callable[[Path], Path]:
+def _writer(run: Path, name: str) -> Callable[[Path], Path]:
     """Return what writes a file; imported now, because a run without a page needs none of it."""
+    if record_of(run):
+        from covidnet.report.series import write_series_report
+
+        return write_series_report
     if name == REPORT:
         from covidnet.report.page import write_report
 

@@ -163,6 +163,15 @@ def audit_verdict(audit: Mapping[str, Any] | None, command: str) -> Verdict:
     return Verdict(audit["verdict"], question, told, points=found)
 
 
+def labels_verdict(suspects: int, images: int, command: str) -> Verdict:
+    """Tell whether models contradict labels of images that they had not seen."""
+    question = "Are the labels right?"
+    if not suspects:
+        return Verdict("PASS", question, f"None of {images:,} images counts as another class than its label.")
+    found = f"{suspects:,} of {images:,} images count as another class than their label"
+    return Verdict("WARN", question, f"{found}: slips of the labels, or errors of the models.", command)
+
+
 def external_verdict(external: Mapping[str, Any] | None, command: str) -> Verdict:
     """Tell whether the model does worse on other sources, where that was measured."""
     question = "Does it hold on other hospitals' images?"

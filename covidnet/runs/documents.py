@@ -15,7 +15,19 @@ from covidnet.evaluation.subgroups import METRICS as SUBGROUP_METRICS
 from covidnet.files import reading
 from covidnet.files.plain import is_mapping, is_number, is_whole
 from covidnet.files.reading import UNREADABLE
-from covidnet.runs.files import AUDIT, COMPARISON, EXTERNAL, LUNGS_FOLDERS, MODELS, PARTS, RESULTS, SHORTCUTS, WISH
+from covidnet.runs.files import (
+    AUDIT,
+    COMPARISON,
+    CROSSVAL,
+    EXTERNAL,
+    LUNGS_FOLDERS,
+    MODELS,
+    PARTS,
+    REPEAT,
+    RESULTS,
+    SHORTCUTS,
+    WISH,
+)
 
 Kind = Callable[[Any, str], None]  # raises a ValueError that names the place of a value that is of another kind
 
@@ -240,8 +252,16 @@ def _results(content: Any, where: str) -> None:
         raise ValueError(f"{where}.counts is of other classes than {where}.classes")
 
 
+# Of all folds together, whose temperatures, thresholds and sets are each run's own.
+POOLED_KEYS = {key: kind for key, kind in SCORES_KEYS.items() if key not in ("thresholds", "prediction_sets")}
+POOLED = keys({**POOLED_KEYS, "calibrated": maybe(keys(MEASURED))}, "per_class")
+MEAN = each(maybe(keys(dict.fromkeys(("mean", "sd", "min", "max"), maybe(NUMBER)))))  # by metric
+SERIES: dict[str, Kind] = {"runs": many(TEXT), "warning": TEXT, "meaning": TEXT, "notes": many(TEXT)}
+
 KINDS: Mapping[str, Kind] = {
     RESULTS: _results,
+    REPEAT: keys({**SERIES, "ensemble": SCORES, "best": MEAN, "final": MEAN}),
+    CROSSVAL: keys({**SERIES, "pooled": POOLED}),
     SHORTCUTS: keys(
         {**dict.fromkeys(("whole", *LUNGS_FOLDERS), maybe(keys(SCORES_KEYS))), "verdict": LEVEL, "sentence": TEXT},
         "verdict",

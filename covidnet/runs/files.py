@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,8 @@ RESULTS, PREDICTIONS, SPLIT, TESTS = "results.json", "predictions.csv", "split.c
 PREDICTED = {"test": PREDICTIONS, "val": "val_predictions.csv"}  # split -> what the model said of its images
 CONFIG = "config.yaml"
 SPLIT_COLUMNS = ("path", "label", "split")
+FOLDS, FOLDS_COLUMNS = "folds.csv", ("path", "label", "fold")  # of a cross-validation
+LABELS = "labels.csv", "labels.json"  # what `covidnet labels` leaves
 
 
 def write_results(file: Path, results: Mapping[str, Any]) -> None:
@@ -97,16 +99,16 @@ def reason_of(error: Exception) -> str:
     return f"{error} ({type(error).__name__})"
 
 
-def read_rows_of(file: Path) -> list[dict[str, str]]:
-    """Return the rows of a run's split.csv, the names of its classes composed.
+def read_rows_of(file: Path, needed: Sequence[str] = SPLIT_COLUMNS) -> list[dict[str, str]]:
+    """Return the rows of a run's split.csv, or of another file of labels, the names of its classes composed.
 
     Raises:
         UserError: Where it cannot be read, or lacks a column or a value.
     """
     try:
         columns, rows = read_table(file)
-        if not set(SPLIT_COLUMNS) <= set(columns) or any(row[name] is None for row in rows for name in SPLIT_COLUMNS):
-            raise ValueError(f"it has no columns {', '.join(SPLIT_COLUMNS)} with a value in each row")
+        if not set(needed) <= set(columns) or any(row[name] is None for row in rows for name in needed):
+            raise ValueError(f"it has no columns {', '.join(needed)} with a value in each row")
     except UNREADABLE as error:
         raise unreadable(file, error) from error
     return [{**row, "label": composed(row["label"])} for row in rows]

@@ -21,6 +21,7 @@ from covidnet.machine.telling import quiet
 from covidnet.runs.claim import hold, newest_of, next_folder
 from covidnet.runs.documents import read_json
 from covidnet.runs.files import LAST, RESULTS, SEED, write_results
+from covidnet.runs.members import record_of
 from covidnet.runs.remote import refuse_store
 from covidnet.runs.screen import Tally, found_told, screen
 from covidnet.training.args import COMMANDS, NAMES, SHOWING, CommandLine, program
@@ -150,6 +151,8 @@ class Series(CommandLineInterface, ABC):
             summary = self.summary(folder, [self._run(folder, part) for part in self.parts])
             write_results(folder / self.kind.record, {**summary, "recipe": recipe})
             self.show(summary, folder)
+            if self.afterwards and record_of(folder):
+                self.afterwards(self, folder)
         finally:
             lock.release()
             if not any(folder.glob(f"{self.kind.member}_*")):

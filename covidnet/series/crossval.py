@@ -13,7 +13,7 @@ from rich.table import Table
 
 from covidnet.errors import UserError
 from covidnet.evaluation.names import BY_KEY
-from covidnet.runs.files import PREDICTIONS
+from covidnet.runs.files import FOLDS, PREDICTIONS
 from covidnet.runs.run import Run
 from covidnet.runs.screen import with_interval
 from covidnet.series.base import Kind, Part
@@ -25,7 +25,6 @@ from covidnet.training.args import CommandLine
 from covidnet.training.parser import add_own
 
 KIND = Kind("crossval", "fold")
-FOLDS = "folds.csv"
 SHOWN, OF_CLASS = ("accuracy", "balanced_accuracy"), ("sensitivity", "auroc")  # in the tables; all are in the record
 MEANING = (
     "Each image was tested by a model that had seen neither it nor another image of its patient or group. All together "

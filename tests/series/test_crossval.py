@@ -34,7 +34,7 @@ def root(tmp_path) -> Path:
 def args(root) -> list[str]:
     (root.parent / "three.yaml").write_text("k: 3\n")  # which a run does not know
     three = f"--config={root.parent / 'three.yaml'}"
-    return [f"data.root={root}", "data.image_size=12", "trainer.max_epochs=1", three, *QUICK]
+    return [f"data.root={root}", "data.image_size=12", "trainer.max_epochs=1", "report=false", three, *QUICK]
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ RUNS = Path("runs", "convnet")
 
 @pytest.fixture
 def args(xray_root) -> list[str]:
-    return [f"data.root={xray_root}", "data.test_per_class=3", "data.image_size=12", "trainer.max_epochs=1", *QUICK]
+    shape = ["data.test_per_class=3", "data.image_size=12", "trainer.max_epochs=1"]
+    return [f"data.root={xray_root}", *shape, "report=false", *QUICK]
 
 
 @pytest.fixture
