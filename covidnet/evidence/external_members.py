@@ -12,7 +12,9 @@ from covidnet.errors import UserError
 from covidnet.evaluation.conformal import scores_of_sets
 from covidnet.evaluation.metrics import Outputs, overall_metrics
 from covidnet.runs.checkpoint import Checkpoint
+from covidnet.runs.documents import read_json
 from covidnet.runs.ensemble import Members
+from covidnet.runs.files import CROSSVAL
 
 OF_MEMBERS = ("accuracy", "balanced_accuracy", "mcc", "loss", "brier", "ece")  # told of each member
 
@@ -43,9 +45,15 @@ def of_members(
 
 
 def test_of_all(members: Members) -> Mapping[str, Any] | None:
-    """Return the scores of an ensemble on the test images that its members have in common; tell why there are none."""
+    """Return the scores of an ensemble on the test images that its members have in common; tell why there are none.
+
+    Of a cross-validation there are no such images: what its members say, each of those that it had not seen, stands in.
+    """
     try:
-        scores, why = members.test_scores, "its members have no test images in common"
+        if members.crossed_over:
+            scores, why = read_json(members.path / CROSSVAL).get("pooled"), f"{CROSSVAL} is not finished"
+        else:
+            scores, why = members.test_scores, "its members have no test images in common"
     except UserError as error:  # the images are not there any more
         scores, why = None, str(error)
     if scores is None:

@@ -133,7 +133,10 @@ def _fall(report: Mapping[str, Any]) -> str:
     lacking = len(report["classes_present"]) < len(report["classes"])
     over = f" over {', '.join(report['classes_present'])}" if lacking else ""
     own = _words(_flat(report["inside"]))
-    told = f"Balanced accuracy{over} is {own} on the model's own test and {external} on {many}: "
+    test = (
+        "what its members say of images that they had not seen" if report.get("out_of_fold") else "the model's own test"
+    )
+    told = f"Balanced accuracy{over} is {own} on {test} and {external} on {many}: "
     change = f"{'a drop' if drop['value'] >= 0 else 'a rise'} of {100 * abs(drop['value']):.1f} points"
     if not drop["interval"]:
         return f"{told}{change}; how sure that is cannot be told from so few patients."

@@ -58,7 +58,8 @@ def crossval(repeat, tmp_path_factory):
         head, *rows = (run / "predictions.csv").read_text().splitlines()
         (run / "predictions.csv").write_text("\n".join([head, *rows[number::SEEDS]]))
     runs = [f"fold_{number + 1}" for number in range(SEEDS)]
-    (folder / "crossval.json").write_text(json.dumps({"folds": [1, 2], "k": SEEDS, "runs": runs}))
+    pooled = read_json(folder / "fold_1" / "results.json")["best"]  # stands in for what the folds say together
+    (folder / "crossval.json").write_text(json.dumps({"folds": [1, 2], "k": SEEDS, "runs": runs, "pooled": pooled}))
     return folder
 
 
@@ -102,7 +103,8 @@ def test_a_series_says_the_softmax_of_its_mean_logits_in_python_on_the_page_and_
     report = read_json(folder / "external.json")
     assert [one["run"] for one in report["members"]] == [run.name for run in members_of(folder)]
     assert "That is the ensemble; its 2 members alone have" in report["sentence"]
-    assert ("drop" in report) == (series == "repeat")
+    assert report["out_of_fold"] == (series == "crossval")
+    assert "balanced_accuracy" in report["drop"]
     assert (series == "crossval") == ("36 images from elsewhere" in str(open_model(folder).unfitted))
     assert "prediction_sets" in report
     assert tools(["predict", str(folder), str(images[0])]) == 0
