@@ -39,30 +39,52 @@ function settle(number) {
   if (number === latest) page.classList.remove("busy");
 }
 
-async function look(file) {
-  const number = ++latest;
+// Whatever was said before is gone from here on, but for a table from which an image was chosen.
+function begin(sentence, { keepTable = false } = {}) {
   $("problem").hidden = true;
   $("problem").textContent = "";
-  if (file.size > maxBytes) {
-    settle(number);
-    fail(`This file is too large: it has ${(file.size / 1e6).toFixed(1)} MB, and up to ${maxBytes / 1e6} MB are taken.`);
-    return;
-  }
+  $("result").hidden = true;
+  if (!keepTable) $("several").hidden = true;
   page.classList.add("busy");
-  tell(`The model looks at ${file.name} …`);
+  tell(sentence);
+  return ++latest;
+}
+
+// Returns the answer to a file, or the problem that there is with it.
+async function ask(file, query, tries = 1) {
+  if (file.size > maxBytes) {
+    const size = (file.size / 1e6).toFixed(1);
+    return { problem: `This file is too large: it has ${size} MB, and up to ${maxBytes / 1e6} MB are taken.` };
+  }
   let response, answer;
   try {
     const headers = { "Content-Type": "application/octet-stream" };
-    response = await fetch("predict?heat=all&image=true", { method: "POST", headers, body: file });
+    response = await fetch(`predict${query}`, { method: "POST", headers, body: file });
     answer = await response.json();
   } catch {
     answer = null;
   }
+  if (response?.status === 503 && tries > 1) {
+    await new Promise((done) => setTimeout(done, 1000));
+    return ask(file, query, tries - 1);
+  }
+  if (!response) return { problem: "The server does not answer. Is it still running?" };
+  if (!response.ok || !answer) return { problem: answer?.detail ?? `The server answered with code ${response.status}.` };
+  return { answer };
+}
+
+async function look(file, options) {
+  const number = begin(`The model looks at ${file.name} …`, options);
+  const { answer, problem } = await ask(file, "?heat=all&image=true");
   if (number !== latest) return;
   settle(number);
-  if (!response) fail("The server does not answer. Is it still running?");
-  else if (!response.ok || !answer) fail(answer?.detail ?? `The server answered with code ${response.status}.`);
+  if (problem) fail(problem);
   else show(answer, file.name);
+}
+
+function lookAt(files) {
+  if (files.length > 1) lookAtAll(files);
+  else if (files.length) look(files[0]);
 }
 
 function show(answer, name) {
@@ -141,10 +163,16 @@ function showHeat() {
 }
 
 $("file").addEventListener("change", (event) => {
-  const [file] = event.target.files;
+  const files = [...event.target.files];
   event.target.value = ""; // the same file may be chosen again
-  if (file) look(file);
+  lookAt(files);
 });
+for (const sample of document.querySelectorAll(".sample")) {
+  sample.addEventListener("click", async () => {
+    const content = await (await fetch(sample.dataset.place)).blob();
+    look(new File([content], sample.dataset.name));
+  });
+}
 $("form").addEventListener("submit", (event) => event.preventDefault());
 $("strength").addEventListener("input", showHeat);
 $("image").addEventListener("load", ({ target }) =>
@@ -152,7 +180,7 @@ $("image").addEventListener("load", ({ target }) =>
 );
 for (const choice of document.getElementsByName("heat-of")) choice.addEventListener("change", showHeat);
 
-// An image may be dropped anywhere: beside the zone a browser would leave the page for it.
+// Images may be dropped anywhere: beside the zone a browser would leave the page for it.
 window.addEventListener("dragover", (event) => {
   event.preventDefault();
   page.classList.add("over");
@@ -163,10 +191,5 @@ window.addEventListener("dragleave", (event) => {
 window.addEventListener("drop", (event) => {
   event.preventDefault();
   page.classList.remove("over");
-  const files = event.dataTransfer.files;
-  if (files.length > 1) {
-    latest += 1;
-    page.classList.remove("busy");
-    fail(`Those are ${files.length} files; drop one at a time.`);
-  } else if (files.length) look(files[0]);
+  lookAt([...event.dataTransfer.files]);
 });
