@@ -19,6 +19,17 @@ const element = (name, kind, text) => {
   return made;
 };
 
+const classNames = [...document.getElementsByName("heat-of")].map((choice) => choice.value);
+const longestFirst = [...classNames].sort((one, other) => other.length - one.length);
+const escaped = longestFirst.map((name) => name.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"));
+const named = new RegExp(`(?<![\\p{L}\\p{N}])(${escaped.join("|")})(?![\\p{L}\\p{N}])`, "u");
+
+// Writes a sentence in which the name of a class breaks only where it is longer than the line.
+function write(target, sentence) {
+  const parts = sentence.split(named).filter(Boolean);
+  target.replaceChildren(...parts.map((part) => (classNames.includes(part) ? element("span", "whole", part) : part)));
+}
+
 const listed = (names, word) =>
   names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} ${word} ${names.at(-1)}`;
 
@@ -92,13 +103,13 @@ function show(answer, name) {
   const shown = answer.calibrated ?? answer.probabilities;
   const said = answer.decision === null ? `Most probable: ${answer.predicted}` : `Called: ${answer.decision}`;
   const called = answer.decision ?? answer.predicted;
-  $("predicted").textContent = answer.unfamiliar ? "An unfamiliar image" : said;
+  write($("predicted"), answer.unfamiliar ? "An unfamiliar image" : said);
   $("rule").textContent = (answer.decision_rule ?? "").replaceAll(" %", "\u00a0%");
   $("rule").hidden = answer.decision_rule === null;
   showWarnings(answer);
   $("kind").textContent = answer.calibrated ? "Probability (calibrated)" : "Probability (not calibrated)";
   $("bars").replaceChildren(...Object.entries(shown).map(([of, share]) => bar(of, share, of === called)));
-  $("set").textContent = describeSet(answer, Object.keys(shown));
+  write($("set"), describeSet(answer, classNames));
   if (answer.unfamiliar && answer.prediction_set) $("set").append(" This does not hold for an unfamiliar image.");
   $("novelty").textContent =
     answer.novelty === null
@@ -159,7 +170,7 @@ function showHeat() {
   $("heat").hidden = map === null;
   if (map !== null) $("heat").src = map;
   $("heat").style.opacity = strength / 100;
-  $("heat-note").textContent = map === null ? `Nothing in the image speaks for ${of}.` : "";
+  write($("heat-note"), map === null ? `Nothing in the image speaks for ${of}.` : "");
 }
 
 $("file").addEventListener("change", (event) => {

@@ -11,12 +11,12 @@ async function lookAtAll(files) {
   stopped = false;
   $("rows").replaceChildren();
   $("apart-head").hidden = true;
-  $("several-title").textContent = `${files.length} images`;
   $("several").hidden = false;
   $("stop").hidden = false;
   $("csv").hidden = true;
   page.classList.add("given");
   for (const [place, file] of files.entries()) {
+    $("several-title").textContent = `${place} of ${files.length} images`;
     tell(`The model looks at image ${place + 1} of ${files.length}: ${file.name} …`);
     const found = { name: file.name, ...(await ask(file, "", TRIES)) };
     if (number !== latest) return; // other images were chosen meanwhile
@@ -30,7 +30,9 @@ async function lookAtAll(files) {
   for (const button of $("rows").querySelectorAll("button")) button.disabled = false;
   const failed = seen.filter(({ problem }) => problem).length;
   const left = seen.length < files.length ? ` of ${files.length}` : "";
-  tell(`${seen.length}${left} images were looked at.${failed ? ` Of ${failed} nothing can be said.` : ""}`);
+  const told = `${seen.length}${left} images${failed ? `, ${failed} without an answer` : ""}`;
+  $("several-title").textContent = told;
+  tell(`${told}.`, { aloud: true });
 }
 
 function rowOf({ name, answer, problem }, file) {
@@ -52,21 +54,31 @@ function rowOf({ name, answer, problem }, file) {
   const called = answer.decision ?? answer.predicted;
   const set = answer.prediction_set;
   row.append(
-    element("td", "", called),
-    element("td", "number", percent((answer.calibrated ?? answer.probabilities)[called])),
-    element("td", "", set === null ? "not known" : set.length ? set.join(", ") : "none fits"),
-    element("td", "", answer.unfamiliar === null ? "not known" : answer.unfamiliar ? "unfamiliar" : "yes"),
+    valueOf("called", called),
+    valueOf("probability", percent((answer.calibrated ?? answer.probabilities)[called])),
+    valueOf("prediction set", set === null ? "not known" : set.length ? set.join(", ") : "no class fits"),
+    valueOf("familiar", answer.unfamiliar === null ? "not known" : answer.unfamiliar ? "no" : "yes"),
   );
   if (answer.disagreement !== undefined) {
     $("apart-head").hidden = false;
-    row.append(element("td", "number", answer.disagreement.toFixed(3)));
+    row.append(valueOf("disagreement", answer.disagreement.toFixed(3)));
   }
   return row;
 }
 
+// On a phone the label stands before the value.
+function valueOf(label, text) {
+  const made = element("td", "", "");
+  made.dataset.label = label;
+  const value = element("span", "", "");
+  write(value, text);
+  made.append(value);
+  return made;
+}
+
 // The columns of `covidnet predict`.
 function asCsv() {
-  const classes = [...document.getElementsByName("heat-of")].map((choice) => choice.value);
+  const classes = classNames;
   const decided = seen.some(({ answer }) => answer && answer.decision_rule !== null);
   const apart = seen.some(({ answer }) => answer?.disagreement !== undefined);
   const header = ["path", "label", "predicted", ...classes.map((name) => `prob_${name}`)];
