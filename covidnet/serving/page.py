@@ -7,7 +7,8 @@ from markupsafe import Markup
 
 from covidnet.__version__ import __version__
 from covidnet.files.reading import UNREADABLE, read_text
-from covidnet.inference.predictor import NOTICE, Predictor
+from covidnet.inference.prediction import NOTICE
+from covidnet.inference.predictor import Predictor
 from covidnet.report.page import html_templates
 from covidnet.runs.files import CARD, unreadable
 from covidnet.serving.engine import Engine
