@@ -21,7 +21,7 @@ from covidnet.machine.telling import tell
 
 Content: TypeAlias = bytes | bytearray | memoryview  # of a file
 Readable: TypeAlias = str | os.PathLike[str] | Content | Image.Image | NDArray[Any] | torch.Tensor
-TAKEN = "a path, a folder, the bytes of a file, a Pillow image, an array or a tensor"
+TAKEN = "a path, the bytes of a file, a Pillow image, an array or a tensor"
 SEVERAL = 4  # axes of an array that holds several images
 
 
