@@ -121,8 +121,8 @@ def _text(key: str, value: object) -> str:
         return json.dumps(value, default=_plain, ensure_ascii=False)
     except (TypeError, ValueError):
         raise UserError(
-            f"{key} is given a {type(value).__name__}, which is no value of a configuration. Give numbers, texts, lists "
-            'and mappings; an object is {"class_path": "package.Class", "init_args": {...}}.'
+            f"{key} is given a {type(value).__name__}, which is no value of a configuration. Give numbers, texts, "
+            'lists or mappings; an object is {"class_path": "package.Class", "init_args": {...}}.'
         ) from None
 
 

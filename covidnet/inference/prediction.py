@@ -6,9 +6,8 @@ from html import escape
 
 NOTICE = "Research software, not a medical device."
 # Seen on light and on dark pages; a notebook gives no style of its own to rely on.
-BAR = '<span style="display:block;height:.6em;border-radius:.3em;background:#8884"><span style="display:block;{}"></span></span>'
-FILLED = "width:{:.1f}%;height:100%;border-radius:.3em;background:{}"
-CALLED, OTHER = "#2f7cb5", "#2f7cb577"
+ROUND = "display:block;height:.6em;border-radius:.3em"
+CALLED, OTHER, EMPTY = "#2f7cb5", "#2f7cb577", "#8884"
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,8 @@ def _lines(said: Prediction) -> Iterator[str]:
 
 
 def _row(name: str, share: float, called: bool) -> str:
-    bar = BAR.format(FILLED.format(100 * share, CALLED if called else OTHER))
+    filled = f'<span style="{ROUND};width:{100 * share:.1f}%;background:{CALLED if called else OTHER}"></span>'
+    bar = f'<span style="{ROUND};background:{EMPTY}">{filled}</span>'
     text = f"<strong>{escape(name)}</strong>" if called else escape(name)
     return (
         f'<tr><td style="text-align:left;white-space:nowrap">{text}</td><td style="width:100%">{bar}</td>'

@@ -42,8 +42,8 @@ from covidnet.training.checks import (
     odd_checkpoint,
 )
 from covidnet.training.joining import Joining
-from covidnet.training.loggers import Introduced
 from covidnet.training.lightning import OneCommandLine, WholeCSVLogger, keep_whole, last_checkpoint, put_first
+from covidnet.training.loggers import Introduced
 from covidnet.training.parser import CommandParser, add_own_keys, check_config, is_inline, read_once, reason_of
 from covidnet.training.precision import where_and_how
 from covidnet.training.promises import check_callbacks, check_promises
