@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from covidnet.models.classifier import Classifier
     from covidnet.models.convnet import ConvNet
     from covidnet.models.inception import InceptionV3
+    from covidnet.training.joining import Joining
 
 # What keeps its name and its arguments; all else may change with any release.
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "ConvNet",
     "DivergedError",
     "InceptionV3",
+    "Joining",
     "MachineError",
     "PhantomDataModule",
     "Prediction",
@@ -51,6 +53,7 @@ _PLACES = {
     "covidnet.models.classifier": ("Classifier",),
     "covidnet.models.convnet": ("ConvNet",),
     "covidnet.models.inception": ("InceptionV3",),
+    "covidnet.training.joining": ("Joining",),
 }
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
 
