@@ -16,7 +16,11 @@ SIZES = {"data.image_size": 12, "data.test_per_class": 3, "data.batch_size": 8, 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("api")
-    place = {"data.root": paint(folder / "xrays"), "data.cache_dir": folder / "cache", "trainer.default_root_dir": folder}
+    place = {
+        "data.root": paint(folder / "xrays"),
+        "data.cache_dir": folder / "cache",
+        "trainer.default_root_dir": folder,
+    }
     bare = dict(word.split("=") for word in QUICK[1:])
     return covidnet.train({**place, **SIZES, **bare}, trainer="cpu", report=False)
 
@@ -76,7 +80,16 @@ def test_a_prediction_is_shown_with_all_that_it_knows():
     told = repr(said)
     assert all(f"{name}=" in told for name in Prediction.__dataclass_fields__)
     shown = said._repr_html_()
-    for part in ("&lt;b&gt;A", "width:25.0%", "75.0 %", "prediction set: B", "1.50", "0.125", "&lt;i&gt;", "No device."):
+    for part in (
+        "&lt;b&gt;A",
+        "width:25.0%",
+        "75.0 %",
+        "prediction set: B",
+        "1.50",
+        "0.125",
+        "&lt;i&gt;",
+        "No device.",
+    ):
         assert part in shown
     assert "does not look like the training images" in shown
     assert "<b>A" not in shown
