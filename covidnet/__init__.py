@@ -10,30 +10,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from covidnet.api import Run, train
-    from covidnet.data.module import RadiographyDataModule
-    from covidnet.data.phantom_module import PhantomDataModule
     from covidnet.errors import DivergedError, MachineError, UserError
     from covidnet.imaging.decode import Interpolation
     from covidnet.imaging.radiograph import BodyPart, Orientation, UnreadableImageError
     from covidnet.inference.prediction import Prediction
     from covidnet.inference.predictor import Predictor
-    from covidnet.models.classifier import Classifier
-    from covidnet.models.convnet import ConvNet
-    from covidnet.models.inception import InceptionV3
-    from covidnet.training.joining import Joining
 
-# What keeps its name and its arguments; all else may change with any release.
+# What keeps its name and its arguments, as what ``covidnet.lightning`` names does; all else may change with any release.
 __all__ = [
-    "Classifier",
-    "ConvNet",
     "DivergedError",
-    "InceptionV3",
-    "Joining",
     "MachineError",
-    "PhantomDataModule",
     "Prediction",
     "Predictor",
-    "RadiographyDataModule",
     "Run",
     "UnreadableImageError",
     "UserError",
@@ -44,16 +32,10 @@ __all__ = [
 # Imported where somebody asks for it: torch and Lightning take seconds.
 _PLACES = {
     "covidnet.api": ("Run", "train"),
-    "covidnet.data.module": ("RadiographyDataModule",),
-    "covidnet.data.phantom_module": ("PhantomDataModule",),
     "covidnet.errors": ("DivergedError", "MachineError", "UserError"),
     "covidnet.imaging.radiograph": ("UnreadableImageError",),
     "covidnet.inference.prediction": ("Prediction",),
     "covidnet.inference.predictor": ("Predictor",),
-    "covidnet.models.classifier": ("Classifier",),
-    "covidnet.models.convnet": ("ConvNet",),
-    "covidnet.models.inception": ("InceptionV3",),
-    "covidnet.training.joining": ("Joining",),
 }
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
 

@@ -13,6 +13,7 @@ import docstring_parser
 from reference import table
 
 import covidnet
+import covidnet.lightning
 from covidnet.evaluation.names import METRICS, Scale
 
 DOCS = Path(__file__).parent
@@ -56,19 +57,21 @@ def python_page() -> str:
     """Return docs/reference-python.md."""
     parts = [
         "# Python, from the code",
-        "`python docs/public.py` writes this page. What stands here, `covidnet.__all__`, keeps its name and its "
-        "arguments. All else in the package may change with any release. How it is used: [Python](python.md).",
+        "`python docs/public.py` writes this page. What stands here, `__all__` of `covidnet` and of "
+        "`covidnet.lightning`, keeps its name and its arguments. All else in the package may change with any release. How it is used: [Python](python.md).",
     ]
     for title, names in PUBLIC.items():
         parts.append(f"## {title}")
         for name in names:
-            parts += _told(name, getattr(covidnet, name))
+            parts += _told(name)
     return "\n\n".join(parts) + "\n"
 
 
-def _told(name: str, owner: Callable[..., Any]) -> Iterator[str]:
+def _told(name: str) -> Iterator[str]:
     """Yield what is to say of a function or a class: how it is called, what it does, takes, has and raises."""
-    yield f"### `covidnet.{name}`"
+    room = covidnet if name in covidnet.__all__ else covidnet.lightning
+    owner: Callable[..., Any] = getattr(room, name)
+    yield f"### `{room.__name__}.{name}`"
     error = isinstance(owner, type) and issubclass(owner, Exception)
     if name not in BY_KEYS and not error:
         yield f"```text\n{_call(name, owner)}\n```"

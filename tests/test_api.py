@@ -1,4 +1,4 @@
-"""Facts about covidnet in Python: what is public, a training that raises, a run that is read, a prediction that is shown."""
+"""Facts about covidnet in Python: what is public, a training that raises, a run and a prediction that show themselves."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ def run(tmp_path_factory):
         "trainer.default_root_dir": folder,
     }
     bare = dict(word.split("=") for word in QUICK[1:])
-    return covidnet.train({**place, **SIZES, **bare}, trainer="cpu", report=False)
+    return covidnet.train({**place, **SIZES, **bare, "trainer.default_root_dir": folder}, trainer="cpu", report=False)
 
 
 def test_a_training_returns_its_run(run):
@@ -96,8 +96,9 @@ def test_a_prediction_is_shown_with_all_that_it_knows():
     assert "not calibrated" in Prediction("B", {"B": 1.0})._repr_html_()
 
 
-def test_each_public_name_is_there_and_told():
+def test_each_public_name_is_there_and_told(run):
     assert dir(covidnet) == covidnet.__all__
+    assert run.settings["model"]["class_path"] == "covidnet.models.convnet.ConvNet"  # a class has one name
     assert all(getattr(covidnet, name).__doc__ for name in covidnet.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = covidnet.nothing
