@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from covidnet.inference.prediction import Prediction
     from covidnet.inference.predictor import Predictor
 
-# What keeps its name and its arguments, as what ``covidnet.lightning`` names does; all else may change with any release.
+# What keeps its name and its arguments, as what ``covidnet.lightning`` names; all else may change with any release.
 __all__ = [
     "DivergedError",
     "MachineError",

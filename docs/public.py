@@ -58,7 +58,8 @@ def python_page() -> str:
     parts = [
         "# Python, from the code",
         "`python docs/public.py` writes this page. What stands here, `__all__` of `covidnet` and of "
-        "`covidnet.lightning`, keeps its name and its arguments. All else in the package may change with any release. How it is used: [Python](python.md).",
+        "`covidnet.lightning`, keeps its name and its arguments. All else in the package may change with any release. "
+        "How it is used: [Python](python.md).",
     ]
     for title, names in PUBLIC.items():
         parts.append(f"## {title}")

@@ -1,4 +1,4 @@
-"""Facts about covidnet in Python: what is public, a training that raises, a run and a prediction that show themselves."""
+"""Facts about covidnet in Python: what is public, a training that raises, runs and predictions on the screen."""
 
 import re
 from pathlib import Path
@@ -64,13 +64,13 @@ def test_a_folder_is_its_images_and_each_prediction_tells_its_file(run, tmp_path
     images = run.test_images[0].parent
     found = run.predictor.predict(images, batch_size=5)
     assert [Path(one.path) for one in found] == sorted(images.glob("*.png"))
-    assert found == run.predictor.predict([f"{images}/*[0-9]).png"])
+    assert found == run.predictor.predict([f"{images}/*[0-9]).png"], batch_size=5)
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"hello")
     with pytest.raises(covidnet.UnreadableImageError, match=re.escape(str(bad))):
         run.predictor.predict([run.test_images[0], bad])
     with pytest.raises(covidnet.UserError, match="holds no images"):
-        run.predictor.predict(tmp_path / "..")  # its own parent is no folder of images either
+        run.predictor.predict([tmp_path])
     assert run.predictor.predict(np.zeros((8, 8), np.uint8))[0].path is None
 
 
