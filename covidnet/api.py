@@ -11,8 +11,9 @@ from typing import Any
 from covidnet.commands.train import call
 from covidnet.errors import UserError
 from covidnet.inference.predictor import Predictor
-from covidnet.report.page import REPORT, render
+from covidnet.report.page import render
 from covidnet.report.verdicts import ORDER, Verdict
+from covidnet.runs.files import REPORT
 from covidnet.runs.run import Run as Files
 from covidnet.runs.screen import result_told
 

@@ -65,12 +65,13 @@ def test_a_folder_is_its_images_and_each_prediction_tells_its_file(run, tmp_path
     found = run.predictor.predict(images, batch_size=5)
     assert [Path(one.path) for one in found] == sorted(images.glob("*.png"))
     assert found == run.predictor.predict([f"{images}/*[0-9]).png"], batch_size=5)
+    (tmp_path / "empty").mkdir()
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"hello")
     with pytest.raises(covidnet.UnreadableImageError, match=re.escape(str(bad))):
         run.predictor.predict([run.test_images[0], bad])
     with pytest.raises(covidnet.UserError, match="holds no images"):
-        run.predictor.predict([tmp_path])
+        run.predictor.predict([tmp_path / "empty"])
     assert run.predictor.predict(np.zeros((8, 8), np.uint8))[0].path is None
 
 
