@@ -46,7 +46,8 @@ function rowOf({ name, answer, problem }, file) {
   head.append(problem ? element("span", "path", name) : chosen);
   row.append(head);
   if (problem) {
-    const cell = element("td", "unread", problem);
+    const cell = valueOf("problem", problem);
+    cell.className = "unread";
     cell.colSpan = 5;
     row.append(cell);
     return row;
