@@ -5,6 +5,7 @@ const page = document.body;
 const maxBytes = Number(page.dataset.maxBytes);
 let latest = 0; // number of the newest request: an older one that answers late is not shown
 let heats = null;
+const GONE = "The server does not answer. Is it still running?";
 
 const percent = (share) => {
   if (share > 0.999 && share < 1) return "> 99.9\u00a0%";
@@ -67,6 +68,11 @@ async function ask(file, query, tries = 1) {
     const size = (file.size / 1e6).toFixed(1);
     return { problem: `This file is too large: it has ${size} MB, and up to ${maxBytes / 1e6} MB are taken.` };
   }
+  try {
+    await file.slice(0, 1).arrayBuffer();
+  } catch {
+    return { problem: "This cannot be read: it is a folder, or it is not there any more." };
+  }
   let response, answer;
   try {
     const headers = { "Content-Type": "application/octet-stream" };
@@ -79,7 +85,7 @@ async function ask(file, query, tries = 1) {
     await new Promise((done) => setTimeout(done, 1000));
     return ask(file, query, tries - 1);
   }
-  if (!response) return { problem: "The server does not answer. Is it still running?" };
+  if (!response) return { problem: GONE };
   if (!response.ok || !answer) return { problem: answer?.detail ?? `The server answered with code ${response.status}.` };
   return { answer };
 }
@@ -180,8 +186,9 @@ $("file").addEventListener("change", (event) => {
 });
 for (const sample of document.querySelectorAll(".sample")) {
   sample.addEventListener("click", async () => {
-    const content = await (await fetch(sample.dataset.place)).blob();
-    look(new File([content], sample.dataset.name));
+    const sent = await fetch(sample.dataset.place).catch(() => null);
+    if (sent) look(new File([await sent.blob()], sample.dataset.name));
+    else fail(GONE);
   });
 }
 $("form").addEventListener("submit", (event) => event.preventDefault());
