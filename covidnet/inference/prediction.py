@@ -64,7 +64,7 @@ def _lines(said: Prediction) -> Iterator[str]:
         yield "<div><strong>This image does not look like the training images: the rest means little.</strong></div>"
     shown = said.calibrated or said.probabilities
     rows = (_row(name, share, name == said.called) for name, share in shown.items())
-    yield f'<table style="width:100%"><tbody>{"".join(rows)}</tbody></table>'
+    yield f'<table style="width:100%;color:inherit;font:inherit"><tbody>{"".join(rows)}</tbody></table>'
     facts = {"probabilities": "calibrated" if said.calibrated else "not calibrated"}
     if said.prediction_set is not None:
         facts["prediction set"] = ", ".join(said.prediction_set) or "no class fits"

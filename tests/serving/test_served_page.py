@@ -193,8 +193,9 @@ def test_an_answer_goes_when_the_next_upload_begins(page, run):
     upload(page, radiograph(run))
     held = []
     page.route("**/predict*", lambda route: held.append(route))
-    page.set_input_files("#file", file(radiograph(run, 1), "next.png"))
-    while not held:
+    with page.expect_request("**/predict*"):
+        page.set_input_files("#file", file(radiograph(run, 1), "next.png"))
+    while not held:  # the browser hands it over a moment later
         page.wait_for_timeout(10)
     assert page.locator("#result").is_hidden()
     assert page.get_by_role("status").inner_text() == "The model looks at next.png …"
