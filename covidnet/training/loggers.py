@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -27,7 +28,7 @@ class Introduced(Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: LightningModule) -> None:
         told = {**self.recipe, "run_directory": trainer.log_dir}
         for logger in others(trainer):
-            _try(logger, lambda logger=logger: logger.log_hyperparams(told))
+            _try(logger, partial(logger.log_hyperparams, told))
 
 
 def others(trainer: pl.Trainer) -> list[Logger]:
@@ -55,7 +56,7 @@ def tell_results(trainer: pl.Trainer, models: Mapping[str, Mapping[str, Any]]) -
         logger.finalize("success")  # again: what is still in memory is written
 
     for logger in others(trainer):
-        _try(logger, lambda logger=logger: told(logger))
+        _try(logger, partial(told, logger))
 
 
 def named_scores(model: str, scores: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

@@ -89,7 +89,7 @@ def run_line(
 
 def carry_out(
     line: CommandLine,
-    interface: type[CommandLineInterface] = CommandLineInterface,
+    interface: Callable[[CommandLine, AfterRun | None], CommandLineInterface] = CommandLineInterface,
     afterwards: AfterRun | None = None,
 ) -> CommandLineInterface:
     """Run a sorted command line in this process, for a program: as ``run_line``, but it raises and never exits.
