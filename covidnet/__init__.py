@@ -1,16 +1,53 @@
 """covidnet: chest X-ray classifiers whose numbers can be believed."""
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from covidnet.__version__ import __version__ as __version__
+from covidnet.__version__ import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from covidnet.api import Run, train
+    from covidnet.errors import DivergedError, MachineError, UserError
     from covidnet.imaging.decode import Interpolation
-    from covidnet.imaging.radiograph import BodyPart, Orientation
+    from covidnet.imaging.radiograph import BodyPart, Orientation, UnreadableImageError
+    from covidnet.inference.prediction import Prediction
     from covidnet.inference.predictor import Predictor
+
+# What keeps its name and its arguments, as what ``covidnet.lightning`` names; all else may change with any release.
+__all__ = [
+    "DivergedError",
+    "MachineError",
+    "Prediction",
+    "Predictor",
+    "Run",
+    "UnreadableImageError",
+    "UserError",
+    "__version__",
+    "load",
+    "train",
+]
+# Imported where somebody asks for it: torch and Lightning take seconds.
+_PLACES = {
+    "covidnet.api": ("Run", "train"),
+    "covidnet.errors": ("DivergedError", "MachineError", "UserError"),
+    "covidnet.imaging.radiograph": ("UnreadableImageError",),
+    "covidnet.inference.prediction": ("Prediction",),
+    "covidnet.inference.predictor": ("Predictor",),
+}
+_PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_PLACE_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def load(

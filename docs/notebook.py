@@ -13,7 +13,7 @@ LIMIT = 300  # seconds a cell
 
 
 def main() -> None:
-    """Keep what each cell gave, but not what was told on the way, which names places of this machine."""
+    """Keep what each cell gave, but no place of this machine: what was told on the way, and where the report lies."""
     os.environ["PYTHONPATH"] = str(ROOT)
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     with tempfile.TemporaryDirectory() as place:
@@ -22,6 +22,9 @@ def main() -> None:
     for cell in notebook.cells:
         if "outputs" in cell:
             cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr"]
+            for one in cell.outputs:
+                if "text" in one:
+                    one.text = one.text.replace(f"{Path(place).as_uri()}/", "")
     nbformat.write(notebook, NOTEBOOK)
 
 

@@ -13,35 +13,30 @@ import docstring_parser
 from reference import table
 
 import covidnet
-from covidnet.commands.train import main as train
-from covidnet.data.module import RadiographyDataModule
-from covidnet.data.phantom_module import PhantomDataModule
-from covidnet.errors import DivergedError, MachineError, UserError
+import covidnet.lightning
 from covidnet.evaluation.names import METRICS, Scale
-from covidnet.imaging.radiograph import UnreadableImageError
-from covidnet.inference.predictor import Prediction, Predictor
-from covidnet.models.classifier import Classifier
-from covidnet.models.convnet import ConvNet
-from covidnet.models.inception import InceptionV3
-from covidnet.runs.run import Run
 
 DOCS = Path(__file__).parent
-# What may be imported: heading -> functions and classes. Those of Lightning are told by their keys, not by methods.
-PUBLIC: dict[str, list[Callable[..., Any]]] = {
-    "Train": [train],
-    "Load and predict": [covidnet.load, Predictor, Prediction],
-    "Read a run": [Run],
-    "Errors": [UserError, MachineError, DivergedError, UnreadableImageError],
+# Where each public name is told. Those of Lightning are told by their keys, not by methods.
+PUBLIC: dict[str, list[str]] = {
+    "Train": ["train"],
+    "Read a run": ["Run"],
+    "Load and predict": ["load", "Predictor", "Prediction"],
+    "Errors": ["UserError", "MachineError", "DivergedError", "UnreadableImageError"],
     "With a Lightning Trainer of your own": [
-        RadiographyDataModule,
-        PhantomDataModule,
-        Classifier,
-        ConvNet,
-        InceptionV3,
+        "RadiographyDataModule",
+        "PhantomDataModule",
+        "Classifier",
+        "ConvNet",
+        "InceptionV3",
+        "Joining",
     ],
 }
-MEMBERS = {Predictor: ["predict", "decode"]}  # of a class that has more for other rooms; else all
-BY_KEYS = {RadiographyDataModule, PhantomDataModule, Classifier, ConvNet, InceptionV3}
+MEMBERS = {  # of a class that has more for other rooms; else all
+    "Predictor": ["predict", "decode"],
+    "Run": ["predictions", "test_images", "predictor", "verdicts", "report", "history", "settings"],
+}
+BY_KEYS = {"RadiographyDataModule", "PhantomDataModule", "Classifier", "ConvNet", "InceptionV3"}
 
 
 def metrics_page() -> str:
@@ -62,30 +57,32 @@ def python_page() -> str:
     """Return docs/reference-python.md."""
     parts = [
         "# Python, from the code",
-        "`python docs/public.py` writes this page. What stands here keeps its name and its arguments. All else in "
-        "the package may change with any release. How it is used: [the notebook](tutorial.ipynb).",
+        "`python docs/public.py` writes this page. What stands here, `__all__` of `covidnet` and of "
+        "`covidnet.lightning`, keeps its name and its arguments. All else in the package may change with any release. "
+        "How it is used: [Python](python.md).",
     ]
-    for title, owners in PUBLIC.items():
+    for title, names in PUBLIC.items():
         parts.append(f"## {title}")
-        for owner in owners:
-            parts += _told(owner)
+        for name in names:
+            parts += _told(name)
     return "\n\n".join(parts) + "\n"
 
 
-def _told(owner: Callable[..., Any]) -> Iterator[str]:
+def _told(name: str) -> Iterator[str]:
     """Yield what is to say of a function or a class: how it is called, what it does, takes, has and raises."""
-    place = f"{owner.__module__}.{owner.__qualname__}"
-    yield f"### `{place}`"
+    room = covidnet if name in covidnet.__all__ else covidnet.lightning
+    owner: Callable[..., Any] = getattr(room, name)
+    yield f"### `{room.__name__}.{name}`"
     error = isinstance(owner, type) and issubclass(owner, Exception)
-    if owner not in BY_KEYS and not error:
-        yield f"```text\n{_call(owner.__name__, owner)}\n```"
-    yield from _document(owner.__doc__, arguments=owner not in BY_KEYS)
-    if owner in BY_KEYS:
+    if name not in BY_KEYS and not error:
+        yield f"```text\n{_call(name, owner)}\n```"
+    yield from _document(owner.__doc__, arguments=name not in BY_KEYS)
+    if name in BY_KEYS:
         yield "Its arguments are [keys](reference-keys.md)."
     elif isinstance(owner, type) and not error:
-        names = MEMBERS.get(owner) or [name for name, one in vars(owner).items() if name[0] != "_" and _is_member(one)]
-        members = ((f"`{_member(name, vars(owner)[name])}`", _headline(vars(owner)[name])) for name in names)
-        listed = table(("has", "what it is"), members)
+        names = MEMBERS.get(name) or [one for one, found in vars(owner).items() if one[0] != "_" and _is_member(found)]
+        found = {one: inspect.getattr_static(owner, one) for one in names}
+        listed = table(("has", "what it is"), ((f"`{_member(one, it)}`", _headline(it)) for one, it in found.items()))
         if listed.count("\n") > 1:
             yield listed
 

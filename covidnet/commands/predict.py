@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from covidnet.commands.options import add_body_part, add_checkpoint, add_device, refuse_no_place, tell_loading
-from covidnet.data.walk import find_images, told_by_reason
+from covidnet.data.walk import find_images, left_out
 from covidnet.errors import UserError
 from covidnet.imaging.kinds import kind_of
 from covidnet.runs.members import find_model
@@ -54,8 +54,7 @@ def run(options: argparse.Namespace) -> int:
         if line:
             print(f"covidnet: {line}", file=sys.stderr)
     if left:
-        told = f"{len(left):,} files or folders are left out"
-        print(f"covidnet: {told}:\n  {told_by_reason(left)}", file=sys.stderr)
+        print(f"covidnet: {left_out(left)}", file=sys.stderr)
     unreadable = 0
     with _opened(options.out) as stream:
         write = WRITERS[kind](stream, predictor)

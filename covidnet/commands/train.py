@@ -41,17 +41,31 @@ def main(words: Sequence[str]) -> Any:
     return _run_line(_expanded(words))
 
 
+def call(words: Sequence[str]) -> Any:
+    """Run a command as ``main`` does; what it refuses is raised, and nothing exits.
+
+    Raises:
+        UserError: For a user's mistake and for what the machine lacks.
+    """
+    return _run_line(_sorted(words), raises=True)
+
+
 def _expanded(words: Sequence[str]) -> CommandLine:
     """Sort the words; help, typos and a folder that is not there answer here, before torch is imported."""
     try:
-        line = expand(words, os.environ)
-        if line.help == "keys":
-            print(command_help(line))
-            sys.exit(0)
-        if not (line.help or "--print_config" in line.settings):  # which look at nothing
-            _refuse_wrong_paths(line)
+        line = _sorted(words)
     except UserError as error:
         exit_with(error)
+    if line.help == "keys":
+        print(command_help(line))
+        sys.exit(0)
+    return line
+
+
+def _sorted(words: Sequence[str]) -> CommandLine:
+    line = expand(words, os.environ)
+    if not (line.help or "--print_config" in line.settings):  # which look at nothing
+        _refuse_wrong_paths(line)
     return line
 
 
@@ -97,9 +111,9 @@ def _refuse_no_checkpoint(line: CommandLine, given: str) -> None:
         find_checkpoint(given, Path(root), line.groups["model"])
 
 
-def _run_line(line: CommandLine) -> Any:
+def _run_line(line: CommandLine, *, raises: bool = False) -> Any:
     from covidnet.training.interface import CommandLineInterface
-    from covidnet.training.run_line import run_line
+    from covidnet.training.run_line import carry_out, run_line
 
     interface: type[CommandLineInterface] = CommandLineInterface
     if line.command == "repeat":
@@ -110,7 +124,7 @@ def _run_line(line: CommandLine) -> Any:
         from covidnet.series.loso import LeaveSourcesOut as interface
     elif line.command == "search":
         interface = _search()
-    return run_line(line, interface, _after_run)
+    return (carry_out if raises else run_line)(line, interface, _after_run)
 
 
 def _search() -> Any:

@@ -182,6 +182,11 @@ def find_images(given: Sequence[str]) -> tuple[list[Path], list[Ignored]]:
     return list(paths), left
 
 
+def left_out(ignored: Sequence[Ignored]) -> str:
+    """Return what is told of files and folders that are left out."""
+    return f"{len(ignored):,} files or folders are left out:\n  {told_by_reason(ignored)}"
+
+
 def told_by_reason(ignored: Sequence[tuple[object, str]], between: str = "\n  ") -> str:
     """Return a short line for each reason why something is left out, the commonest first: an example and the number."""
     by_reason: dict[str, list[object]] = {}

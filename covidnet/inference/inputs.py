@@ -1,5 +1,6 @@
 """What a Python caller gives -> decoded radiographs: paths, bytes, Pillow images, arrays and tensors."""
 
+import glob
 import os
 from collections.abc import Iterable, Mapping
 from io import IOBase
@@ -11,10 +12,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from covidnet.data.walk import find_images, is_folder, left_out
 from covidnet.imaging.arrays import Scale, picture_of_array
 from covidnet.imaging.decode import as_radiograph, open_radiograph, read
 from covidnet.imaging.orientation import turn_upright
 from covidnet.imaging.radiograph import Radiograph, Reading, UnreadableImageError
+from covidnet.machine.telling import tell
 
 Content: TypeAlias = bytes | bytearray | memoryview  # of a file
 Readable: TypeAlias = str | os.PathLike[str] | Content | Image.Image | NDArray[Any] | torch.Tensor
@@ -23,23 +26,44 @@ SEVERAL = 4  # axes of an array that holds several images
 
 
 def listed(given: Readable | Iterable[Readable]) -> list[Any]:
-    """Return one image or several as a list; an array or tensor of four axes is several.
+    """Return one image or several as a list; an array or tensor of four axes is several, as a folder or a pattern is.
 
     Raises:
         UnreadableImageError: Where it is neither.
+        UserError: Where a folder or a pattern holds no image.
     """
     if isinstance(given, np.ndarray | torch.Tensor):
         return list(given) if given.ndim == SEVERAL else [given]
-    if isinstance(given, str | os.PathLike | Content | Image.Image):
+    if isinstance(given, str | os.PathLike):
+        return _files(given)
+    if isinstance(given, Content | Image.Image):
         return [given]
     if isinstance(given, Iterable) and not isinstance(given, Mapping | IOBase):  # whose items are no images
-        return list(given)
+        return [one for item in given for one in (_files(item) if isinstance(item, str | os.PathLike) else [item])]
     raise UnreadableImageError(f"What was given {_is_none(given)}, or several of these.")
+
+
+def _files(given: str | os.PathLike[str]) -> list[Any]:
+    """Return the images of a folder or a pattern; any other path as it is, of which its reader tells."""
+    path = Path(given)
+    if not is_folder(path) and (os.path.lexists(path) or not glob.has_magic(str(path))):
+        return [given]
+    files, left = find_images([str(path)])
+    if left:
+        tell(left_out(left))
+    return [*files]
 
 
 def named(image: object, number: int) -> str:
     """Return what an error calls one of several images."""
-    return str(image) if isinstance(image, str | os.PathLike) else f"images[{number}]"
+    return file_of(image) or f"images[{number}]"
+
+
+def file_of(image: object) -> str | None:
+    """Return the file that an image comes from, where it tells one; of Pillow's, the one that it was opened from."""
+    if isinstance(image, str | os.PathLike):
+        return str(image)
+    return str(getattr(image, "filename", "")) or None if isinstance(image, Image.Image) else None
 
 
 def open_given(image: Readable, scale: Scale | None, reading: Reading) -> Radiograph:

@@ -11,7 +11,8 @@ from typing import Any, TextIO
 
 from covidnet.errors import UserError
 from covidnet.imaging.radiograph import UnreadableImageError
-from covidnet.inference.predictor import Pixels, Prediction, Predictor
+from covidnet.inference.prediction import Prediction
+from covidnet.inference.predictor import Pixels, Predictor
 from covidnet.machine.parallel import cores
 from covidnet.runs.checkpoint import radiographs_of
 from covidnet.runs.files import SPLIT
@@ -138,9 +139,10 @@ def _jsonl(stream: TextIO, predictor: Predictor) -> Writer:
 
 
 def as_json(prediction: Prediction) -> dict[str, Any]:
-    """Return a prediction as plain types; of a single model there is no ``disagreement``."""
+    """Return a prediction as plain types, without its file and notice; a single model has no ``disagreement``."""
     plain = {**asdict(prediction), "unfamiliar": prediction.unfamiliar}
-    return {name: value for name, value in plain.items() if (name, value) != ("disagreement", None)}
+    gone = {"path", "notice", *(["disagreement"] if prediction.disagreement is None else [])}
+    return {name: value for name, value in plain.items() if name not in gone}
 
 
 def _table(stream: TextIO, predictor: Predictor) -> Writer:

@@ -1,7 +1,7 @@
 """A model -> what it says of images: the one way from pixels to a prediction outside training."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -19,7 +19,8 @@ from covidnet.evaluation.novelty import novelty_scores
 from covidnet.imaging.arrays import Scale
 from covidnet.imaging.decode import Interpolation, resize
 from covidnet.imaging.radiograph import BodyPart, Reading, UnreadableImageError
-from covidnet.inference.inputs import Readable, listed, named, open_given
+from covidnet.inference.inputs import Readable, file_of, listed, named, open_given
+from covidnet.inference.prediction import NOTICE, Prediction
 from covidnet.machine.device import find_device
 from covidnet.machine.precision import full_precision
 from covidnet.models.network import Network
@@ -27,7 +28,6 @@ from covidnet.runs.foreign import Told
 from covidnet.runs.opened import open_model
 
 Pixels: TypeAlias = NDArray[np.uint8]  # (C, S, S), C 1 or 3, as `decode` makes them
-NOTICE = "Research software, not a medical device."
 BATCH = 128  # images the model sees at once
 
 
@@ -42,43 +42,6 @@ class Outputs(NamedTuple):
         """The mean of the members' logits (B, C)."""
         together: NDArray[np.float64] = self.logits.astype(np.float64).mean(axis=0)
         return together
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model says of one image.
-
-    Attributes:
-        predicted: The most probable class.
-        probabilities: Of each class, as the model was trained: softmax of its logits, of an ensemble of their mean.
-        calibrated: Of each class, after temperature scaling; None where nothing was fitted on validation images, and of
-            a cross-validation, whose members have no validation images in common.
-        prediction_set: The classes that cannot be ruled out: of each class's images, the share ``Predictor.coverage``
-            has it in its set. Empty where none fits. None as above.
-        novelty: How unlike the training images it is; above 1 are about 2 % of the validation images.
-            None as above.
-        decision: What it is called by the threshold that ``covidnet threshold`` has kept; None where there is none.
-        disagreement: How far the members of an ensemble disagree, in nats (``evaluation.ensembles.disagreement``);
-            None of a single model.
-    """
-
-    predicted: str
-    probabilities: dict[str, float]
-    calibrated: dict[str, float] | None = None
-    prediction_set: list[str] | None = None
-    novelty: float | None = None
-    decision: str | None = None
-    disagreement: float | None = None
-
-    @property
-    def called(self) -> str:
-        """What it is called: by the threshold where one is kept, else the most probable class."""
-        return self.decision or self.predicted
-
-    @property
-    def unfamiliar(self) -> bool | None:
-        """Whether the image does not look like the training images; None where that is not known."""
-        return None if self.novelty is None else self.novelty > 1
 
 
 class Predictor:
@@ -156,24 +119,30 @@ class Predictor:
         Args:
             images: One or several: a path, the bytes of a file, a Pillow image of any mode, or an array or tensor
                 (H, W), (H, W, C) or (C, H, W) with 1, 3 or 4 channels: uint8, floats in [0, 1], or uint16 of one
-                channel, scaled by its own range as 16-bit files are. One of four axes is several images.
+                channel, scaled by its own range as 16-bit files are. One of four axes is several images. A folder, or a
+                pattern such as "x/**/*.png", is all images in it, as for the command: ``path`` tells which.
             batch_size: Images that the model sees at once.
             scale: The numbers of arrays that are black and white, such as (-1024, 1024): then any real numbers are
                 taken, and what lies beyond is black or white.
 
         Raises:
             UnreadableImageError: A ValueError: which image gives no pixels, and why, or what to give instead.
+            UserError: Where a folder or a pattern holds no image.
         """
-        pixels = []
-        for number, image in enumerate(listed(images)):
-            try:
-                pixels.append(self.decode(image, scale))
-            except UnreadableImageError as error:
-                raise UnreadableImageError(f"{named(image, number)} {error}") from None
+        given = listed(images)
         found: list[Prediction] = []
-        for start in range(0, len(pixels), batch_size):
-            found += self.predict_pixels(pixels[start : start + batch_size])
+        for start in range(0, len(given), batch_size):
+            part = given[start : start + batch_size]
+            pixels = [self._decoded(image, number, scale) for number, image in enumerate(part, start)]
+            said = zip(part, self.predict_pixels(pixels), strict=True)
+            found += [replace(prediction, path=file_of(image)) for image, prediction in said]
         return found
+
+    def _decoded(self, image: Readable, number: int, scale: Scale | None) -> Pixels:
+        try:
+            return self.decode(image, scale)
+        except UnreadableImageError as error:
+            raise UnreadableImageError(f"{named(image, number)} {error}") from None
 
     def decode(self, image: Readable, scale: Scale | None = None) -> Pixels:
         """Return an image as the model was trained to see it, (C, S, S) uint8; ``predict`` tells what is taken.
@@ -234,6 +203,7 @@ class Predictor:
                 None if novelty is None else float(novelty[i]),
                 None if decided is None else self.classes[decided[i]],
                 None if apart is None else float(apart[i]),
+                notice=self.notice,
             )
             for i, row in enumerate(probabilities)
         ]

@@ -1,7 +1,7 @@
 """The web page and the JSON API over an engine: what may come in, and what goes out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib import resources
 from typing import Annotated, Any, Literal
@@ -25,6 +25,7 @@ from covidnet.serving.heads import foreign
 from covidnet.serving.limits import Limits, TooLargeError
 from covidnet.serving.page import render
 from covidnet.serving.room import Room
+from covidnet.serving.samples import Sample, draw_samples
 from covidnet.serving.uploads import FORM, refused_by_head, unwrapped
 
 BODIES = 16  # uploads of the largest size that memory is held for; together they may be no larger
@@ -188,8 +189,9 @@ def build_app(engine: Engine, limits: Limits, hosts: list[str], room: Room) -> F
     async def health() -> Health:
         return Health(status="ok", version=__version__, model=model.name, under_way=gate.under_way)
 
-    for name, (kind, text) in {"": ("text/html", render(engine, limits)), **_files()}.items():
-        app.add_api_route(f"/{name}", _sends(kind, text), methods=["GET", "HEAD"], include_in_schema=False)
+    samples = draw_samples()
+    for name, (kind, content) in {"": ("text/html", render(engine, limits, samples)), **_files(samples)}.items():
+        app.add_api_route(f"/{name}", _sends(kind, content), methods=["GET", "HEAD"], include_in_schema=False)
     return app
 
 
@@ -323,19 +325,21 @@ def busy() -> HTTPException:
     return HTTPException(503, "Too many images at once; try again in a second.", {"Retry-After": "1"})
 
 
-def _files() -> dict[str, tuple[str, str]]:
-    """Return the files that the page asks for: name -> (kind, text). Its style begins with that of the report."""
+def _files(samples: Sequence[Sample]) -> dict[str, tuple[str, str | bytes]]:
+    """Return the files that the page asks for: name -> (kind, content). Its style begins with that of the report."""
     report, web = resources.files("covidnet.report"), resources.files("covidnet.serving").joinpath("web")
     style = "".join(folder.joinpath("style.css").read_text(encoding="utf-8") for folder in (report, web))
+    scripts = {name: web.joinpath(name).read_text(encoding="utf-8") for name in ("page.js", "several.js")}
     return {
         "style.css": ("text/css", style),
-        "page.js": ("text/javascript", web.joinpath("page.js").read_text(encoding="utf-8")),
+        **{name: ("text/javascript", text) for name, text in scripts.items()},
+        **{f"samples/{sample.name}": ("image/png", sample.content) for sample in samples},
     }
 
 
-def _sends(kind: str, text: str) -> Callable[[], Awaitable[Response]]:
+def _sends(kind: str, content: str | bytes) -> Callable[[], Awaitable[Response]]:
     async def send() -> Response:
-        return Response(text, media_type=kind)
+        return Response(content, media_type=kind)
 
     return send
 

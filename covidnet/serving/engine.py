@@ -15,7 +15,8 @@ from PIL import Image
 from covidnet.errors import UserError
 from covidnet.imaging.decode import open_radiograph, resize
 from covidnet.imaging.radiograph import UnreadableImageError
-from covidnet.inference.predictor import NOTICE, Pixels, Prediction, Predictor
+from covidnet.inference.prediction import NOTICE, Prediction
+from covidnet.inference.predictor import Pixels, Predictor
 from covidnet.machine.parallel import cores
 from covidnet.models.heatmaps import Heat, grad_cam, last_feature_map
 from covidnet.report.pictures import data_uri, overlay

@@ -1,23 +1,25 @@
 """The one page that a person sees, made once when the server starts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from covidnet.__version__ import __version__
 from covidnet.files.reading import UNREADABLE, read_text
-from covidnet.inference.predictor import NOTICE, Predictor
+from covidnet.inference.prediction import NOTICE
+from covidnet.inference.predictor import Predictor
 from covidnet.report.page import html_templates
 from covidnet.runs.files import CARD, unreadable
 from covidnet.serving.engine import Engine
 from covidnet.serving.limits import NAMES, Limits
+from covidnet.serving.samples import Sample
 
 LONGEST_CARD = 2**19  # bytes; one has some thousands
 DEEPER = 2  # levels by which a card's headings go down: they stand below those of the page
 
 
-def render(engine: Engine, limits: Limits) -> str:
+def render(engine: Engine, limits: Limits, samples: Sequence[Sample]) -> str:
     """Return the page as HTML."""
     predictor = engine.predictor
     template = html_templates("covidnet.serving", "web").get_template("page.html.j2")
@@ -28,6 +30,7 @@ def render(engine: Engine, limits: Limits) -> str:
         formats=f"{NAMES} or DICOM",
         max_bytes=limits.max_bytes,
         max_pixels=engine.max_pixels,
+        samples=samples,
         card=read_card(predictor),
         facts=list(facts(predictor)),
         version=__version__,

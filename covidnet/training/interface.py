@@ -43,6 +43,7 @@ from covidnet.training.checks import (
 )
 from covidnet.training.joining import Joining
 from covidnet.training.lightning import OneCommandLine, WholeCSVLogger, keep_whole, last_checkpoint, put_first
+from covidnet.training.loggers import Introduced
 from covidnet.training.parser import CommandParser, add_own_keys, check_config, is_inline, read_once, reason_of
 from covidnet.training.precision import where_and_how
 from covidnet.training.promises import check_callbacks, check_promises
@@ -187,11 +188,13 @@ class CommandLineInterface(OneCommandLine):
         logger = self.run_logger(runs_folder(config))
         loggers: list[Logger] = [logger, *others]
         if config.tensorboard:
-            loggers.append(TensorBoardLogger(logger.save_dir, name=logger.name, version=logger.version))
+            loggers.append(TensorBoardLogger(logger.save_dir, logger.name, logger.version, default_hp_metric=False))
         write_back = [WriteBack(self.runs)] if self.runs else []  # before an epoch is seeded
-        self.record = RunRecord(self._recipe(), logger)
+        recipe = self._recipe()
+        self.record = RunRecord(recipe, logger)
+        introduced = Introduced({**recipe, "seed_everything": config.seed_everything})
         screen, bars = choose_screen(config, self.command_line, self.title, alone=self.alone)
-        own = [*write_back, self.record, screen, Joining(), last_checkpoint()]
+        own = [*write_back, self.record, introduced, screen, Joining(), last_checkpoint()]
         self.trainer_defaults = {"callbacks": own}
         keepers = [config.early_stopping, config.checkpoint, own[-1]]
         check_callbacks(config.trainer.get("callbacks"), keepers)

@@ -4,6 +4,7 @@ import importlib
 import json
 import re
 import stat
+import sys
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
@@ -14,7 +15,7 @@ import yaml
 from jsonargparse import ArgumentParser, get_loader, set_loader
 from pytorch_lightning.cli import LightningArgumentParser
 
-from covidnet.errors import UserError, did_you_mean, exit_with, short
+from covidnet.errors import UserError, did_you_mean, short
 from covidnet.files.reading import LONGEST_YAML, keep_names, parse_yaml, read_bytes, read_text, read_yaml
 from covidnet.files.store import Store, is_url
 from covidnet.runs.trust import how_to_trust, refuse_bomb, refuse_bomb_in
@@ -38,10 +39,10 @@ class CommandParser(LightningArgumentParser):
     typed: Mapping[str, str] = {}  # the keys that the user set, as text
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print one short message and exit with code 2."""
+        """End with one short message, as a ``UserError`` within the exit: libraries would catch and reword an error."""
         if not self.exit_on_error:  # a parser that jsonargparse makes for a class: its caller says more
             super().error(message, ex)
-        exit_with(self._readable(message))
+        sys.exit(UserError(self._readable(message)))  # type: ignore[arg-type]  # ``run_line`` tells it
 
     def print_help(self, *args: Any, **kwargs: Any) -> None:
         """Print Lightning's help, then the keys of the chosen model and data."""

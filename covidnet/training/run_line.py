@@ -12,7 +12,7 @@ from typing import NoReturn
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from covidnet.errors import exit_with, user_error
+from covidnet.errors import UserError, exit_with, user_error
 from covidnet.machine.memory import keep_freed_memory
 from covidnet.training.args import TRAINING, CommandLine
 from covidnet.training.interface import AfterRun, CommandLineInterface
@@ -64,29 +64,16 @@ def run_line(
     Raises:
         SystemExit: With code 2 for a user's mistake, 4 for what the machine lacks, 130 for Ctrl-C, 143 for SIGTERM.
     """
-    with suppress(UnsupportedOperation):  # of a stderr that is no file
-        faulthandler.enable()  # a disk that goes while its files are mapped ends a process without a word
-    _quieten()
-    keep_freed_memory()
-    end_with_parent()
     try:
-        return interface(line, afterwards)
-    except MisconfigurationException as error:  # in the middle of training, too
-        exit_with(f"The keys do not go together: {error}")
-    except ValueError as error:
-        mistake = user_error(error)
-        if mistake is None:
-            raise
+        return carry_out(line, interface, afterwards)
+    except UserError as mistake:
         exit_with(mistake)
     except SIGTERMException:  # a SystemExit without a code, which would look like success
         _end_terminated(line.command)
-    except KeyboardInterrupt:  # before Lightning took over: while images were drawn or decoded
-        print(f"Interrupted. What is finished is kept. The same command:\n  {line.again()}", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        if not isinstance(interrupt.__cause__, SystemExit):  # Lightning, which ended with one, has told of it
+            print(f"Interrupted. What is finished is kept. The same command:\n  {line.again()}", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    except SystemExit as ended:
-        if isinstance(ended.__context__, KeyboardInterrupt):  # Lightning has told of it, and ends with 1
-            sys.exit(INTERRUPTED)
-        raise
     except Exception as error:
         if terminated():  # another process was told first, and is gone
             _end_terminated(line.command)
@@ -97,6 +84,39 @@ def run_line(
                 file=sys.stderr,
             )
             sys.exit(1)
+        raise
+
+
+def carry_out(
+    line: CommandLine,
+    interface: Callable[[CommandLine, AfterRun | None], CommandLineInterface] = CommandLineInterface,
+    afterwards: AfterRun | None = None,
+) -> CommandLineInterface:
+    """Run a sorted command line in this process, for a program: as ``run_line``, but it raises and never exits.
+
+    Raises:
+        UserError: For a user's mistake and for what the machine lacks.
+        KeyboardInterrupt: For Ctrl-C; what is finished is kept.
+    """
+    with suppress(UnsupportedOperation):  # of a stderr that is no file
+        faulthandler.enable()  # a disk that goes while its files are mapped ends a process without a word
+    _quieten()
+    keep_freed_memory()
+    end_with_parent()
+    try:
+        return interface(line, afterwards)
+    except MisconfigurationException as error:  # in the middle of training, too
+        raise UserError(f"The keys do not go together: {error}") from error
+    except ValueError as error:
+        mistake = user_error(error)
+        if mistake is None or mistake is error:
+            raise
+        raise mistake from error
+    except SystemExit as ended:
+        if isinstance(ended.code, UserError):  # of the parser
+            raise ended.code from None
+        if isinstance(ended.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from ended
         raise
 
 

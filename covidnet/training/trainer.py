@@ -27,6 +27,7 @@ from covidnet.runs.scoring import model_use, score_model
 from covidnet.runs.screen import print_gaps, print_scores, result_told, screen
 from covidnet.training.fitted import fit_looks, look_at
 from covidnet.training.groups import by_group, source_told
+from covidnet.training.loggers import alone, tell_results
 from covidnet.training.precision import Given, in_full_precision
 
 
@@ -91,12 +92,14 @@ class Trainer(pl.Trainer):
         if self.fast_dev_run:  # type: ignore[attr-defined]  # Lightning sets it while it connects its parts
             self.test(model, datamodule=datamodule, verbose=False)
             return {}
-        scores, outputs, _ = self._tested(model, datamodule, None)
+        with alone(self):
+            scores, outputs, _ = self._tested(model, datamodule, None)
         models, told = {"final": scores}, dict[str, Any]()
         checkpoint = self.checkpoint_callback
         best = getattr(checkpoint, "best_model_path", "")
         if best:
-            models["best"], outputs, told = self._tested(model, datamodule, best)
+            with alone(self):
+                models["best"], outputs, told = self._tested(model, datamodule, best)
         else:
             warn("No best checkpoint was written, so the final model alone is tested.")
         results = {
@@ -192,6 +195,7 @@ class Trainer(pl.Trainer):
         for name in models:
             results["test_evaluations"] = count_test(trained, name)
         write_results(folder / RESULTS, results)
+        tell_results(self, models)
         if self.shown:
             looks = looks_told(results["test_evaluations"])
             screen().print(result_told(results), markup=False)

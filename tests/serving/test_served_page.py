@@ -1,5 +1,6 @@
 """Facts about the page, driven in a real browser: mouse, keyboard, phone and desktop, and nothing from elsewhere."""
 
+import csv
 import io
 import re
 import shutil
@@ -7,10 +8,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from helpers import CLASSES
+from helpers import CLASSES, read_rows
 from PIL import Image
 from served import fail_lungs_test, serving, train
 
+from covidnet.inference.predictions import WRITERS
 from covidnet.report.page import write_report
 from covidnet.serving.page import to_html
 
@@ -187,6 +189,59 @@ def test_a_bad_file_is_told_aloud_and_the_next_is_looked_at(page, run):
 
 
 @needs_browser
+def test_an_answer_goes_when_the_next_upload_begins(page, run):
+    upload(page, radiograph(run))
+    held = []
+    page.route("**/predict*", lambda route: held.append(route))
+    with page.expect_request("**/predict*"):
+        page.set_input_files("#file", file(radiograph(run, 1), "next.png"))
+    while not held:  # the browser hands it over a moment later
+        page.wait_for_timeout(10)
+    assert page.locator("#result").is_hidden()
+    assert page.get_by_role("status").inner_text() == "The model looks at next.png …"
+    held[0].continue_()
+    page.wait_for_selector("#result:not([hidden])")
+    assert page.locator("#name").inner_text() == "next.png"
+
+
+@needs_browser
+def test_a_drawn_image_is_told_as_drawn(page, served):
+    page.get_by_role("button", name="Drawn as NORMAL").click()
+    page.wait_for_selector("#result:not([hidden])")
+    assert page.locator("#name").inner_text() == "drawn-2.png: drawn as NORMAL, it shows nobody"
+    content = served.ask("/samples/drawn-2.png").body
+    known = served.predict(content).json
+    assert shares(page) == {name: percent(share) for name, share in known["calibrated"].items()}
+
+
+@needs_browser
+def test_several_images_are_a_table_a_csv_and_each_one_an_answer(page, run, served):
+    names = ["=1+1.png", "<img src=x onerror=alert(1)>.png", "no image.png"]
+    contents = [radiograph(run), radiograph(run, 1), b"hello"]
+    page.set_input_files("#file", [file(content, name) for name, content in zip(names, contents, strict=True)])
+    page.wait_for_selector("#csv:not([hidden])")
+    assert page.locator("#several-title").inner_text() == "3 images, 1 without an answer"
+    assert page.locator("#rows th").all_inner_texts() == names
+    known = [served.predict(content).json for content in contents[:2]]
+    assert page.locator("#rows td[data-label=called]").all_inner_texts() == [one["predicted"] for one in known]
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").click()
+    rows = read_rows(download.value.path())
+    command = io.StringIO()
+    WRITERS["csv"](command, served.engine.predictor)
+    assert [*rows[0]] == next(csv.reader([command.getvalue()]))
+    assert [row["path"] for row in rows] == ["'=1+1.png", *names[1:]]  # which no spreadsheet takes for a formula
+    assert float(rows[1]["calibrated_NORMAL"]) == pytest.approx(known[1]["calibrated"]["NORMAL"], rel=1e-8)
+    assert rows[2]["error"].startswith("This file is not an image")
+    page.get_by_role("button", name=names[1]).click()
+    page.wait_for_selector("#result:not([hidden])")
+    assert page.locator("#name").inner_text() == names[1]
+    assert page.locator("#several").is_visible()
+    upload(page, radiograph(run))
+    assert page.locator("#several").is_hidden()
+
+
+@needs_browser
 def test_a_file_too_large_is_not_even_sent(page):
     sent = []
     page.on("request", lambda request: sent.append(request.url))
@@ -258,6 +313,9 @@ def test_it_fits_phone_and_desktop(page, run, width, scheme):
     side_by_side = page.locator(".said").bounding_box()["y"] == page.locator(".seen").bounding_box()["y"]
     assert side_by_side == (width == 1440)
     upload(page, b"x")
+    assert page.evaluate(wide) <= width
+    page.set_input_files("#file", [file(radiograph(run), f"{'a' * 200}.png"), file(b"x")])
+    page.wait_for_selector("#csv:not([hidden])")
     assert page.evaluate(wide) <= width
 
 

@@ -5,6 +5,7 @@ const page = document.body;
 const maxBytes = Number(page.dataset.maxBytes);
 let latest = 0; // number of the newest request: an older one that answers late is not shown
 let heats = null;
+const GONE = "The server does not answer. Is it still running?";
 
 const percent = (share) => {
   if (share > 0.999 && share < 1) return "> 99.9\u00a0%";
@@ -18,6 +19,17 @@ const element = (name, kind, text) => {
   made.textContent = text;
   return made;
 };
+
+const classNames = [...document.getElementsByName("heat-of")].map((choice) => choice.value);
+const longestFirst = [...classNames].sort((one, other) => other.length - one.length);
+const escaped = longestFirst.map((name) => name.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"));
+const named = new RegExp(`(?<![\\p{L}\\p{N}])(${escaped.join("|")})(?![\\p{L}\\p{N}])`, "u");
+
+// Writes a sentence in which the name of a class breaks only where it is longer than the line.
+function write(target, sentence) {
+  const parts = sentence.split(named).filter(Boolean);
+  target.replaceChildren(...parts.map((part) => (classNames.includes(part) ? element("span", "whole", part) : part)));
+}
 
 const listed = (names, word) =>
   names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} ${word} ${names.at(-1)}`;
@@ -39,30 +51,57 @@ function settle(number) {
   if (number === latest) page.classList.remove("busy");
 }
 
-async function look(file) {
-  const number = ++latest;
+// Whatever was said before is gone from here on, but for a table from which an image was chosen.
+function begin(sentence, { keepTable = false } = {}) {
   $("problem").hidden = true;
   $("problem").textContent = "";
-  if (file.size > maxBytes) {
-    settle(number);
-    fail(`This file is too large: it has ${(file.size / 1e6).toFixed(1)} MB, and up to ${maxBytes / 1e6} MB are taken.`);
-    return;
-  }
+  $("result").hidden = true;
+  if (!keepTable) $("several").hidden = true;
   page.classList.add("busy");
-  tell(`The model looks at ${file.name} …`);
+  tell(sentence);
+  return ++latest;
+}
+
+// Returns the answer to a file, or the problem that there is with it.
+async function ask(file, query, tries = 1) {
+  if (file.size > maxBytes) {
+    const size = (file.size / 1e6).toFixed(1);
+    return { problem: `This file is too large: it has ${size} MB, and up to ${maxBytes / 1e6} MB are taken.` };
+  }
+  try {
+    await file.slice(0, 1).arrayBuffer();
+  } catch {
+    return { problem: "This cannot be read: it is a folder, or it is not there any more." };
+  }
   let response, answer;
   try {
     const headers = { "Content-Type": "application/octet-stream" };
-    response = await fetch("predict?heat=all&image=true", { method: "POST", headers, body: file });
+    response = await fetch(`predict${query}`, { method: "POST", headers, body: file });
     answer = await response.json();
   } catch {
     answer = null;
   }
+  if (response?.status === 503 && tries > 1) {
+    await new Promise((done) => setTimeout(done, 1000));
+    return ask(file, query, tries - 1);
+  }
+  if (!response) return { problem: GONE };
+  if (!response.ok || !answer) return { problem: answer?.detail ?? `The server answered with code ${response.status}.` };
+  return { answer };
+}
+
+async function look(file, options) {
+  const number = begin(`The model looks at ${file.name} …`, options);
+  const { answer, problem } = await ask(file, "?heat=all&image=true");
   if (number !== latest) return;
   settle(number);
-  if (!response) fail("The server does not answer. Is it still running?");
-  else if (!response.ok || !answer) fail(answer?.detail ?? `The server answered with code ${response.status}.`);
+  if (problem) fail(problem);
   else show(answer, file.name);
+}
+
+function lookAt(files) {
+  if (files.length > 1) lookAtAll(files);
+  else if (files.length) look(files[0]);
 }
 
 function show(answer, name) {
@@ -70,13 +109,13 @@ function show(answer, name) {
   const shown = answer.calibrated ?? answer.probabilities;
   const said = answer.decision === null ? `Most probable: ${answer.predicted}` : `Called: ${answer.decision}`;
   const called = answer.decision ?? answer.predicted;
-  $("predicted").textContent = answer.unfamiliar ? "An unfamiliar image" : said;
+  write($("predicted"), answer.unfamiliar ? "An unfamiliar image" : said);
   $("rule").textContent = (answer.decision_rule ?? "").replaceAll(" %", "\u00a0%");
   $("rule").hidden = answer.decision_rule === null;
   showWarnings(answer);
   $("kind").textContent = answer.calibrated ? "Probability (calibrated)" : "Probability (not calibrated)";
   $("bars").replaceChildren(...Object.entries(shown).map(([of, share]) => bar(of, share, of === called)));
-  $("set").textContent = describeSet(answer, Object.keys(shown));
+  write($("set"), describeSet(answer, classNames));
   if (answer.unfamiliar && answer.prediction_set) $("set").append(" This does not hold for an unfamiliar image.");
   $("novelty").textContent =
     answer.novelty === null
@@ -137,14 +176,21 @@ function showHeat() {
   $("heat").hidden = map === null;
   if (map !== null) $("heat").src = map;
   $("heat").style.opacity = strength / 100;
-  $("heat-note").textContent = map === null ? `Nothing in the image speaks for ${of}.` : "";
+  write($("heat-note"), map === null ? `Nothing in the image speaks for ${of}.` : "");
 }
 
 $("file").addEventListener("change", (event) => {
-  const [file] = event.target.files;
+  const files = [...event.target.files];
   event.target.value = ""; // the same file may be chosen again
-  if (file) look(file);
+  lookAt(files);
 });
+for (const sample of document.querySelectorAll(".sample")) {
+  sample.addEventListener("click", async () => {
+    const sent = await fetch(sample.dataset.place).catch(() => null);
+    if (sent) look(new File([await sent.blob()], sample.dataset.name));
+    else fail(GONE);
+  });
+}
 $("form").addEventListener("submit", (event) => event.preventDefault());
 $("strength").addEventListener("input", showHeat);
 $("image").addEventListener("load", ({ target }) =>
@@ -152,7 +198,7 @@ $("image").addEventListener("load", ({ target }) =>
 );
 for (const choice of document.getElementsByName("heat-of")) choice.addEventListener("change", showHeat);
 
-// An image may be dropped anywhere: beside the zone a browser would leave the page for it.
+// Images may be dropped anywhere: beside the zone a browser would leave the page for it.
 window.addEventListener("dragover", (event) => {
   event.preventDefault();
   page.classList.add("over");
@@ -163,10 +209,5 @@ window.addEventListener("dragleave", (event) => {
 window.addEventListener("drop", (event) => {
   event.preventDefault();
   page.classList.remove("over");
-  const files = event.dataTransfer.files;
-  if (files.length > 1) {
-    latest += 1;
-    page.classList.remove("busy");
-    fail(`Those are ${files.length} files; drop one at a time.`);
-  } else if (files.length) look(files[0]);
+  lookAt([...event.dataTransfer.files]);
 });
