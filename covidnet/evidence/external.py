@@ -163,7 +163,6 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
     if inside:
         over = comparable(inside, report["classes_present"])
         report |= {"inside": _shaped(over), "drop": score_drops(inside, external)}
-        report["out_of_fold"] = isinstance(trained_model, Members) and trained_model.crossed_over
     report |= of_members(trained_model, each, labels, groups)
     report["sentence"] = sentence(report)
     apart = disagreement(each) if len(each) > 1 else None

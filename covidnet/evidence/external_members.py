@@ -38,6 +38,8 @@ def of_members(
     kept = [{name: one[name] if np.isfinite(one[name]) else None for name in OF_MEMBERS} for one in found]
     names = [run.name for run in trained_model.runs]
     more: dict[str, Any] = {"members": [{"run": name, **one} for name, one in zip(names, kept, strict=True)]}
+    if isinstance(trained_model, Members):
+        more["out_of_fold"] = trained_model.crossed_over  # what ``inside`` is, where that is known
     if trained_model.crossed:
         sets, classes = trained_model.crossed, trained_model.preprocessing.classes
         more["prediction_sets"] = scores_of_sets(sets.sets(each), labels, classes, sets.coverage, groups)
@@ -49,6 +51,7 @@ def test_of_all(members: Members) -> Mapping[str, Any] | None:
 
     Of a cross-validation there are no such images: what its members say, each of those that it had not seen, stands in.
     """
+    scores: Mapping[str, Any] | None
     try:
         if members.crossed_over:
             scores, why = read_json(members.path / CROSSVAL).get("pooled"), f"{CROSSVAL} is not finished"

@@ -161,7 +161,7 @@ def test_predict_reads_another_part_of_the_body_where_that_is_insisted_on(traine
         (["nowhere", "x.png"], "nowhere does not exist; CKPT must be a checkpoint"),
         (["{run}", "{empty}"], "holds no images"),
         (["{run}", "--out", "x.pdf"], "its ending tells no format"),
-        (["{run}", "--out", "no/x.csv"], "--out no/x.csv cannot be written"),
+        (["{run}", "--out", "no/x.csv"], "no/x.csv cannot be written: there is no folder"),
         (["{run}", "--batch-size", "0"], "--batch-size 0 must be 1 image or more"),
         (["{run}", "--device", "abacus"], "--device abacus cannot be used here"),
     ],
