@@ -57,6 +57,7 @@ def _run(
     limit: tuple[int, int] | None,
 ) -> None:
     import torch
+    from pytorch_lightning.utilities import rank_zero_only
 
     from covidnet.commands.main import main
 
@@ -66,6 +67,7 @@ def _run(
     for descriptor, output in enumerate(outputs, start=1):
         os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
     torch.set_num_threads(1)
+    rank_zero_only.rank = int(environment.get("LOCAL_RANK", 0))  # which Lightning read when it was imported
     if limit:
         resource.setrlimit(limit[0], (limit[1], limit[1]))
     sys.argv = ["train.py", *words]

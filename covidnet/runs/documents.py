@@ -131,7 +131,9 @@ MEASURED: dict[str, Kind] = {
     "intervals": maybe(each(maybe(PAIR))),
 }
 OF_CLASS = keys(MEASURED, "support")
-SETS = keys({**MEASURED, "per_class": each(keys({**MEASURED, "least": NUMBER}, "support"))}, "per_class")
+OF_SET = {**MEASURED, "least": NUMBER}
+SETS = keys({**MEASURED, "per_class": each(keys(OF_SET, "support", "least"))}, "per_class")
+SETS_OF_FOLDS = keys({**MEASURED, "per_class": each(keys(OF_SET, "support"))}, "per_class")  # compared, by no threshold
 USE = keys(
     {
         **MEASURED,
@@ -275,6 +277,8 @@ KINDS: Mapping[str, Kind] = {
             "per_source": maybe(each(PART)),
             "inside": maybe(PART),
             "members": many(keys({**MEASURED, "run": TEXT}, "run")),
+            "out_of_fold": TRUTH,
+            "prediction_sets": maybe(SETS_OF_FOLDS),
             "drop": maybe(each(DROP)),
             "class_by": maybe(CLASS_BY),
             "subgroups": maybe(SUBGROUPS),

@@ -9,7 +9,7 @@ from helpers import QUICK, mistake
 
 from covidnet.commands.train import main
 from covidnet.errors import WIDEST, UserError
-from covidnet.series.repeat import _seeds
+from covidnet.series.repeat import read_seeds
 from covidnet.series.space import read_space
 
 FIT = ["fit", "data=phantom", *QUICK]
@@ -88,7 +88,7 @@ def test_a_message_neither_fills_nor_controls_the_screen(tmp_path, capsys):
 
 def test_more_seeds_than_anybody_trains_are_not_counted():
     with pytest.raises(UserError, match="seeds=1000000000000"):
-        _seeds(10**12)
+        read_seeds(10**12)
 
 
 @pytest.mark.parametrize(

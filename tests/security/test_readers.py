@@ -33,6 +33,7 @@ GATES = {
         "files/reading.py",
         "data/cache.py",  # the journal's first line, whose length lines_of has bounded
         "data/cache_journal.py",  # its lines, one by one
+        "data/cache_shelf.py",  # the journal's first line, of which it reads so many bytes
         "files/mirror.py",  # likewise
         "series/study.py",  # what this process has just written
         "report/checklist.py",  # a file of the package
@@ -76,7 +77,11 @@ METHODS = {  # of any object
         "report/checklist.py",
         "serving/app.py",  # files of the package
     ),
-    "read_bytes": ("imaging/decode.py", "data/phantoms.py"),
+    "read_bytes": (
+        "imaging/decode.py",
+        "data/phantoms.py",
+        "commands/keys.py",  # this program's own source
+    ),
     "load_from_checkpoint": ("runs/checkpoint.py",),  # after its own gate has read the file
     "construct_document": (),
 }

@@ -55,7 +55,7 @@ HOSTILE = {
 def test_a_strangers_checkpoint_is_one_sentence_where_it_is_tested_or_gone_on_with(
     tmp_path, capsys, change, told, command
 ):
-    file = doctored(tmp_path, change)
+    file = doctored(tmp_path, lambda content: change(content) or content.update(optimizer_states=[{"state": {}}]))
     words = [command, f"ckpt_path={file}", "trainer=cpu", "trainer.enable_progress_bar=false", "trainer.max_epochs=1"]
     refused(lambda: _as_error(lambda: main(words), capsys, told))
 

@@ -298,7 +298,7 @@ def test_folds_that_would_each_lose_a_class_are_refused(args, root, capsys):
         (["ckpt_path=last"], "ckpt_path"),
         (["trainer.fast_dev_run=true"], "trainer.fast_dev_run"),
         (["data.split_file=split.csv"], "leave data.split_file out"),
-        (["data.test_root=elsewhere"], "leave data.test_root out"),
+        (["data.test_root=."], "leave data.test_root out"),
         (["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"], "loso trains in one process"),
         (["data.root=nowhere"], "data.root"),
         (["seeds=2"], "Unknown key 'seeds'"),

@@ -383,7 +383,7 @@ def test_sigterm_finishes_what_runs_and_ends_with_0(run, images):
             process.kill()
     assert process.returncode == 0
     assert out == "covidnet: stopped.\n"
-    assert err == "covidnet: Research software, not a medical device.\n"
+    assert err == "covidnet: loading PyTorch ...\ncovidnet: Research software, not a medical device.\n"
 
 
 def test_a_missing_library_is_told_with_the_command(run):

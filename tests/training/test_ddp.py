@@ -275,4 +275,4 @@ def test_two_nodes_under_torchrun_train_one_model(args, tmp_path):
     results = json.loads((run / "results.json").read_text())
     assert results["epochs"] == 2
     assert results["best"]["true_positives"] + results["best"]["false_negatives"] == 9
-    assert sum("MEMBER: 1/2" in text for text in outputs) == sum("MEMBER: 2/2" in text for text in outputs) == 1
+    assert sum(" on 9 test images" in text for text in outputs) == 1  # one of both tells, for both
