@@ -48,6 +48,11 @@ BRIEF: dict[str, dict[Level, str]] = {
         "FAIL": "the audit found faults",
         "NOT RUN": "audit of the data",
     },
+    "Are the labels right?": {
+        "PASS": "no label is in doubt",
+        "WARN": "some labels are in doubt",
+        "NOT RUN": "doubtful labels",
+    },
     "Does it hold on other hospitals' images?": {
         "PASS": "no drop was shown elsewhere",
         "WARN": "look at what it does elsewhere",
