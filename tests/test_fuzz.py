@@ -1,5 +1,7 @@
 """Facts about odd input: each case ends in success or a message. Few cases here; `python -m bench.fuzz` runs more."""
 
+import os
+
 import pytest
 
 from bench.fuzz.configurations import Configuration, run_command_line
@@ -8,7 +10,7 @@ from bench.fuzz.running import fuzz, holds
 from bench.fuzz.targets import TARGETS
 
 pytestmark = pytest.mark.xdist_group("fuzz")  # some of them read one run
-CASES = 60
+CASES = 60 if os.environ.get("COVIDNET_TEST_SLOW") else 20
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from helpers import slow
 from sklearn.metrics import roc_auc_score
 
 from bench.coverage import area, coverage, precision_of
@@ -61,6 +62,7 @@ def test_intervals_of_the_auroc_hold_the_truth(truth, images_a_patient, spread):
     assert 0.91 <= held <= 0.98  # 0.93 to 0.97 over many splits
 
 
+@slow
 @pytest.mark.parametrize("images_a_patient", [1, 3])
 @pytest.mark.parametrize("auroc", [0.9, 0.994])
 def test_intervals_of_the_average_precision_hold_the_truth(auroc, images_a_patient):

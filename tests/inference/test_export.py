@@ -20,6 +20,8 @@ from covidnet.commands.train import main
 from covidnet.errors import UserError
 from covidnet.inference import export
 
+pytestmark = slow  # torch takes seconds to write a program
+
 DOCS = Path(__file__).parents[2] / "docs" / "export.md"
 SHAPES = [(12, 12), (30, 20, 3), (90, 13), (5, 40, 3)]
 
@@ -66,7 +68,6 @@ def arrays():
     return [rng.integers(0, 256, shape, dtype=np.uint8) for shape in SHAPES]
 
 
-@slow
 def test_an_export_says_what_the_model_says(run, arrays):
     said = ask(run, arrays)
     expected = covidnet.load(run, "cpu").predict(arrays)
@@ -196,7 +197,6 @@ def test_a_model_without_lungs_is_not_exported(run, tmp_path):
         export.export(predictor, tmp_path / "there", [])
 
 
-@slow
 def test_a_backbone_with_all_its_layers_is_exported(tmp_path, monkeypatch, arrays):
     create = timm.create_model
     monkeypatch.setattr(

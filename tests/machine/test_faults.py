@@ -238,6 +238,7 @@ def test_out_of_memory_tells_the_batch_size_to_try(error, what, args, capsys, mo
     assert "data.batch_size=4 (now 8)" in message
 
 
+@slow
 def test_a_clock_that_jumps_loses_nothing_and_the_newest_run_is_the_newest(args, monkeypatch):
     main([*args, "trainer.max_epochs=1"])
     clock = time.time

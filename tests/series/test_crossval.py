@@ -157,6 +157,7 @@ def test_seeds_are_runs_of_their_own_whose_mean_is_what_the_image_gets(args, tra
     assert "seed_everything" not in record["recipe"]
 
 
+@slow
 def test_finished_folds_are_kept_others_added_and_a_lost_table_is_written_anew(args, trained, monkeypatch):
     main(["crossval", *args, "folds=[2]"])
     with monkeypatch.context() as broken:
@@ -172,6 +173,7 @@ def test_finished_folds_are_kept_others_added_and_a_lost_table_is_written_anew(a
     assert trained[3:] == ["crossval_1/fold_1", "crossval_2/fold_1"]
 
 
+@slow
 def test_a_test_root_is_in_no_fold(args, root, trained, capsys):
     apart = paint(root.parent / "xrays Test", per_class=3)
     main(["crossval", *args])
