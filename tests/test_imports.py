@@ -192,6 +192,7 @@ def test_a_word_is_said_before_libraries_are_loaded(run):
     assert not imported & set(HEAVY)
 
 
+@slow
 def test_serving_imports_nothing_that_trains(run):
     words = ["-m", "covidnet", "serve", str(run), "--port=0", "--device=cpu"]
     server = subprocess.Popen(

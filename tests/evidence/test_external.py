@@ -204,6 +204,7 @@ def intervals_in(record, name=()):
             yield from intervals_in(value, (*name, key))
 
 
+@slow
 def test_one_number_has_one_interval_wherever_it_is_shown(evaluation_of, trained, outside, tmp_path, capsys):
     root = tmp_path / "sites"
     for site, names in (("one", NAMES[:1]), ("two", NAMES)):

@@ -199,6 +199,7 @@ def test_a_fresh_machine_goes_on_in_the_store_and_ends_with_the_bits_of_an_unint
         assert images.cat_file("bucket/runs/convnet/version_0/metrics.csv") == (RUN / "metrics.csv").read_bytes()
 
 
+@slow
 def test_a_new_run_takes_a_number_that_is_free_in_the_store(images, monkeypatch, tmp_path):
     main(["fit", *ARGS])
     with fresh_machine(monkeypatch, tmp_path / "fresh"):

@@ -39,6 +39,7 @@ def predicted(run, capsys):
     return list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
 
 
+@slow
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
 def test_what_is_reported_of_a_model_is_what_predict_says(args, precision, capsys):
     main([*args, f"trainer.precision={precision}"])

@@ -76,6 +76,7 @@ def test_two_processes_do_not_train_in_one_directory(args, capsys):
     main([*args, "ckpt_path=last"])
 
 
+@slow
 def test_auto_begins_a_run_goes_on_with_an_unfinished_one_and_leaves_a_finished_one_alone(args):
     for number in range(2):
         main([*args, "ckpt_path=auto"])
