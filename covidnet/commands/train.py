@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from covidnet.commands.help import command_help
+from covidnet.commands.keys import keys_of
 from covidnet.commands.options import tell_loading
 from covidnet.data.typed import refuse_missing, refuse_no_data, refuse_no_file, value_of
 from covidnet.errors import UserError, exit_with
@@ -88,7 +89,8 @@ def _refuse_wrong_paths(line: CommandLine) -> None:
     chosen = group_content("data", line.groups["data"])["data"]
     other = chosen["class_path"] != READ or "data" in line.typed_keys() or "class_path" in keys  # which may draw them
     told_elsewhere = line.configs or "ckpt_path" in line.typed_keys()
-    if not other and (not told_elsewhere or "root" in keys):
+    misspelt = not other and bool(keys.keys() - keys_of(READ).keys())  # perhaps the root itself: the parser tells
+    if not other and not misspelt and (not told_elsewhere or "root" in keys):
         refuse_no_data({**chosen.get("init_args", {}), **keys})
 
 

@@ -81,8 +81,9 @@ def refuse_unfinished(run: Path) -> None:
         UserError: Where it holds no results.
     """
     if not (run / RESULTS).is_file():
+        found = f"holds no {RESULTS}" if run.exists() else "does not exist"
         raise UserError(
-            f"{run} holds no {RESULTS}. Give the directory of a run that has finished, such as runs/convnet/version_0."
+            f"{run} {found}. Give the directory of a run that has finished, such as runs/convnet/version_0."
         )
 
 

@@ -207,6 +207,8 @@ def send_run(run: Path) -> str:
     Raises:
         UserError: Where the run belongs to no store, or that cannot be reached.
     """
+    if not run.exists():
+        raise UserError(f"{run} does not exist. Give the directory of a run of {KEY}=s3://BUCKET/FOLDER.")
     runs = store_of(run)
     if runs is None:
         raise UserError(f"{run} holds no {RECORD} that names a store: it is no run of {KEY}=s3://BUCKET/FOLDER.")

@@ -7,11 +7,12 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from helpers import ROOT, paint
+from helpers import ROOT, mistake, paint
 from made_run import write_run
 
 from covidnet.__version__ import __version__
 from covidnet.commands.main import main
+from covidnet.commands.train import main as training
 
 
 def run(*arguments):
@@ -110,6 +111,17 @@ def test_what_adds_to_what_is_known_writes_the_card_anew(command, replaced, file
 def test_the_version_is_told(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"covidnet {__version__}\n"
+
+
+@pytest.mark.parametrize("command", ["report", "card", "shortcuts", "labels", "send"])
+def test_a_run_that_is_not_there_is_told_as_that(command, tmp_path, capsys):
+    assert "nowhere does not exist" in mistake(lambda: main([command, str(tmp_path / "nowhere")]), capsys)
+
+
+@pytest.mark.parametrize(("key", "meant"), [("data.rot", "data.root"), ("data.sed", "data.seed")])
+def test_a_misspelt_key_is_told_before_a_folder_that_it_may_have_named(key, meant, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where there is no data
+    assert f"Did you mean '{meant}'?" in mistake(lambda: training(["run", f"{key}=1"]), capsys)
 
 
 @pytest.mark.parametrize("command", [["train.py", "--help"], ["-m", "covidnet", "audit", "--help"]])
