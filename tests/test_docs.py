@@ -47,7 +47,7 @@ OWNERS = {  # of the keys of each section
 }
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), ROOT / "bench" / "README.md"])
 OF_TODAY = [page for page in PAGES if page.name != "CHANGELOG.md"]  # which tells what was, too
-PLAIN = [page for page in OF_TODAY if page.name not in {"decisions.md", "journal.md"}]
+PLAIN = [page for page in OF_TODAY if page.name != "journal.md"]  # which keeps notes as they were made
 MOST_README, MOST_PAGE, MOST_SENTENCE = 900, 1200, 30  # words
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
