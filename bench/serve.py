@@ -1,7 +1,7 @@
 """`covidnet serve` under load: requests a second, latencies and memory, batched and one at a time; hostile clients.
 
-python -m bench.serve CKPT --clients 50 --seconds 60
-python -m bench.serve CKPT --hostile 1000
+python -m bench.serve RUN --clients 50 --seconds 60
+python -m bench.serve RUN --hostile 1000
 """
 
 import argparse

@@ -21,11 +21,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "folder that training could be given, and what else it would get, such as data.patient_pattern=... or, of a "
         "known data set, data=nih"
     )
-    parser.add_argument("words", nargs="+", metavar="ROOT|data.KEY=VALUE|data=NAME", help=text)
-    parser.add_argument("--classes", nargs="+", metavar="NAME", help="which class folders; all where left out")
-    text = "table (path, patient, group, source) to read, or none; if left out, metadata.csv in ROOT or its parent"
+    parser.add_argument("words", nargs="+", metavar="FOLDER|data.KEY=VALUE|data=NAME", help=text)
+    parser.add_argument("--classes", nargs="+", metavar="NAME", help="which class folders (default: all)")
+    text = "table (path, patient, group, source) to read, or none (default: metadata.csv in FOLDER or its parent)"
     parser.add_argument("--metadata", metavar="FILE", help=text)
-    text = "where to write the table; ROOT/metadata.csv if left out"
+    text = "where to write the table (default: FOLDER/metadata.csv)"
     parser.add_argument("--out", type=Path, metavar="FILE", help=text)
     parser.add_argument("--force", action="store_true", help="overwrite a table that is there")
     add_body_part(parser, "chest")
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
     """Inspect the folder, write the table where it may be written, print the checks."""
     keys = _keys(options)
     if keys.get("root"):
-        refuse_no_root(Path(str(keys["root"])), "ROOT")
+        refuse_no_root(Path(str(keys["root"])), "data.root")
     refuse_missing(keys)
     refuse_no_place(options.out, "--out")
     refuse_no_place(options.json, "--json")
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> None:
     data = Radiographs(**keys)
     audited = audit_images(data)
     if data.given_metadata == "none" and not options.out:
-        table, told = None, "No table was written: in ROOT it would hide one that was not read. Give --out FILE."
+        table, told = None, "No table was written: in FOLDER it would hide one that was not read. Give --out FILE."
     else:
         table, told = write_table(audited, data.roots.get(""), options.out, force=options.force)
     print_audit(audited.report, told)
@@ -76,7 +76,7 @@ def _keys(options: argparse.Namespace) -> dict[str, Any]:
     if len(named) > 1 or not (named or keys.get("table")):  # which lies above its images
         raise UserError(
             f"audit looks at one folder, or at those of data.roots, but {', '.join(named) or 'none'} "
-            f"{'is' if not named else 'are'} given. Type ROOT, or data.roots='{{site_a: FOLDER, site_b: FOLDER}}'."
+            f"{'is' if not named else 'are'} given. Type FOLDER, or data.roots='{{site_a: FOLDER, site_b: FOLDER}}'."
         )
     typed = {"classes": options.classes, "metadata": options.metadata, "body_part": options.body_part}
     keys |= {key: value for key, value in typed.items() if value is not None}

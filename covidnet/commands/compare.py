@@ -15,7 +15,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = "directory of a run, of a repeat (the mean of its seeds), or of a crossval; comparison.json is written there"
     parser.add_argument("first", type=Path, metavar="A", help=text)
     parser.add_argument("second", type=Path, metavar="B", help=text)
-    text = "outside, the scores are over these classes and their images only; all that are there, if left out"
+    text = "elsewhere, the scores are over these classes and their images only (default: all that are there)"
     parser.add_argument("--over", nargs="+", metavar="CLASS", help=text)
     text = "of a repeat or crossval: its ensemble, one model, in place of the mean of its runs"
     parser.add_argument("--ensemble", choices=("A", "B", "both"), help=text)

@@ -10,15 +10,15 @@ from covidnet.errors import UserError
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("--version", type=int, metavar="N", help="of the data set on Kaggle; the newest if left out")
-    text = "folder to make, which training then reads (data.root); its default, if left out"
+    parser.add_argument("--version", type=int, metavar="N", help="of the data set on Kaggle (default: the newest)")
+    text = "folder to make, which training then reads (default: where training looks, data.root)"
     parser.add_argument("--to", type=Path, metavar="FOLDER", help=text)
     text = "unpack this file, which was downloaded by hand, and keep it"
     parser.add_argument("--archive", type=Path, metavar="FILE", help=text)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Fetch the data base, look at it, and tell how to train on it."""
+    """Fetch the database, look at it, and tell how to train on it."""
     if options.version is not None and (options.archive or options.version < 1):
         raise UserError("--version must be 1 or more, and goes with a download, not with --archive.")
     if options.archive:

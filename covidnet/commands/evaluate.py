@@ -17,14 +17,14 @@ from covidnet.runs.members import find_model, record_of
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     text = (
-        "a checkpoint, or the directory of a run (its best.ckpt), or of a repeat or crossval: each of its runs, then "
-        "the mean of their models"
+        "directory of a run (its best.ckpt), or of a repeat or crossval: each of its runs, then the mean of their "
+        "models; or a checkpoint"
     )
-    parser.add_argument("checkpoint", type=Path, metavar="CKPT", help=text)
-    parser.add_argument("root", type=Path, metavar="ROOT", help="folder above class folders, at any depth")
+    parser.add_argument("checkpoint", type=Path, metavar="RUN", help=text)
+    parser.add_argument("root", type=Path, metavar="FOLDER", help="folder above class folders, at any depth")
     text = "what a folder's name means: a class, or skip to leave it out; may be given again"
     parser.add_argument("--map", action="append", default=[], metavar="NAME=CLASS", help=text)
-    text = "table (path, patient, group, source), or none; if left out, metadata.csv in ROOT or its parent"
+    text = "table (path, patient, group, source), or none (default: metadata.csv in FOLDER or its parent)"
     parser.add_argument("--metadata", metavar="FILE", help=text)
     text = "ages at which a new group begins, such as 18,40,65 (default: as in training)"
     parser.add_argument("--bins", metavar="AGES", help=text)

@@ -13,9 +13,9 @@ from covidnet.runs.members import find_model
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     add_checkpoint(parser)
-    text = "where model.onnx and model.pt2 go; the folder export of the run, if left out"
+    text = "where model.onnx and model.pt2 go (default: the folder export of the run)"
     parser.add_argument("--out", type=Path, metavar="FOLDER", help=text)
-    text = "compare with PyTorch on all images below it; on 32 of the run's test split, if left out"
+    text = "compare with PyTorch on all images below it (default: 32 of the run's test images)"
     parser.add_argument("--check", type=Path, metavar="FOLDER", help=text)
 
 

@@ -18,7 +18,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help=text)
     text = f"how many of the most doubtful labels to show, and to keep in labels.json (default: {SHOWN})"
     parser.add_argument("--top", type=int, default=SHOWN, metavar="N", help=text)
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where to write the table; RUN/labels.csv if left out")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where to write the table (default: RUN/labels.csv)")
     add_json(parser)
 
 

@@ -18,17 +18,17 @@ def add_run(parser: argparse.ArgumentParser, repeat: str = "") -> None:
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    """Add CKPT, a checkpoint or the directory of its run, or of several that are one model."""
+    """Add RUN, the directory of a run, or of several that are one model, or a checkpoint."""
     text = (
-        "a checkpoint, or the directory of a run (its best.ckpt) or of a repeat or crossval (the mean of its runs' "
-        "models); also written ckpt_path=CKPT"
+        "directory of a run (its best.ckpt), or of a repeat or crossval (the mean of its runs' models); or a "
+        "checkpoint; also written ckpt_path=RUN"
     )
-    parser.add_argument("checkpoint", type=_checkpoint, metavar="CKPT", help=text)
+    parser.add_argument("checkpoint", type=_checkpoint, metavar="RUN", help=text)
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Add --device."""
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ...; a GPU where there is one, if left out")
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ... (default: a GPU where there is one)")
 
 
 def add_body_part(parser: argparse.ArgumentParser, left_out: str = "as in training") -> None:

@@ -22,14 +22,14 @@ FEW = 16  # so many images need no progress bar
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     add_checkpoint(parser)
-    text = "images, folders of images, patterns such as 'x/**/*.png'; the test images of the run, if left out"
+    text = "images, folders of images, patterns such as 'x/**/*.png' (default: the test images of the run)"
     parser.add_argument("paths", nargs="*", metavar="PATH", help=text)
     parser.add_argument("--out", type=Path, metavar="FILE", help="write there (.csv, .jsonl, .txt), not on the screen")
-    text = "if left out: by the ending of --out, else a table on a terminal, and CSV elsewhere"
+    text = "default: by the ending of --out; without --out, a table on a terminal, else CSV"
     parser.add_argument("--format", choices=("csv", "jsonl", "table"), help=text)
     add_device(parser)
     add_body_part(parser)
-    text = "images that the model sees at once; as in training, if left out"
+    text = "images that the model sees at once (default: as in training)"
     parser.add_argument("--batch-size", type=int, metavar="N", help=text)
 
 

@@ -10,7 +10,7 @@ from covidnet.errors import UserError
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder with DICOM files at any depth")
-    text = "where to write the table; FOLDER/metadata.csv, where training finds it, if left out"
+    text = "where to write the table (default: FOLDER/metadata.csv, where training finds it)"
     parser.add_argument("--out", type=Path, metavar="FILE", help=text)
     parser.add_argument("--force", action="store_true", help="overwrite a table that is there")
     text = "secret that patients and studies are hashed with, made where it does not exist; keep it to yourself"

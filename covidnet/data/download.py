@@ -20,7 +20,7 @@ DEEPEST = 3  # so many folders down, the class folders are sought in what was un
 
 
 def download(target: Path, version: int | None = None, archive: Path | None = None) -> Path:
-    """Bring the data base to the new folder ``target``; return the folder above its class folders.
+    """Bring the database to the new folder ``target``; return the folder above its class folders.
 
     What has arrived of the archive lies beside ``target`` until it is unpacked: a download that broke off goes on
     there. The hub's library would unpack by itself, but asks neither the disk nor the archive whether it fits.
@@ -46,7 +46,7 @@ def download(target: Path, version: int | None = None, archive: Path | None = No
 
 
 def by_hand(target: Path, version: int | None = None) -> str:
-    """Return the steps that bring the data base to ``target`` without the hub's library."""
+    """Return the steps that bring the database to ``target`` without the hub's library."""
     page = f"{PAGE}/versions/{version}" if version else PAGE
     return (
         "By hand:\n"
@@ -165,7 +165,7 @@ def _why(error: Any, version: int | None) -> str:
 
 
 def _unpacked(archive: Path, target: Path) -> Path:
-    """Unpack an archive of the data base; return the folder above the class folders."""
+    """Unpack an archive of the database; return the folder above the class folders."""
     unfinished = target.with_name(f"{target.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
     unpack(archive, unfinished)

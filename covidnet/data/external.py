@@ -82,7 +82,7 @@ def list_external(root: Path, classes: Sequence[str], given: Mapping[str, str]) 
         reasons = told_by_reason([(path.relative_to(root), reason) for path, reason in ignored], "; ")
         raise UserError(
             f"{root} holds no images in folders named like a class of the checkpoint, {list(classes)}"
-            f"{f' ({reasons})' if reasons else ''}. ROOT must be a folder above class folders."
+            f"{f' ({reasons})' if reasons else ''}. Give a folder above class folders."
         )
     within = [(path.relative_to(root), reason) for path, reason in ignored]
     left_out = [(path.as_posix(), reason) for path, reason in within if path.parent not in above]  # of a class
@@ -173,5 +173,5 @@ def _refuse_unfit(root: Path, unfit: Sequence[Path], classes: Sequence[str], nam
     if folders:
         raise UserError(
             f"{root} holds {folders.total():,} images itself, but no folder named like a class of the checkpoint, "
-            f"{list(classes)}. ROOT must be a folder above class folders; is it {root.absolute().parent}?"
+            f"{list(classes)}. Give a folder above class folders; is it {root.absolute().parent}?"
         )

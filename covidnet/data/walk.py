@@ -150,7 +150,7 @@ def refuse_no_external_root(root: Path) -> None:
     """
     if not root.is_dir():
         found = "is a file" if root.exists() else "does not exist"
-        raise UserError(f"{root} {found}; ROOT must be a folder with folders of radiographs, one a class.")
+        raise UserError(f"{root} {found}. Give a folder with folders of radiographs, one a class.")
 
 
 def find_images(given: Sequence[str]) -> tuple[list[Path], list[Ignored]]:

@@ -79,7 +79,7 @@ def compare_runs(
     sides = [runs_of_side(folder) for folder in names]
     read, untested = _read(names, sides, ensembles)
     if over and "outside" not in read:
-        raise UserError(f"--over names the classes outside, but {untested[-1]} Make it, or leave --over out.")
+        raise UserError(f"--over names classes elsewhere, but {untested[-1]} Make it, or leave --over out.")
 
     folders = [known for known in (_images_of(side[0]) for side in sides) if known]
     notes = []
@@ -144,7 +144,7 @@ def _read(
                 f"covidnet predict {lacking[0]} --out {lacking[0] / PREDICTIONS}"
             )
         else:
-            command = "evaluate RUN ROOT" if part == "outside" else "shortcuts RUN"
+            command = "evaluate RUN FOLDER" if part == "outside" else "shortcuts RUN"
             untested.append(f"{PARTS[part]} is not compared: {lacking[0]} lacks it, which covidnet {command} makes.")
     return read, untested
 
@@ -240,7 +240,7 @@ def _compare_outside(matched: Matched, sides: Sequence[Sequence[Path]], over: Se
     for name in over or ():
         if name not in present:
             raise UserError(
-                f"--over {name} is no class with images outside; those are {', '.join(present)}."
+                f"--over {name} is no class with images from elsewhere; those are {', '.join(present)}."
                 f"{did_you_mean(name, present)}"
             )
     chosen = list(over or present)

@@ -44,15 +44,15 @@ def print_comparison(found: Mapping[str, Any]) -> None:
 
 
 def sentence(found: Mapping[str, Any]) -> str:
-    """Say in plain words how much better B is, outside and inside: ``found`` is what ``compare_runs`` returns."""
+    """Say in plain words how much better B is, elsewhere and at home: ``found`` is what ``compare_runs`` returns."""
     parts, (first, second) = found["parts"], found["called"]
     seeds = f"{first} each" if first == second else f"A of {first}, B of {second}"
     balanced = {part: scores["metrics"]["balanced_accuracy"] for part, scores in parts.items()}
     if "outside" not in parts:
-        return f"Inside, B is {_better(balanced['inside'], ' than A')} (balanced accuracy; {seeds})."
+        return f"At home, B is {_better(balanced['inside'], ' than A')} (balanced accuracy; {seeds})."
     over = ", ".join(parts["outside"]["over"])
     external, inside = _better(balanced["outside"], " than A"), _better(balanced["inside"])
-    return f"Outside, B is {external} (balanced accuracy over {over}; {seeds}); inside it is {inside}."
+    return f"Elsewhere, B is {external} (balanced accuracy over {over}; {seeds}); at home it is {inside}."
 
 
 def _better(metric: Mapping[str, Any], than: str = "") -> str:
@@ -82,7 +82,7 @@ def _metrics_table(found: Mapping[str, Any], title: str) -> Table:
 
 
 def _cells_table(cells: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("Outside, recall by source and class (* other images of the source were in the training)")
+    table = _table("Elsewhere, recall by source and class (* other images of the source were in the training)")
     for cell in cells:
         source = f"{escape(cell['source'])}{' *' * bool(cell['in_training'])}"
         table.add_row(f"{source}\n  {escape(cell['class'])} ({cell['images']:,})", *_cells(cell))
@@ -90,7 +90,7 @@ def _cells_table(cells: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _groups_table(groups: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("Inside, balanced accuracy by group")
+    table = _table("At home, balanced accuracy by group")
     for one in groups:
         table.add_row(f"{escape(one['attribute'])}: {escape(one['group'])} ({one['images']:,})", *_cells(one))
     return table

@@ -287,7 +287,7 @@ def _read_rows(folder: ExternalFolder, given: str | None) -> Mapping[str, Mappin
         message = f"{file} names {table.unmatched} images, but none of those below {folder.root}"
         if given:
             raise UserError(
-                f"{message}. Its paths must be relative to ROOT or to its own folder. Change --metadata (or none)."
+                f"{message}. Its paths must be relative to FOLDER or to its own folder. Change --metadata (or none)."
             )
         _warn(f"{message}; it is not used.")
     elif len(table.rows) < len(folder.paths):

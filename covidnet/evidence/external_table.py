@@ -17,14 +17,14 @@ OF_SOURCE = ("accuracy", "balanced_accuracy")
 
 
 def print_report(report: Mapping[str, Any]) -> None:
-    """Print inside and outside side by side, each source, and the sentence."""
+    """Print home and elsewhere side by side, each source, and the sentence."""
     console = Console()
     inside, drops, present = report.get("inside"), report.get("drop", {}), report["classes_present"]
     table = _table(f"{report['notice']}\n{report['root']} (in brackets: 95 % intervals)")
     table.add_column("")
     if inside:
-        table.add_column("inside", justify="right", no_wrap=True)
-    table.add_column("outside", justify="right", no_wrap=True)
+        table.add_column("at home", justify="right", no_wrap=True)
+    table.add_column("elsewhere", justify="right", no_wrap=True)
     if inside:
         table.add_column("drop", justify="right", no_wrap=True)
     sides = [_flat(side) for side in _sides(report)]
@@ -47,7 +47,7 @@ def print_report(report: Mapping[str, Any]) -> None:
         _add_decision(table, report)
     console.print(table)
     if inside and len(present) < len(report["classes"]):
-        console.print(f"Balanced accuracy is over the classes that lie outside: {', '.join(present)}.", markup=False)
+        console.print(f"Balanced accuracy is over the classes found elsewhere: {', '.join(present)}.", markup=False)
     if len(report["per_source"]) > 1:
         console.print()
         console.print(_source_table(report))
@@ -67,7 +67,7 @@ def _add_decision(table: Table, report: Mapping[str, Any]) -> None:
 
 
 def _source_table(report: Mapping[str, Any]) -> Table:
-    table = _table("outside, by source: per cent right, of all and of each class")
+    table = _table("elsewhere, by source: per cent right, of all and of each class")
     table.add_column("source", min_width=11, overflow="fold")
     for column in ("images", *(BY_KEY[key].short for key in OF_SOURCE), *report["classes"]):
         table.add_column(escape(column.replace(" ", "\n")), justify="right", no_wrap=True)

@@ -63,7 +63,7 @@ ARRAY = Kind(
     "array",
     (".npy", ".npz", ".mat", ".h5", ".hdf5", ".tfrecord", ".tfrecords"),
     "is an array of numbers, of which nothing tells black and white; save it as 8- or 16-bit PNG, or give the array to "
-    "covidnet.load(CKPT).predict",
+    "covidnet.load(RUN).predict",
     pictures=True,
 )
 RAW = Kind(

@@ -130,7 +130,7 @@ def print_overview(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for column, least in {"run": 10, "date": 10, "data": 7, "recipe": 6}.items():
         table.add_column(column, min_width=least, overflow="fold")
-    for column in ("accuracy", "without\nlungs", "outside"):
+    for column in ("accuracy", "without\nlungs", "elsewhere"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("verdict", min_width=7, no_wrap=True)
     for row in rows:
@@ -142,7 +142,7 @@ def print_overview(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             )
     if table.row_count:
         console.print(table)
-        console.print("Without lungs: how much of the skill survives. Outside: balanced accuracy elsewhere.")
+        console.print("Without lungs: how much of the skill survives. Elsewhere: balanced accuracy there.")
     for row in rows:
         if "problem" in row:
             console.print(f"{row['run']}: {row['problem']}", markup=False, highlight=False, soft_wrap=True)

@@ -16,7 +16,7 @@ Level = Literal["PASS", "WARN", "FAIL", "NOT RUN"]
 ORDER: tuple[Level, ...] = ("FAIL", "WARN", "NOT RUN", "PASS")
 
 FEW = 100  # test images a class; with fewer, even a faultless test leaves the sensitivity unsure by 4 points
-LARGE_DROP = 0.10  # of the balanced accuracy, from inside to outside
+LARGE_DROP = 0.10  # of the balanced accuracy, from home to elsewhere
 
 
 class Verdict(NamedTuple):
@@ -181,10 +181,10 @@ def external_verdict(external: Mapping[str, Any] | None, command: str) -> Verdic
     if not drop or drop.get("value") is None or not drop.get("interval"):
         return Verdict("WARN", question, "Images from elsewhere were tested, but the drop cannot be stated.")
     low, high = drop["interval"]
-    found = f"balanced accuracy is {_points(drop['value'])} lower outside [{100 * low:.1f} to {_points(high)}]"
+    found = f"balanced accuracy is {_points(drop['value'])} lower elsewhere [{100 * low:.1f} to {_points(high)}]"
     if low > 0:
         return Verdict("FAIL" if drop["value"] >= LARGE_DROP else "WARN", question, f"No: {found}.")
-    most = f"the interval allows one of up to {_points(high)}" if high > 0 else "it is higher outside"
+    most = f"the interval allows one of up to {_points(high)}" if high > 0 else "it is higher elsewhere"
     proof = "That is no proof: hospitals may share a shortcut (DeGrave et al. 2021)."
     return Verdict("PASS", question, f"No drop was shown; {most}. {proof}")
 

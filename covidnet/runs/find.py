@@ -53,7 +53,7 @@ def find_best(given: Path) -> Path:
     checkpoint = given / CHECKPOINT if given.is_dir() else given
     if not checkpoint.is_file():
         raise UserError(
-            f"{checkpoint} does not exist; CKPT must be a checkpoint, or the directory of a run with {CHECKPOINT}."
+            f"{checkpoint} does not exist. Give the directory of a run, which holds {CHECKPOINT}, or a checkpoint."
         )
     return checkpoint
 

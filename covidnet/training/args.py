@@ -61,11 +61,11 @@ COMMANDS = {
         "run with several seeds, then show mean, standard deviation and range of each metric", (*_RUN, "seeds")
     ),
     "crossval": Command(
-        "run so that each image is tested once, by a model that has not seen it, then show what all say together",
+        "test each image once, by a model that has not seen it, then show all scores together",
         (*_RUN, "k", "folds", "seeds"),
     ),
     "loso": Command(
-        "run with sources left out (hospitals, data bases), then show how well each is recognised unseen",
+        "run with sources left out (hospitals, databases), then show the scores at sources that the model has not seen",
         (*_RUN, "folds", "together"),
     ),
     "search": Command(

@@ -49,7 +49,7 @@ def test_no_table_hides_the_one_that_was_not_read(xray_root, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["audit", "nowhere"], "ROOT must be a folder"),
+        (["audit", "nowhere"], "data.root must be a folder"),
         (["audit", "{root}", "--classes", "NORMAL", "COVID"], "COVID"),
         (["audit", "{root}", "--metadata", "nowhere.csv"], "nowhere.csv does not exist"),
         (["audit", "{root}", "--out", "{file}"], "--force"),

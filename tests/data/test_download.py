@@ -78,7 +78,7 @@ def pack(file, folder, prefix=""):
 
 @pytest.fixture
 def archive(tmp_path):
-    """The data base as a ZIP in the later release's layout, two images a class."""
+    """The database as a ZIP in the later release's layout, two images a class."""
     painted = paint(tmp_path / "painted", ("COVID", "Normal", "Viral Pneumonia"), per_class=2)
     for folder in painted.iterdir():
         shutil.move(folder, tmp_path / "moved")

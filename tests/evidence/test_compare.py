@@ -160,8 +160,8 @@ def test_repeats_are_compared_by_the_mean_of_their_seeds_in_every_part():
     assert found["survives"]["first_runs"] == pytest.approx(shares)
     assert found["survives"]["difference"] == pytest.approx(-np.mean(shares) / 2)
     assert untold_keys(found) == set()
-    assert found["sentence"].startswith("Outside, B is 30.0 points better than A [")
-    assert "(balanced accuracy over COVID-19, NORMAL; 2 seeds each); inside it is 0.0 points" in found["sentence"]
+    assert found["sentence"].startswith("Elsewhere, B is 30.0 points better than A [")
+    assert "(balanced accuracy over COVID-19, NORMAL; 2 seeds each); at home it is 0.0 points" in found["sentence"]
     low, high = (100 * limit for limit in outside["seed_interval"])
     assert low < 30 < high
     assert f"] by patients, [{low:.1f}, {high:.1f}] by seeds" in found["sentence"]
@@ -198,8 +198,8 @@ def test_what_a_run_lacks_is_told_and_the_rest_is_compared():
     found = compare_runs(first, second)
     assert list(found["parts"]) == ["inside"]
     assert found["survives"] is None
-    assert "second/seed_0 lacks it, which covidnet evaluate RUN ROOT makes" in found["notes"][-1]
-    assert found["sentence"].startswith("Inside, B is 7.5 points better than A [")
+    assert "second/seed_0 lacks it, which covidnet evaluate RUN FOLDER makes" in found["notes"][-1]
+    assert found["sentence"].startswith("At home, B is 7.5 points better than A [")
     with pytest.raises(UserError, match="--over names the classes outside, but"):
         compare_runs(first, second, over=["NORMAL"])
 

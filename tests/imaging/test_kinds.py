@@ -101,7 +101,7 @@ def test_another_kind_of_file_without_an_ending_is_named(tmp_path, content, said
         ("a.heic", "is HEIC, .* save it as PNG"),
         ("a.nii", "is a volume .* save the radiograph in it as 16-bit PNG"),
         ("a.nii.gz", "is a volume"),
-        ("a.npy", r"is an array of numbers, .* covidnet\.load\(CKPT\)\.predict"),
+        ("a.npy", r"is an array of numbers, .* covidnet\.load\(RUN\)\.predict"),
         ("a.pdf", "is a PDF"),
         ("a.zip", "is an archive, .* unpack it"),
         ("a.tar.gz", "is an archive"),

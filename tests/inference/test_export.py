@@ -165,7 +165,7 @@ def test_a_folder_can_be_compared_and_what_is_unreadable_is_told(run, written, t
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (["nowhere"], "nowhere does not exist; CKPT must be a checkpoint"),
+        (["nowhere"], "nowhere does not exist. Give the directory of a run"),
         (["{alone}"], "does not lie in its run directory. Give --out FOLDER"),
         (["{run}", "--check", "nowhere"], "--check nowhere is no folder"),
         (["{run}", "--check", "{empty}"], "holds no images"),

@@ -158,7 +158,7 @@ def test_predict_reads_another_part_of_the_body_where_that_is_insisted_on(traine
     ("given", "says"),
     [
         (["{run}", "nowhere.png"], "nowhere.png does not exist, and as a pattern it matches nothing"),
-        (["nowhere", "x.png"], "nowhere does not exist; CKPT must be a checkpoint"),
+        (["nowhere", "x.png"], "nowhere does not exist. Give the directory of a run"),
         (["{run}", "{empty}"], "holds no images"),
         (["{run}", "--out", "x.pdf"], "its ending tells no format"),
         (["{run}", "--out", "no/x.csv"], "no/x.csv cannot be written: there is no folder"),

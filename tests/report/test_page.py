@@ -129,7 +129,7 @@ def test_what_has_been_run_is_shown(full: Page) -> None:
     text = full.text
     assert "93 % of the skill survives." in text
     assert "The border tells the class." in text
-    assert "50.0 points lower outside" in text
+    assert "50.0 points lower elsewhere" in text
     assert "NOT RUN The command" not in text
     assert "covidnet shortcuts" not in text
 
