@@ -16,11 +16,11 @@ from covidnet.files.whole import whole, write_whole
 LAST = "last.ckpt"  # of the last whole epoch
 LOCK = ".lock"  # is held in a run directory while a run writes there
 PARTS = {
-    "inside": "Inside",
+    "inside": "At home",
     "lungs_only": "Lungs only",
     "lungs_covered": "Lungs covered",
     "swapped_at_test": "Surround swapped in the test",
-    "outside": "Outside",
+    "outside": "Elsewhere",
 }
 CHECKPOINT = Path("checkpoints", "best.ckpt")
 METRICS = "metrics.csv"

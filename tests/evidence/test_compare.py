@@ -200,7 +200,7 @@ def test_what_a_run_lacks_is_told_and_the_rest_is_compared():
     assert found["survives"] is None
     assert "second/seed_0 lacks it, which covidnet evaluate RUN FOLDER makes" in found["notes"][-1]
     assert found["sentence"].startswith("At home, B is 7.5 points better than A [")
-    with pytest.raises(UserError, match="--over names the classes outside, but"):
+    with pytest.raises(UserError, match="--over names classes elsewhere, but"):
         compare_runs(first, second, over=["NORMAL"])
 
 
