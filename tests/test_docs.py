@@ -50,6 +50,11 @@ OF_TODAY = [page for page in PAGES if page.name != "CHANGELOG.md"]  # which tell
 PLAIN = [page for page in OF_TODAY if page.name != "journal.md"]  # which keeps notes as they were made
 MOST_README, MOST_PAGE, MOST_SENTENCE = 900, 1200, 30  # words
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+RESULT = re.compile(
+    r"\*{0,2}[-+]?\d*(?:\.\d| %|,? to \d)"
+)  # a decimal number, a share, a range: counts and limits are none
+COMMAND = re.compile(r"(?:`|^)(?:python (?:-m|train\.py)|covidnet) \S", re.MULTILINE)
+DATE = re.compile(r"\b20\d\d-\d\d-\d\d\b")
 
 
 def prose(page: Path) -> str:
@@ -74,6 +79,15 @@ def anchors(page: Path) -> set[str]:
     """Return the names that a link may point to in a page, as GitHub makes them of headings."""
     headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def untold_results(page: Path) -> Iterator[str]:
+    """Yield the headings under which a table holds three results or more, without the command and the day of them."""
+    for section in re.split(r"^(?=#+ )", page.read_text(encoding="utf-8"), flags=re.MULTILINE):
+        cells = [cell for row in re.findall(r"^\|(.*)\|$", section, re.MULTILINE) for cell in row.split("|")[1:]]
+        results = [cell for cell in cells if RESULT.match(cell.strip())]
+        if len(results) >= 3 and not (COMMAND.search(section) and DATE.search(section)):
+            yield section.partition("\n")[0]
 
 
 def reference() -> str:
@@ -139,6 +153,21 @@ def test_long_sentences_are_found(tmp_path):
 @pytest.mark.parametrize("page", PLAIN, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_no_sentence_is_long(page):
     assert [one for one in sentences(prose(page)) if len(words(one)) > MOST_SENTENCE] == []
+
+
+@pytest.mark.parametrize("page", PLAIN, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_each_table_of_results_has_its_command_and_its_day(page):
+    assert list(untold_results(page)) == []
+
+
+def test_results_without_a_command_or_a_day_are_found(tmp_path):
+    page = tmp_path / "page.md"
+    table = "| x | y |\n|---|---|\n| a | 0.93 [0.9, 1] |\n| b | 12 % |\n| c | .5 |\n"
+    told = "`covidnet audit FOLDER`, 2026-11-30:"
+    page.write_text(
+        f"# One\n\n{told}\n\n{table}\n## Two\n\n2026-11-30\n\n{table}\n## Limits\n\n| a | 4 |\n| b | 32,000 |\n"
+    )
+    assert list(untold_results(page)) == ["## Two"]
 
 
 def test_pages_are_short():
