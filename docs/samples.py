@@ -1,4 +1,4 @@
-"""Make the sample reports of the site, of drawn radiographs: ``python docs/samples.py``, or one with its name behind."""
+"""Make the sample reports of the site, of drawn radiographs: ``python docs/samples.py``, or one of them by name."""
 
 import os
 import shutil

@@ -50,7 +50,7 @@ def test_a_run_shows_its_result_and_what_is_no_pass(run):
         ({"data.root": "nowhere"}, "nowhere does not exist, but data.root must be a folder"),
         ({"data": "nothing"}, "data=nothing: there is no configs/data/nothing.yaml"),
         ({"modle": "convnet"}, "Unknown key 'modle'"),
-        ({"data.image_size": "many"}, "data.image_size=many is not accepted: expected int."),
+        ({"data.image_size": "many"}, "data.image_size=many is not accepted: expected a whole number."),
         ({"trainer.callbacks": [object()]}, "trainer.callbacks is given a list, which is no value of a configuration."),
     ],
 )

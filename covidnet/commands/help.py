@@ -14,7 +14,7 @@ LINKED = {"model.image_size"}  # set by another key
 
 KEYS = """\
 keys that people look for:
-  data.root=FOLDER              the folder that holds one folder a class
+  data.root=FOLDER              the folder that holds one folder for each class
   data=nih data.root=FOLDER     a known data set, also chexpert, rsna, kermany, padchest, vindr, ... (docs/data-sets.md)
   data.table=FILE               a table of labels: the images lie below data.root, at any depth (docs/data.md)
   data.labels='{COVID: [COVID-19, covid], Normal: No Finding}' data.columns='{path: NAME, label: NAME}'

@@ -1,4 +1,4 @@
-"""Tell what a model says about files, folders and patterns: one line an image."""
+"""Tell what a model says about files, folders and patterns: one line for each image."""
 
 import argparse
 import os

@@ -192,9 +192,10 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
             hint = f" Its folder {inner[0]!r} looks like the root: {self.key}={root / inner[0]}." if inner else ""
             if any(pictures_in(root, names_in(root))):
                 hint = self._hint_at_images(root)
+            has = f"one class folder with images, {found[0]}" if found else "no class folder with images"
             raise UserError(
-                f"{root} holds {len(found)} class folders with images {found}, but a classifier needs at least two. "
-                f"{self.key} must be a folder that holds one folder of radiographs a class.{hint}{self._told_ignored()}"
+                f"{root} holds {has}, but a classifier needs at least two. {self.key} must be a folder that holds one "
+                f"folder of radiographs for each class.{hint}{self._told_ignored()}"
             )
 
     def _told_ignored(self) -> str:

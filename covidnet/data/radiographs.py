@@ -41,8 +41,8 @@ class Radiographs(Located):
     Labels index ``classes``. Another layout is a subclass whose ``list_images`` tells what a folder holds.
 
     Args:
-        root: Folder that holds one folder of radiographs a class, or train, val and test folders of such, or below
-            which those of ``table`` lie; where left out its folder, or "data/COVID-19 Radiography Database".
+        root: Folder that holds one folder of radiographs for each class, or train, val and test folders of such, or
+            below which those of ``table`` lie; where left out its folder, or "data/COVID-19 Radiography Database".
         image_size: Side in pixels to which every image is resized; its aspect is not kept.
         batch_size: Images a training step, on each device.
         classes: Which class folders, in the order of their labels; all of them, sorted, where left out.

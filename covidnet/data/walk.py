@@ -136,9 +136,9 @@ def refuse_no_root(root: Path, key: str) -> None:
     """
     if not is_folder(root):
         raise UserError(
-            f"{short(root)} {_why_no_folder(root)}, but {key} must be a folder that holds one folder of radiographs a "
-            f"class. Give {key}=FOLDER; or get the COVID-19 Radiography Database: covidnet download; or try the tool "
-            "on drawn radiographs: python train.py data=phantom."
+            f"{short(root)} {_why_no_folder(root)}, but {key} must be a folder that holds one folder of radiographs "
+            f"for each class. Give {key}=FOLDER; or get the COVID-19 Radiography Database: covidnet download; or try the "
+            "tool on drawn radiographs: python train.py data=phantom."
         )
 
 
@@ -150,7 +150,7 @@ def refuse_no_external_root(root: Path) -> None:
     """
     if not root.is_dir():
         found = "is a file" if root.exists() else "does not exist"
-        raise UserError(f"{root} {found}. Give a folder with folders of radiographs, one a class.")
+        raise UserError(f"{root} {found}. Give a folder that holds one folder of radiographs for each class.")
 
 
 def find_images(given: Sequence[str]) -> tuple[list[Path], list[Ignored]]:

@@ -49,7 +49,7 @@ OWN = {
     ),
     "name": Own(None, "Name of the search: its directory is search_<name>, and so it is called in the storage."),
     "prune": Own(True, "End trials early that do worse than the median."),
-    "progress": Own("epochs", "What is shown of a training: a line an epoch, Lightning's bar, or nothing."),
+    "progress": Own("epochs", "What is shown of a training: a line for each epoch, Lightning's bar, or nothing."),
     "table": Own(False, "Print the table of all scores too."),
     "verbose": Own(False, "Print Lightning's own table too."),
 }

@@ -221,4 +221,5 @@ def _existing(place: Path) -> Path | None:
 
 def _plain_type(text: str) -> str:
     text = re.sub(r"<class '(?:[\w.]*\.)?(\w+)'>", r"\1", text.strip())
-    return re.sub(r"typing\.Literal\[(.*)\]", r"one of \1", text)
+    text = re.sub(r"typing\.Literal\[(.*)\]", r"one of \1", text)
+    return {"int": "a whole number", "float": "a number", "bool": "true or false"}.get(text, text)
