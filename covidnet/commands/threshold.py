@@ -14,7 +14,7 @@ from covidnet.runs.members import record_of
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     add_run(parser, repeat=", or of a repeat: each of its seeds, and their ensemble")
-    text = "the class that is called from the threshold upward; below it, an image is called the likeliest other class"
+    text = "the class that is called from the threshold upward; below it, the most probable other class is called"
     parser.add_argument("--class", dest="name", metavar="CLASS", help=text)
     wish = parser.add_mutually_exclusive_group(required=True)
     text = "the highest threshold that finds this share of the validation images of CLASS, as 0.95"

@@ -59,7 +59,7 @@ class Decision:
         """What it says, for people."""
         return (
             f"{self.name} is called from a calibrated probability of {self.threshold:.4g} upward, below it the "
-            f"likeliest other class; chosen for a {self.wish} of {100 * self.wanted:g} % on the validation images."
+            f"most probable other class; chosen for a {self.wish} of {100 * self.wanted:g} % on the validation images."
         )
 
 

@@ -73,7 +73,9 @@ METRICS = (  # tables that show all keep this order
     Metric(
         "loss", "loss", "negative log-likelihood; lower is better", Scale.NUMBER, Group.OVERALL, title="Cross-entropy"
     ),
-    Metric("nll", "log loss", "negative log-likelihood; lower is better", Scale.NUMBER, Group.OVERALL, same_as="loss"),
+    Metric(
+        "nll", "cross-entropy", "negative log-likelihood; lower is better", Scale.NUMBER, Group.OVERALL, same_as="loss"
+    ),
     Metric(
         "weighted_loss",
         "weighted loss",
