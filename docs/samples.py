@@ -1,7 +1,6 @@
 """Make the sample reports of the site, of drawn radiographs: ``python docs/samples.py``, or one of them by name."""
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,13 +17,14 @@ SAMPLES = {"without-a-marker": [], "with-a-marker": ["data.shortcut=1.0"]}
 
 
 def main(names: Sequence[str]) -> None:
-    """Train each and keep its report. Paths are relative to a folder that goes, because a report tells them."""
+    """Train each in a folder that goes, and keep its report without the name of that folder."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in names:
         with tempfile.TemporaryDirectory() as place:
             here = {**os.environ, "PYTHONPATH": str(ROOT)}
             subprocess.run([sys.executable, ROOT / "train.py", *WORDS, *SAMPLES[name]], cwd=place, env=here, check=True)
-            shutil.copy(Path(place, "runs", "convnet", "version_0", REPORT), FOLDER / f"{name}.html")
+            report = Path(place, "runs", "convnet", "version_0", REPORT).read_text(encoding="utf-8")
+            (FOLDER / f"{name}.html").write_text(report.replace(f"{place}/", ""), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def answer(run: Run, card: DataCard, gallery: Gallery | None, optional: Mapping[
             if data and trained
             else None
         ),
-        "disjoint": "Patients and groups of near-duplicates, as far as the table names them." if card.links else None,
+        "disjoint": "Patients and groups of duplicates, as far as the table names them." if card.links else None,
         "test_size": f"Set beforehand, not computed: {held}." if data and trained else None,
         "software": "Configuration and versions." if run.recipe else None,
         "initialisation": (

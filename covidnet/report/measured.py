@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Links(NamedTuple):
-    """Images that belong together: of one patient, or near-duplicates of each other."""
+    """Images that belong together: of one patient, or duplicates of each other."""
 
     table: str  # the file that says so
     images: int  # linked to another one

@@ -96,7 +96,7 @@ def leak_verdict(links: Links | None, audit: str) -> Verdict:
     if links is None:
         return Verdict("NOT RUN", question, "No table of patients and duplicates was at hand.", audit)
     if links.astride:
-        sentence = f"{links.astride:,} patients or groups of near-duplicates have images on two sides of the split."
+        sentence = f"{links.astride:,} patients or groups of duplicates have images on two sides of the split."
         return Verdict("FAIL", question, f"No: {sentence} The test results are too good.")
     apart = f"none of the {links.groups:,} linked groups is on two sides of the split."
     if not links.groups:
