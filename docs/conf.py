@@ -52,8 +52,8 @@ def complete(app: Sphinx, name: str, source: list[str]) -> None:
         )
     if name == "docs/samples":
         names = sorted(report.stem for report in EXTRA.glob("samples/*.html"))
-        links = (f'- <a href="../samples/{name}.html">{name.replace("-", " ")}</a>' for name in names)
-        source[0] += "\n".join(["", *links])
+        links = [f'- <a href="../samples/{name}.html">{name.replace("-", " ")}</a>' for name in names]
+        source[0] += "\n".join(["", "**Open them:**", "", *links] if links else [])
 
 
 def setup(app: Sphinx) -> None:
