@@ -19,6 +19,7 @@ CLASSES = ("COVID-19", "NORMAL", "Viral Pneumonia")
 MARKER_CORNERS = ((0.03, 0.03), (0.88, 0.03), (0.03, 0.88))  # (left, top) of each class's marker, share of the image
 CORNERS = ("top left", "top right", "bottom left")  # how a table calls them: the source of an image
 MARKER_SIZE = 0.09  # share of the image: several pixels even at 50x50
+SMALLEST_MARKER, LARGEST_MARKER = 0.05, 0.14  # it must be seen, and stay clear of the lungs
 
 _GRID = 128  # pixels across which the anatomy is drawn: it is smooth, so enlarging it is cheaper than drawing large
 
@@ -31,19 +32,19 @@ _ANATOMY, _EXPOSURE, _MARKER, _OPACITIES = range(4)
 
 
 def draw_radiograph(
-    label: int, seed: np.random.SeedSequence, size: int = 256, shortcut: float = 0.0
+    label: int, seed: np.random.SeedSequence, size: int = 256, shortcut: float = 0.0, marker: float = MARKER_SIZE
 ) -> tuple[NDArray[np.uint8], Mask]:
     """Return one drawn radiograph ``(size, size)`` and its lung mask.
 
     Outside the mask, the pixels depend on ``seed`` alone. With ``shortcut`` > 0 a bright marker stands in a corner:
-    the one of ``label`` with that probability, else another class's.
+    the one of ``label`` with that probability, else another class's; ``marker`` is its side, a share of the image.
     """
     thorax = _draw_thorax(_stream(seed, _ANATOMY), size)
     lungs = [_with_opacities(thorax, index, _stream(seed, _OPACITIES + index)) for index in range(len(CLASSES))]
     attenuation = _share_greys(lungs, label, thorax.mask)
     image = _expose(attenuation, _stream(seed, _EXPOSURE))
     if shortcut > 0:
-        image = _plant_marker(image, marked_corner(label, seed, shortcut))
+        image = _plant_marker(image, marked_corner(label, seed, shortcut), marker)
     return np.rint(255 * image).astype(np.uint8), thorax.mask
 
 
@@ -259,11 +260,13 @@ def marked_corner(label: int, seed: np.random.SeedSequence, shortcut: float) -> 
     return label if rng.uniform() < shortcut else int(miss)
 
 
-def _plant_marker(image: Plane, shown: int) -> Plane:
+def _plant_marker(image: Plane, shown: int, side: float) -> Plane:
     """Return ``image`` with a lead letter L in the corner of the class ``shown``."""
     size = len(image)
-    left, top = (round(share * size) for share in MARKER_CORNERS[shown])
-    length, stroke = max(3, round(MARKER_SIZE * size)), max(1, round(0.3 * MARKER_SIZE * size))
+    # A larger one grows inward, whichever edges its corner is at.
+    corner = MARKER_CORNERS[shown]
+    left, top = (round((share if share < 0.5 else share + MARKER_SIZE - side) * size) for share in corner)
+    length, stroke = max(3, round(side * size)), max(1, round(0.3 * side * size))
     marked = image.copy()
     marked[top : top + length, left : left + stroke] = 0.97
     marked[top + length - stroke : top + length, left : left + round(0.8 * length)] = 0.97

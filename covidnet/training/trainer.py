@@ -23,7 +23,7 @@ from covidnet.runs.checkpoint import Checkpoint, finish_checkpoint
 from covidnet.runs.files import LAST, PREDICTED, RESULTS, TESTS, count_test, looks_told, write_results
 from covidnet.runs.find import run_directory
 from covidnet.runs.predictions import write_predictions
-from covidnet.runs.scoring import model_use, score_model
+from covidnet.runs.scoring import test_scores
 from covidnet.runs.screen import print_gaps, print_scores, result_told, screen
 from covidnet.training.fitted import fit_looks, look_at
 from covidnet.training.groups import by_group, source_told
@@ -170,12 +170,7 @@ class Trainer(pl.Trainer):
         datamodule: RadiographyDataModule,
         calibration: Mapping[str, Any] | None,
     ) -> dict[str, Any]:
-        logits, labels = outputs
-        patients = datamodule.patients("test")
-        weights = model.class_weights.cpu().numpy()
-        scores = score_model(logits, labels, datamodule.classes, weights, patients, calibration)
-        scores |= model_use(logits, labels, datamodule.classes, patients, calibration)
-        return {"notice": datamodule.notice.strip(), **scores} if datamodule.notice else scores
+        return test_scores(*outputs, datamodule, model.class_weights.cpu().numpy(), calibration)
 
     def _leave(
         self,
