@@ -1,0 +1,190 @@
+"""Deep feature reweighting: a last layer from images that weigh alike by class and source (Kirichenko et al. 2023).
+
+"Last layer re-training is sufficient for robustness to spurious correlations", arXiv:2204.02937. Weights in place of
+subsets of equal size (Idrissi et al. 2022, "Simple data balancing achieves competitive worst-group-accuracy",
+arXiv:2110.14503) leave no image unused. The network has not seen the held-out images, so they tell whether a feature
+holds; of training images it has learned each one's answer, and whether they help is measured.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold
+
+from covidnet.data.division.sources import OTHERS, even_weights, merge_small
+from covidnet.errors import UserError
+from covidnet.evaluation.calibration import fit_temperature, losses_at
+from covidnet.evaluation.last_layer import LastLayer, fit_last_layer
+
+STRENGTHS = tuple(float(f"{10**power:.3g}") for power in np.arange(-4, 1.01, 0.5))
+SMALLEST = 10  # images of a class that a source needs to be a group of its own
+FOLDS = 5  # of the held-out images, for what a layer says of images that it was not fitted to
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.bool_]  # (N,) which of the images
+
+
+class Choice(NamedTuple):
+    """What a last layer is fitted to, how strongly its penalty is, and what that choice rests on.
+
+    Attributes:
+        training: Whether training images are taken beside the held-out ones.
+        strength: Of the penalty.
+        losses: Of the held-out images alone and of those with the training images, the mean log loss on left-out
+            sources by strength, in the order of ``STRENGTHS``.
+    """
+
+    training: bool
+    strength: float
+    losses: dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Material:
+    """Images that a last layer may be fitted to.
+
+    Attributes:
+        features: (N, F) what the last layer takes.
+        labels: (N,) in 0 .. C - 1.
+        sources: (N,) names; the small ones of a class are one.
+        patients: (N,) a number for each patient or group of duplicates.
+        held: (N,) whether the network has not seen it.
+    """
+
+    features: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    sources: NDArray[np.object_]
+    patients: NDArray[np.int64]
+    held: Rows
+
+    def __post_init__(self) -> None:
+        """Merge the small sources of each class."""
+        merged = merge_small(self.sources.tolist(), self.labels.tolist(), SMALLEST)
+        object.__setattr__(self, "sources", np.array(merged, dtype=object))
+
+    def fit(self, rows: Rows, strength: float) -> LastLayer:
+        """Return the last layer of some of the images, which weigh alike by class and source."""
+        labels = self.labels[rows]
+        weights = even_weights(self.sources[rows].tolist(), labels.tolist())
+        return fit_last_layer(self.features[rows], labels, weights, strength)
+
+    def usable(self, *, training: bool) -> Rows:
+        """Return which images may be fitted to."""
+        return self.held | training
+
+    def alone(self) -> list[int]:
+        """Return the classes whose images are of one source: between these nothing can be balanced."""
+        kinds = Counter(label for label, _ in set(zip(self.labels.tolist(), self.sources, strict=True)))
+        return [label for label, number in sorted(kinds.items()) if number == 1]
+
+    def choose(self) -> Choice:
+        """Choose images and strength by the mean log loss on sources that are left out.
+
+        Each source is left out of the classes that have another one, and each class of it counts alike: a source of
+        few images asks as much as one of many. Of the strengths that are not worse than the best by more than a
+        standard error of the difference, the strongest is taken: what such few images cannot tell apart, the simpler
+        layer decides.
+        """
+        told = {training: self._left_out(training=training) for training in (False, True)}
+        known = {training: found for training, found in told.items() if found is not None}
+        assert known, "no source can be left out"
+        training = min(known, key=lambda one: (known[one].mean.min(), one))
+        strength = known[training].strongest()
+        names = {False: "held_out", True: "with_training"}
+        return Choice(training, strength, {names[one]: found.mean.tolist() for one, found in known.items()})
+
+    def _left_out(self, *, training: bool) -> "_LeftOut | None":
+        """Return the losses of images whose source the layer has not seen; None where no source can be spared."""
+        logits, cells = [], []
+        for rows, scored in self._folds(self.usable(training=training)):
+            layers = [self.fit(rows, strength) for strength in STRENGTHS]
+            logits += [np.stack([layer.logits(self.features[cell]) for layer in layers]) for cell in scored]
+            cells += scored
+        if not cells:
+            return None
+        shares = np.concatenate([np.full(cell.sum(), 1 / (cell.sum() * len(cells))) for cell in cells])
+        labels, patients = (np.concatenate([known[cell] for cell in cells]) for known in (self.labels, self.patients))
+        return _LeftOut.of(np.concatenate(logits, axis=1), labels, patients, shares)
+
+    def _folds(self, usable: Rows) -> Iterator[tuple[Rows, list[Rows]]]:
+        """Yield, of each source that can be left out, the images that remain, and those of it by class."""
+        several = ~np.isin(self.labels, self.alone())
+        for source in sorted(set(self.sources.tolist())):
+            out = (self.sources == source) & several
+            rows = usable & ~out & ~np.isin(self.patients, self.patients[out])
+            scored = [out & (self.labels == label) for label in np.unique(self.labels[out])]
+            # Held-out images where there are any: of others the network has learned the answers.
+            scored = [cell & self.held if (cell & self.held).any() else cell for cell in scored]
+            if scored and set(self.labels[rows]) == set(self.labels):
+                yield rows, scored
+
+    def out_of_fold(self, choice: Choice, classes: Sequence[str]) -> Floats:
+        """Return logits (H, C) of the H held-out images, each by a layer that was not fitted to it or its patient.
+
+        What is fitted to them, as a temperature, is then no better than what new images get.
+
+        Raises:
+            UserError: Where the held-out images of a class are of one patient.
+        """
+        numbers = np.flatnonzero(self.held)
+        labels, patients = self.labels[numbers], self.patients[numbers]
+        sizes = [len(np.unique(patients[labels == label])) for label in range(len(classes))]
+        if min(sizes) < 2:
+            raise UserError(
+                f"The validation images of {classes[int(np.argmin(sizes))]} are of {min(sizes)} patients or groups, "
+                "but two or more are needed: one to fit the last layer, another to calibrate it. Train with a larger "
+                "data.val_fraction."
+            )
+        logits = np.empty((len(numbers), len(classes)))
+        folds = StratifiedGroupKFold(min(FOLDS, *sizes), shuffle=True, random_state=0)
+        for _, out in folds.split(numbers, labels, patients):
+            rows = self.usable(training=choice.training) & ~np.isin(self.patients, patients[out])
+            logits[out] = self.fit(rows, choice.strength).logits(self.features[numbers[out]])
+        return logits
+
+    def groups(self, classes: Sequence[str], *, training: bool) -> list[dict[str, str | int]]:
+        """Return how many of the usable images each class has of each source, by class."""
+        rows = self.usable(training=training)
+        counts = Counter(zip(self.labels[rows].tolist(), self.sources[rows].tolist(), strict=True))
+        ordered = sorted(counts.items(), key=lambda pair: (pair[0][0], pair[0][1] == OTHERS, -pair[1], pair[0][1]))
+        return [{"class": classes[label], "source": source, "images": size} for (label, source), size in ordered]
+
+
+@dataclass(frozen=True)
+class _LeftOut:
+    """What layers of each strength lose on sources that they have not seen.
+
+    Attributes:
+        losses: (S, M) log loss by strength and image, each strength at the temperature that fits it best: one is fitted
+            afterwards in any case, and a strong penalty would else be blamed for its faint logits.
+        patients: (M,).
+        shares: (M,) of sum 1, how much an image counts.
+    """
+
+    losses: Floats
+    patients: NDArray[np.int64]
+    shares: Floats
+
+    @classmethod
+    def of(cls, logits: Floats, labels: NDArray[np.int64], patients: NDArray[np.int64], shares: Floats) -> "_LeftOut":
+        """Return the losses of logits (S, M, C) of images with these labels (M,)."""
+        losses = [losses_at(fit_temperature(said, labels, shares), said, labels) for said in logits]
+        return cls(np.stack(losses), patients, shares)
+
+    @property
+    def mean(self) -> Floats:
+        """The mean loss by strength (S,), each class of a source alike."""
+        return self.losses @ self.shares
+
+    def strongest(self) -> float:
+        """Return the strongest penalty whose loss is within one standard error of the best, by patients."""
+        apart = self.losses - self.losses[int(self.mean.argmin())]
+        middle = apart @ self.shares
+        members = np.unique(self.patients, return_inverse=True)[1]
+        sums = [np.bincount(members, self.shares * (own - mean)) for own, mean in zip(apart, middle, strict=True)]
+        near = middle <= np.sqrt((np.stack(sums) ** 2).sum(axis=1))
+        return max(strength for strength, one in zip(STRENGTHS, near, strict=True) if one)
