@@ -12,7 +12,7 @@ from covidnet.evaluation.scores import fitted_scores, score_outputs
 from covidnet.evaluation.use import use_scores
 
 
-def test_scores(
+def scores_of_test(
     logits: NDArray[np.floating],
     labels: NDArray[np.integer],
     data: Radiographs,

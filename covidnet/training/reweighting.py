@@ -61,10 +61,18 @@ class Material:
     patients: NDArray[np.int64]
     held: Rows
 
-    def __post_init__(self) -> None:
-        """Merge the small sources of each class."""
-        merged = merge_small(self.sources.tolist(), self.labels.tolist(), SMALLEST)
-        object.__setattr__(self, "sources", np.array(merged, dtype=object))
+    @classmethod
+    def of(
+        cls,
+        features: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        sources: NDArray[np.object_],
+        patients: NDArray[np.int64],
+        held: Rows,
+    ) -> "Material":
+        """Return the material, the small sources of each class merged."""
+        merged = merge_small(sources.tolist(), labels.tolist(), SMALLEST)
+        return cls(features, labels, np.array(merged, dtype=object), patients, held)
 
     def fit(self, rows: Rows, strength: float) -> LastLayer:
         """Return the last layer of some of the images, which weigh alike by class and source."""
