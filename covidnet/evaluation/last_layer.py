@@ -26,6 +26,10 @@ class LastLayer:
         """Return the logits (N, C) of features (N, F)."""
         return features.astype(np.float64) @ self.weight.T + self.bias
 
+    def tempered(self, temperature: float) -> "LastLayer":
+        """Return the layer whose logits are these, divided by ``temperature``."""
+        return LastLayer(self.weight / temperature, self.bias / temperature)
+
 
 def fit_last_layer(
     features: NDArray[np.floating], labels: NDArray[np.integer], weights: Floats, strength: float

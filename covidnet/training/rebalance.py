@@ -17,6 +17,7 @@ from covidnet.batch import to_images
 from covidnet.data.division.sources import UNKNOWN, sources_of
 from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError, some
+from covidnet.evaluation.calibration import fit_temperature
 from covidnet.evaluation.comparison import compare_recalls
 from covidnet.evaluation.fit import fit_calibration
 from covidnet.machine.device import find_device
@@ -166,11 +167,14 @@ def _fit(run: Run, data: Radiographs, sources: NDArray[np.object_], device: torc
     of = (labels[numbers], sources[numbers], data.division.patients[numbers], held)
     material = Material.of(features, *of)
     choice = material.choose()
-    said = Outputs(material.out_of_fold(choice, data.classes).astype(np.float32), labels[splits["val"]])
+    logits, truth = material.out_of_fold(choice, data.classes), labels[splits["val"]]
+    # A strong penalty makes faint logits, whose softmax would say of each image that it may be anything.
+    temperature = fit_temperature(logits, truth)
+    said = Outputs((logits / temperature).astype(np.float32), truth)
     calibration = fit_calibration(*said, data.classes)
     assert calibration is not None  # of finite numbers
     tell_too_few(calibration)
-    found = material.fit(material.usable(training=choice.training), choice.strength)
+    found = material.fit(material.usable(training=choice.training), choice.strength).tempered(temperature)
     weights = {f"{name}.{kind}": torch.from_numpy(getattr(found, kind)) for kind in ("weight", "bias")}
     return _Fitted(weights, said, calibration, _told(run.folder, material, choice, data.classes))
 
