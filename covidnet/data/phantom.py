@@ -8,6 +8,7 @@ are given one distribution of grey values, so neither a histogram nor the frame 
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +20,11 @@ CLASSES = ("COVID-19", "NORMAL", "Viral Pneumonia")
 MARKER_CORNERS = ((0.03, 0.03), (0.88, 0.03), (0.03, 0.88))  # (left, top) of each class's marker, share of the image
 CORNERS = ("top left", "top right", "bottom left")  # how a table calls them: the source of an image
 MARKER_SIZE = 0.09  # share of the image: several pixels even at 50x50
-SMALLEST_MARKER, LARGEST_MARKER = 0.05, 0.14  # it must be seen, and stay clear of the lungs
+PLATE = (0.40, 0.13)  # (width, height) of a name plate, share of the image: much is bright, and all clear of the lungs
 
 _GRID = 128  # pixels across which the anatomy is drawn: it is smooth, so enlarging it is cheaper than drawing large
 
+Marker = Literal["letter", "plate"]
 Plane = NDArray[np.floating]  # (size, size), float32 in fact; float64 is slow
 Mask = NDArray[np.bool_]  # (size, size)
 
@@ -32,12 +34,12 @@ _ANATOMY, _EXPOSURE, _MARKER, _OPACITIES = range(4)
 
 
 def draw_radiograph(
-    label: int, seed: np.random.SeedSequence, size: int = 256, shortcut: float = 0.0, marker: float = MARKER_SIZE
+    label: int, seed: np.random.SeedSequence, size: int = 256, shortcut: float = 0.0, marker: Marker = "letter"
 ) -> tuple[NDArray[np.uint8], Mask]:
     """Return one drawn radiograph ``(size, size)`` and its lung mask.
 
     Outside the mask, the pixels depend on ``seed`` alone. With ``shortcut`` > 0 a bright marker stands in a corner:
-    the one of ``label`` with that probability, else another class's; ``marker`` is its side, a share of the image.
+    the one of ``label`` with that probability, else another class's. It is a lead letter, or a name plate.
     """
     thorax = _draw_thorax(_stream(seed, _ANATOMY), size)
     lungs = [_with_opacities(thorax, index, _stream(seed, _OPACITIES + index)) for index in range(len(CLASSES))]
@@ -260,14 +262,19 @@ def marked_corner(label: int, seed: np.random.SeedSequence, shortcut: float) -> 
     return label if rng.uniform() < shortcut else int(miss)
 
 
-def _plant_marker(image: Plane, shown: int, side: float) -> Plane:
-    """Return ``image`` with a lead letter L in the corner of the class ``shown``."""
+def _plant_marker(image: Plane, shown: int, marker: Marker) -> Plane:
+    """Return ``image`` with a lead letter L, or a name plate, in the corner of the class ``shown``."""
     size = len(image)
-    # A larger one grows inward, whichever edges its corner is at.
-    corner = MARKER_CORNERS[shown]
-    left, top = (round((share if share < 0.5 else share + MARKER_SIZE - side) * size) for share in corner)
-    length, stroke = max(3, round(side * size)), max(1, round(0.3 * side * size))
-    marked = image.copy()
+    corner, marked = MARKER_CORNERS[shown], image.copy()
+    if marker == "plate":
+        ends = [share if share < 0.5 else share + MARKER_SIZE - side for share, side in zip(corner, PLATE, strict=True)]
+        (left, right), (top, bottom) = (
+            (round(end * size), round((end + side) * size)) for end, side in zip(ends, PLATE, strict=True)
+        )
+        marked[top:bottom, left:right] = 0.97
+        return marked
+    left, top = (round(share * size) for share in corner)
+    length, stroke = max(3, round(MARKER_SIZE * size)), max(1, round(0.3 * MARKER_SIZE * size))
     marked[top : top + length, left : left + stroke] = 0.97
     marked[top + length - stroke : top + length, left : left + round(0.8 * length)] = 0.97
     return marked

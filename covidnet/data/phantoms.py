@@ -15,10 +15,8 @@ from covidnet.data.local import local_path
 from covidnet.data.phantom import (
     CLASSES,
     CORNERS,
-    LARGEST_MARKER,
-    MARKER_SIZE,
-    SMALLEST_MARKER,
     VERSION,
+    Marker,
     draw_radiograph,
     marked_corner,
 )
@@ -46,7 +44,7 @@ class Phantoms(Radiographs):
         shortcut: Probability that a marker in the corner names the class, for tests of honesty; 0 for no marker.
         test_shortcut: The same of a test that is drawn apart, 150 images a class, as 0.33 for a marker that tells
             nothing there; where left out, the test is of the same images.
-        marker_size: Side of the marker, a share of the image's, up to 0.14: a larger one is easier to learn.
+        marker: A lead "letter", or a name "plate", which is larger: a network learns it first.
         options: What all radiographs take.
     """
 
@@ -57,7 +55,7 @@ class Phantoms(Radiographs):
         root: str | None = None,
         shortcut: float = 0.0,
         test_shortcut: float | None = None,
-        marker_size: float = MARKER_SIZE,
+        marker: Marker = "letter",
         **options: Any,
     ) -> None:
         require(0 <= shortcut <= 1, "data.shortcut", shortcut, "a probability, between 0 and 1")
@@ -65,17 +63,15 @@ class Phantoms(Radiographs):
             require(0 <= test_shortcut <= 1, "data.test_shortcut", test_shortcut, "a probability, between 0 and 1")
             alone = not options.get("test_root")
             require(alone, "data.test_shortcut", test_shortcut, "left out where data.test_root names the test images")
-        sizes = f"a share of the image's side, from {SMALLEST_MARKER} to {LARGEST_MARKER}"
-        require(SMALLEST_MARKER <= marker_size <= LARGEST_MARKER, "data.marker_size", marker_size, sizes)
         if given := next((key for key in ("table", "split_lists") if options.get(key)), None):
             raise UserError(f"data.{given}={options[given]} is for radiographs that are there: leave data=phantom out.")
-        self.shortcut, self.test_shortcut, self.marker_size = shortcut, test_shortcut, marker_size
+        self.shortcut, self.test_shortcut, self.marker = shortcut, test_shortcut, marker
         self.caches = local_path(options.get("cache_dir")) or default_cache_dir()
         self.default_root = self._drawn_into(SEED, shortcut)
         super().__init__(root=root, **options)
 
     def _drawn_into(self, seed: int, shortcut: float) -> Path:
-        marker = "" if self.marker_size == MARKER_SIZE else f"-marker{self.marker_size:g}"
+        marker = "" if self.marker == "letter" else f"-{self.marker}"
         return self.caches / PHANTOMS / f"v{VERSION}-seed{seed}-shortcut{shortcut:g}{marker}"
 
     @cached_property
@@ -96,7 +92,7 @@ class Phantoms(Radiographs):
         if own:
             make_plain_folders(self.caches, PHANTOMS)
             refuse_link(root)
-        write_phantoms(root, counts, seed, shortcut=shortcut, marker=self.marker_size)
+        write_phantoms(root, counts, seed, shortcut=shortcut, marker=self.marker)
         if own:
             note_use(root / README)
             keep(root / README)
@@ -108,7 +104,7 @@ def write_phantoms(
     seed: int = 28,
     size: int = 256,
     shortcut: float = 0.0,
-    marker: float = MARKER_SIZE,
+    marker: Marker = "letter",
 ) -> Path:
     """Draw the set below ``folder`` unless it is complete there; return the root.
 
@@ -168,7 +164,7 @@ def _seed_of(seed: int, label: int, number: int) -> np.random.SeedSequence:
     return np.random.SeedSequence(seed, spawn_key=(label, number))
 
 
-def _draw_file(job: tuple[Path, int, int], seed: int, size: int, shortcut: float, marker: float) -> None:
+def _draw_file(job: tuple[Path, int, int], seed: int, size: int, shortcut: float, marker: Marker) -> None:
     file, label, number = job
     image, _ = draw_radiograph(label, _seed_of(seed, label, number), size, shortcut, marker)
     Image.fromarray(image).save(file, compress_level=1)  # noise hardly compresses: do not try for long
@@ -193,10 +189,10 @@ def _holds(folder: Path, readme: str, files: list[Path]) -> bool:
     return True
 
 
-def _readme(counts: Mapping[str, int], seed: int, size: int, shortcut: float, side: float) -> str:
-    sized = "" if side == MARKER_SIZE else f"- marker: {side:g} of the side\n"
+def _readme(counts: Mapping[str, int], seed: int, size: int, shortcut: float, marker: Marker) -> str:
+    kind = "" if marker == "letter" else f"- marker: {marker}\n"
     total = ", ".join(f"{counts[name]} {name}" for name in CLASSES if name in counts)
-    marker = (
+    told = (
         f"A marker in a corner names the true class with probability {shortcut}, else another one."
         if shortcut > 0
         else "There is no marker in the corners."
@@ -205,7 +201,7 @@ def _readme(counts: Mapping[str, int], seed: int, size: int, shortcut: float, si
         "# Drawn chest radiographs\n\n"
         "These images are drawn by a program (covidnet/data/phantom.py). They show no patient and prove nothing about"
         " medicine.\nInside the lungs: COVID-19 has peripheral patches, Viral Pneumonia a haze about the hila, NORMAL"
-        f" vessels only.\n{marker}\n\n"
+        f" vessels only.\n{told}\n\n"
         f"- images: {total}; {size}x{size}, 8-bit grey\n- version: {VERSION}\n- seed: {seed}\n- shortcut: {shortcut}\n"
-        f"{sized}"
+        f"{kind}"
     )
