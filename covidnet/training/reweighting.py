@@ -20,7 +20,7 @@ from covidnet.errors import UserError
 from covidnet.evaluation.calibration import fit_temperature, losses_at
 from covidnet.evaluation.last_layer import LastLayer, fit_last_layer
 
-STRENGTHS = tuple(float(f"{10**power:.3g}") for power in np.arange(-4, 1.01, 0.5))
+STRENGTHS = tuple(float(f"{10**power:.3g}") for power in np.arange(-5, 1.01, 0.5))
 SMALLEST = 10  # images of a class that a source needs to be a group of its own
 FOLDS = 5  # of the held-out images, for what a layer says of images that it was not fitted to
 
@@ -96,10 +96,17 @@ class Material:
         few images asks as much as one of many. Of the strengths that are not worse than the best by more than a
         standard error of the difference, the strongest is taken: what such few images cannot tell apart, the simpler
         layer decides.
+
+        Raises:
+            UserError: Where patients link all sources.
         """
         told = {training: self._left_out(training=training) for training in (False, True)}
         known = {training: found for training, found in told.items() if found is not None}
-        assert known, "no source can be left out"
+        if not known:
+            raise UserError(
+                "No source can be left out to choose how strong the penalty is: its patients have images of the others "
+                "too, and a class would be left without any. Look at the patients and groups in the table of sources."
+            )
         training = min(known, key=lambda one: (known[one].mean.min(), one))
         strength = known[training].strongest()
         names = {False: "held_out", True: "with_training"}
