@@ -42,7 +42,10 @@ def measure(folder: Path, seed: int, shortcut: float, options: Sequence[str]) ->
         for name in ("agree", "disagree")
         for side, when in zip(SIDES, ("before", "after"), strict=True)
     }
-    worst = {f"worst {when}": 100 * found["worst"][side]["recall"] for side, when in zip(SIDES, ("before", "after"))}
+    worst = {
+        f"worst {when}": 100 * found["worst"][side]["recall"]
+        for side, when in zip(SIDES, ("before", "after"), strict=True)
+    }
     lifted = recalls["disagree after"] - recalls["disagree before"]
     return {**recalls, **worst, "lifted": lifted, "strength": found["strength"], "training": found["training"]}
 

@@ -268,7 +268,7 @@ def test_a_test_that_is_drawn_apart_has_its_own_people_and_markers(
     assert len(np.unique(data.division.patients)) == 27
     corners = {(row["path"].split("/")[0], row["source"]) for row in read_rows(data.test_root / "metadata.csv")}
     assert len(corners) == 9
-    with pytest.raises(UserError, match="data.test_shortcut=2 must be a probability"):
+    with pytest.raises(UserError, match=r"data\.test_shortcut=2 must be a probability"):
         phantoms.Phantoms(test_shortcut=2)
     with pytest.raises(UserError, match=r"must be left out where data\.test_root names"):
         phantoms.Phantoms(test_shortcut=0.5, test_root=str(tmp_path))
