@@ -4,7 +4,7 @@ python -m bench.rebalance --seeds 0 1 2
 
 A model is trained on phantoms whose marker names the class in 95 % of the training images, and rebalanced. In the test,
 which is drawn apart, the marker tells nothing. Told is the recall of its images by whether their marker agrees with
-their class, the mean over classes, before and after. With `--folder` what is there is taken.
+their class, the mean over classes, before and after. With `--folder` what is there goes on.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def measure(folder: Path, seed: int, shortcut: float, options: Sequence[str]) ->
     os.chdir(folder)
     if not (RUN / "results.json").is_file():
         data = ["data=phantom", f"data.shortcut={shortcut}", "data.test_shortcut=0.33", "data.marker=plate"]
-        train([*data, f"seed_everything={seed}", f"data.seed={seed}", *QUICK, *options])
+        train([*data, f"seed_everything={seed}", f"data.seed={seed}", "ckpt_path=auto", *QUICK, *options])
     if not (NEW / "results.json").is_file():
         command(["rebalance", str(RUN), "--device=cpu"])
     results = json.loads((NEW / "results.json").read_text())

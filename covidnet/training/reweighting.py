@@ -90,52 +90,50 @@ class Material:
         return [label for label, number in sorted(kinds.items()) if number == 1]
 
     def choose(self) -> Choice:
-        """Choose images and strength by the mean log loss on sources that are left out.
+        """Choose images and strength by the mean log loss on sources that are left out of a class.
 
-        Each source is left out of the classes that have another one, and each class of it counts alike: a source of
-        few images asks as much as one of many. Of the strengths that are not worse than the best by more than a
-        standard error of the difference, the strongest is taken: what such few images cannot tell apart, the simpler
-        layer decides.
+        Each source of a class that has another one is left out of it, and its images are asked of a layer that has seen
+        this class from elsewhere alone, and this source in other classes alone. Each counts alike: a source of few
+        images asks as much as one of many. The loss is that at the temperature which fits best, for one is fitted
+        afterwards in any case, and a strong penalty would else be blamed for its faint logits.
 
         Raises:
             UserError: Where patients link all sources.
         """
-        told = {training: self._left_out(training=training) for training in (False, True)}
-        known = {training: found for training, found in told.items() if found is not None}
-        if not known:
+        told = {"held_out": self._left_out(training=False), "with_training": self._left_out(training=True)}
+        losses = {name: found for name, found in told.items() if found}
+        if not losses:
             raise UserError(
                 "No source can be left out to choose how strong the penalty is: its patients have images of the others "
                 "too, and a class would be left without any. Look at the patients and groups in the table of sources."
             )
-        training = min(known, key=lambda one: (known[one].mean.min(), one))
-        strength = known[training].strongest()
-        names = {False: "held_out", True: "with_training"}
-        return Choice(training, strength, {names[one]: found.mean.tolist() for one, found in known.items()})
+        name = min(losses, key=lambda one: min(losses[one]))
+        return Choice(name == "with_training", STRENGTHS[int(np.argmin(losses[name]))], losses)
 
-    def _left_out(self, *, training: bool) -> "_LeftOut | None":
-        """Return the losses of images whose source the layer has not seen; None where no source can be spared."""
-        logits, cells = [], []
-        for rows, scored in self._folds(self.usable(training=training)):
+    def _left_out(self, *, training: bool) -> list[float]:
+        """Return the mean loss on left-out sources by strength; nothing where no source can be spared."""
+        logits, scored = [], []
+        for rows, cell in self._folds(self.usable(training=training)):
             layers = [self.fit(rows, strength) for strength in STRENGTHS]
-            logits += [np.stack([layer.logits(self.features[cell]) for layer in layers]) for cell in scored]
-            cells += scored
-        if not cells:
-            return None
-        shares = np.concatenate([np.full(cell.sum(), 1 / (cell.sum() * len(cells))) for cell in cells])
-        labels, patients = (np.concatenate([known[cell] for cell in cells]) for known in (self.labels, self.patients))
-        return _LeftOut.of(np.concatenate(logits, axis=1), labels, patients, shares)
+            logits.append(np.stack([layer.logits(self.features[cell]) for layer in layers]))
+            scored.append(cell)
+        if not scored:
+            return []
+        labels = np.concatenate([self.labels[cell] for cell in scored])
+        shares = np.concatenate([np.full(cell.sum(), 1 / cell.sum()) for cell in scored])
+        by_strength = np.concatenate(logits, axis=1)
+        losses = [losses_at(fit_temperature(said, labels, shares), said, labels) for said in by_strength]
+        return [float(np.average(own, weights=shares)) for own in losses]
 
-    def _folds(self, usable: Rows) -> Iterator[tuple[Rows, list[Rows]]]:
-        """Yield, of each source that can be left out, the images that remain, and those of it by class."""
-        several = ~np.isin(self.labels, self.alone())
-        for source in sorted(set(self.sources.tolist())):
-            out = (self.sources == source) & several
+    def _folds(self, usable: Rows) -> Iterator[tuple[Rows, Rows]]:
+        """Yield, of each source of a class that has another one, the images that remain and those that are asked."""
+        for label, source in sorted(set(zip(self.labels.tolist(), self.sources.tolist(), strict=True))):
+            out = (self.labels == label) & (self.sources == source)
             rows = usable & ~out & ~np.isin(self.patients, self.patients[out])
-            scored = [out & (self.labels == label) for label in np.unique(self.labels[out])]
             # Held-out images where there are any: of others the network has learned the answers.
-            scored = [cell & self.held if (cell & self.held).any() else cell for cell in scored]
-            if scored and set(self.labels[rows]) == set(self.labels):
-                yield rows, scored
+            asked = out & self.held if (out & self.held).any() else out
+            if set(self.labels[rows]) == set(self.labels):
+                yield rows, asked
 
     def out_of_fold(self, choice: Choice, classes: Sequence[str]) -> Floats:
         """Return logits (H, C) of the H held-out images, each by a layer that was not fitted to it or its patient.
@@ -167,39 +165,3 @@ class Material:
         counts = Counter(zip(self.labels[rows].tolist(), self.sources[rows].tolist(), strict=True))
         ordered = sorted(counts.items(), key=lambda pair: (pair[0][0], pair[0][1] == OTHERS, -pair[1], pair[0][1]))
         return [{"class": classes[label], "source": source, "images": size} for (label, source), size in ordered]
-
-
-@dataclass(frozen=True)
-class _LeftOut:
-    """What layers of each strength lose on sources that they have not seen.
-
-    Attributes:
-        losses: (S, M) log loss by strength and image, each strength at the temperature that fits it best: one is fitted
-            afterwards in any case, and a strong penalty would else be blamed for its faint logits.
-        patients: (M,).
-        shares: (M,) of sum 1, how much an image counts.
-    """
-
-    losses: Floats
-    patients: NDArray[np.int64]
-    shares: Floats
-
-    @classmethod
-    def of(cls, logits: Floats, labels: NDArray[np.int64], patients: NDArray[np.int64], shares: Floats) -> "_LeftOut":
-        """Return the losses of logits (S, M, C) of images with these labels (M,)."""
-        losses = [losses_at(fit_temperature(said, labels, shares), said, labels) for said in logits]
-        return cls(np.stack(losses), patients, shares)
-
-    @property
-    def mean(self) -> Floats:
-        """The mean loss by strength (S,), each class of a source alike."""
-        return self.losses @ self.shares
-
-    def strongest(self) -> float:
-        """Return the strongest penalty whose loss is within one standard error of the best, by patients."""
-        apart = self.losses - self.losses[int(self.mean.argmin())]
-        middle = apart @ self.shares
-        members = np.unique(self.patients, return_inverse=True)[1]
-        sums = [np.bincount(members, self.shares * (own - mean)) for own, mean in zip(apart, middle, strict=True)]
-        near = middle <= np.sqrt((np.stack(sums) ** 2).sum(axis=1))
-        return max(strength for strength, one in zip(STRENGTHS, near, strict=True) if one)
