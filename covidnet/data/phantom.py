@@ -34,7 +34,12 @@ _ANATOMY, _EXPOSURE, _MARKER, _OPACITIES = range(4)
 
 
 def draw_radiograph(
-    label: int, seed: np.random.SeedSequence, size: int = 256, shortcut: float = 0.0, marker: Marker = "letter"
+    label: int,
+    seed: np.random.SeedSequence,
+    size: int = 256,
+    shortcut: float = 0.0,
+    marker: Marker = "letter",
+    opacity: float = 1.0,
 ) -> tuple[NDArray[np.uint8], Mask]:
     """Return one drawn radiograph ``(size, size)`` and its lung mask.
 
@@ -42,7 +47,9 @@ def draw_radiograph(
     the one of ``label`` with that probability, else another class's. It is a lead letter, or a name plate.
     """
     thorax = _draw_thorax(_stream(seed, _ANATOMY), size)
-    lungs = [_with_opacities(thorax, index, _stream(seed, _OPACITIES + index)) for index in range(len(CLASSES))]
+    lungs = [
+        _with_opacities(thorax, index, _stream(seed, _OPACITIES + index), opacity) for index in range(len(CLASSES))
+    ]
     attenuation = _share_greys(lungs, label, thorax.mask)
     image = _expose(attenuation, _stream(seed, _EXPOSURE))
     if shortcut > 0:
@@ -216,7 +223,7 @@ def _vessels(pose: _Pose, hilum: tuple[float, float], rng: np.random.Generator, 
     return np.asarray(canvas, dtype=np.float32) / 255
 
 
-def _with_opacities(thorax: _Thorax, label: int, rng: np.random.Generator) -> Plane:
+def _with_opacities(thorax: _Thorax, label: int, rng: np.random.Generator, opacity: float) -> Plane:
     """Return the attenuation with what the class adds to the lungs: nothing, pleural patches or haze at the hila."""
     x, y, outer = thorax.x[thorax.mask], thorax.y[thorax.mask], thorax.outer[thorax.mask]  # (mask.sum(),)
     density = np.zeros_like(x)
@@ -239,7 +246,7 @@ def _with_opacities(thorax: _Thorax, label: int, rng: np.random.Generator) -> Pl
             density = np.maximum(density, rng.uniform(0.8, 1.1) * np.exp(-away))
     texture = 1 + 0.25 * _smooth_noise(rng, 24, len(thorax.mask))[thorax.mask]
     attenuation = thorax.attenuation.copy()
-    attenuation[thorax.mask] += 0.31 * density * texture * thorax.fade[thorax.mask]
+    attenuation[thorax.mask] += opacity * 0.31 * density * texture * thorax.fade[thorax.mask]
     return attenuation
 
 

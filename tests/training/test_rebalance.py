@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -17,11 +18,13 @@ from covidnet.commands.main import main
 from covidnet.data.division.sources import even_weights
 from covidnet.errors import UserError
 from covidnet.evaluation.last_layer import fit_last_layer
+from covidnet.evidence import lungs_test
 from covidnet.inference.predictor import Predictor
 from covidnet.models.last_linear import take_last_linear
 from covidnet.models.network import Network
 from covidnet.runs.checkpoint import Checkpoint
 from covidnet.runs.files import counted_tests
+from covidnet.runs.run import Run
 from covidnet.training.rebalance import rebalance
 from covidnet.training.reweighting import STRENGTHS, Material
 
@@ -195,3 +198,16 @@ def test_a_class_of_one_source_is_named_and_a_rebalanced_run_is_not_rebalanced_a
         rebalance(run, new)
     with pytest.raises(UserError, match="is rebalanced already"):
         rebalance(new)
+
+
+def test_the_lungs_test_rebalances_what_it_trains_where_the_run_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = with_sources(tmp_path, lambda name, number: "north" if number % 4 else "south")
+    new, _ = rebalance(run, device="cpu")
+    covered = tmp_path / "covered"
+    monkeypatch.setattr(lungs_test, "_run", lambda *_: copytree(run, covered / "convnet" / "version_0"))
+    assert lungs_test._trained(Run(run), covered, "covered").folder.name == "version_0"
+    for _ in range(2):  # the second time it is there
+        trained = lungs_test._trained(Run(new), covered, "covered")
+        assert (trained.folder.name, "rebalanced" in trained.results) == ("version_1", True)
