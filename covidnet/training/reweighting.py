@@ -19,9 +19,12 @@ from covidnet.data.division.sources import OTHERS, even_weights, merge_small
 from covidnet.errors import UserError
 from covidnet.evaluation.calibration import fit_temperature, losses_at
 from covidnet.evaluation.last_layer import LastLayer, fit_last_layer
+from covidnet.machine.parallel import progress_bar
 
-STRENGTHS = tuple(float(f"{10**power:.3g}") for power in np.arange(-5, 1.01, 0.5))
+STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0)
 SMALLEST = 10  # images of a class that a source needs to be a group of its own
+TITLES = ("leaving sources out: held-out images", "leaving sources out: with training images")
+PATIENCE = 5.0  # seconds after which work gets a bar
 FOLDS = 5  # of the held-out images, for what a layer says of images that it was not fitted to
 
 Floats = NDArray[np.float64]
@@ -112,13 +115,15 @@ class Material:
 
     def _left_out(self, *, training: bool) -> list[float]:
         """Return the mean loss on left-out sources by strength; nothing where no source can be spared."""
-        logits, scored = [], []
-        for rows, cell in self._folds(self.usable(training=training)):
-            layers = [self.fit(rows, strength) for strength in STRENGTHS]
-            logits.append(np.stack([layer.logits(self.features[cell]) for layer in layers]))
-            scored.append(cell)
-        if not scored:
+        folds, logits = list(self._folds(self.usable(training=training))), []
+        if not folds:
             return []
+        with progress_bar(len(folds), TITLES[training], unit="source", after=PATIENCE) as bar:
+            for rows, cell in folds:
+                layers = [self.fit(rows, strength) for strength in STRENGTHS]
+                logits.append(np.stack([layer.logits(self.features[cell]) for layer in layers]))
+                bar.update()
+        scored = [cell for _, cell in folds]
         labels = np.concatenate([self.labels[cell] for cell in scored])
         shares = np.concatenate([np.full(cell.sum(), 1 / cell.sum()) for cell in scored])
         by_strength = np.concatenate(logits, axis=1)
