@@ -8,7 +8,6 @@ are given one distribution of grey values, so neither a histogram nor the frame 
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +19,9 @@ CLASSES = ("COVID-19", "NORMAL", "Viral Pneumonia")
 MARKER_CORNERS = ((0.03, 0.03), (0.88, 0.03), (0.03, 0.88))  # (left, top) of each class's marker, share of the image
 CORNERS = ("top left", "top right", "bottom left")  # how a table calls them: the source of an image
 MARKER_SIZE = 0.09  # share of the image: several pixels even at 50x50
-PLATE = (0.40, 0.13)  # (width, height) of a name plate, share of the image: much is bright, and all clear of the lungs
 
 _GRID = 128  # pixels across which the anatomy is drawn: it is smooth, so enlarging it is cheaper than drawing large
 
-Marker = Literal["letter", "plate"]
 Plane = NDArray[np.floating]  # (size, size), float32 in fact; float64 is slow
 Mask = NDArray[np.bool_]  # (size, size)
 
@@ -34,26 +31,21 @@ _ANATOMY, _EXPOSURE, _MARKER, _OPACITIES = range(4)
 
 
 def draw_radiograph(
-    label: int,
-    seed: np.random.SeedSequence,
-    size: int = 256,
-    shortcut: float = 0.0,
-    marker: Marker = "letter",
-    opacity: float = 1.0,
+    label: int, seed: np.random.SeedSequence, size: int = 256, shortcut: float = 0.0, opacity: float = 1.0
 ) -> tuple[NDArray[np.uint8], Mask]:
     """Return one drawn radiograph ``(size, size)`` and its lung mask.
 
     Outside the mask, the pixels depend on ``seed`` alone. With ``shortcut`` > 0 a bright marker stands in a corner:
-    the one of ``label`` with that probability, else another class's. It is a lead letter, or a name plate.
+    the one of ``label`` with that probability, else another class's. With ``opacity`` < 1 the class's opacities are
+    fainter by that factor, so that the marker is what stands out.
     """
     thorax = _draw_thorax(_stream(seed, _ANATOMY), size)
-    lungs = [
-        _with_opacities(thorax, index, _stream(seed, _OPACITIES + index), opacity) for index in range(len(CLASSES))
-    ]
+    streams = [_stream(seed, _OPACITIES + index) for index in range(len(CLASSES))]
+    lungs = [_with_opacities(thorax, index, rng, opacity) for index, rng in enumerate(streams)]
     attenuation = _share_greys(lungs, label, thorax.mask)
     image = _expose(attenuation, _stream(seed, _EXPOSURE))
     if shortcut > 0:
-        image = _plant_marker(image, marked_corner(label, seed, shortcut), marker)
+        image = _plant_marker(image, marked_corner(label, seed, shortcut))
     return np.rint(255 * image).astype(np.uint8), thorax.mask
 
 
@@ -246,7 +238,7 @@ def _with_opacities(thorax: _Thorax, label: int, rng: np.random.Generator, opaci
             density = np.maximum(density, rng.uniform(0.8, 1.1) * np.exp(-away))
     texture = 1 + 0.25 * _smooth_noise(rng, 24, len(thorax.mask))[thorax.mask]
     attenuation = thorax.attenuation.copy()
-    attenuation[thorax.mask] += opacity * 0.31 * density * texture * thorax.fade[thorax.mask]
+    attenuation[thorax.mask] += 0.31 * opacity * density * texture * thorax.fade[thorax.mask]
     return attenuation
 
 
@@ -269,19 +261,12 @@ def marked_corner(label: int, seed: np.random.SeedSequence, shortcut: float) -> 
     return label if rng.uniform() < shortcut else int(miss)
 
 
-def _plant_marker(image: Plane, shown: int, marker: Marker) -> Plane:
-    """Return ``image`` with a lead letter L, or a name plate, in the corner of the class ``shown``."""
+def _plant_marker(image: Plane, shown: int) -> Plane:
+    """Return ``image`` with a lead letter L in the corner of the class ``shown``."""
     size = len(image)
-    corner, marked = MARKER_CORNERS[shown], image.copy()
-    if marker == "plate":
-        ends = [share if share < 0.5 else share + MARKER_SIZE - side for share, side in zip(corner, PLATE, strict=True)]
-        (left, right), (top, bottom) = (
-            (round(end * size), round((end + side) * size)) for end, side in zip(ends, PLATE, strict=True)
-        )
-        marked[top:bottom, left:right] = 0.97
-        return marked
-    left, top = (round(share * size) for share in corner)
+    left, top = (round(share * size) for share in MARKER_CORNERS[shown])
     length, stroke = max(3, round(MARKER_SIZE * size)), max(1, round(0.3 * MARKER_SIZE * size))
+    marked = image.copy()
     marked[top : top + length, left : left + stroke] = 0.97
     marked[top + length - stroke : top + length, left : left + round(0.8 * length)] = 0.97
     return marked

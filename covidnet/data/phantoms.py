@@ -16,7 +16,6 @@ from covidnet.data.phantom import (
     CLASSES,
     CORNERS,
     VERSION,
-    Marker,
     draw_radiograph,
     marked_corner,
 )
@@ -29,6 +28,7 @@ from covidnet.machine.parallel import cores, parallel_map, progress_bar, refuse_
 
 COUNTS = {"COVID-19": 130, "NORMAL": 480, "Viral Pneumonia": 480}
 TEST_COUNTS = dict.fromkeys(CLASSES, 150)  # of a test of its own: with markers at random, 50 images a class and corner
+FAINTEST = 0.2  # of the opacities: below, nobody would see them in the noise
 README = "README.md"
 PHANTOMS = "phantoms"  # their folder in the cache folder
 SEED, TEST_SEED = 28, 29  # of the drawing; data.seed is the split's
@@ -44,7 +44,7 @@ class Phantoms(Radiographs):
         shortcut: Probability that a marker in the corner names the class, for tests of honesty; 0 for no marker.
         test_shortcut: The same of a test that is drawn apart, 150 images a class, as 0.33 for a marker that tells
             nothing there; where left out, the test is of the same images.
-        marker: A lead "letter", or a name "plate", which is larger: a network learns it first.
+        opacity: How dense the opacities of a class are, from 0.2 to 1: of fainter ones a marker is learned first.
         options: What all radiographs take.
     """
 
@@ -55,7 +55,7 @@ class Phantoms(Radiographs):
         root: str | None = None,
         shortcut: float = 0.0,
         test_shortcut: float | None = None,
-        marker: Marker = "letter",
+        opacity: float = 1.0,
         **options: Any,
     ) -> None:
         require(0 <= shortcut <= 1, "data.shortcut", shortcut, "a probability, between 0 and 1")
@@ -63,16 +63,17 @@ class Phantoms(Radiographs):
             require(0 <= test_shortcut <= 1, "data.test_shortcut", test_shortcut, "a probability, between 0 and 1")
             alone = not options.get("test_root")
             require(alone, "data.test_shortcut", test_shortcut, "left out where data.test_root names the test images")
+        require(FAINTEST <= opacity <= 1, "data.opacity", opacity, f"a factor from {FAINTEST} to 1")
         if given := next((key for key in ("table", "split_lists") if options.get(key)), None):
             raise UserError(f"data.{given}={options[given]} is for radiographs that are there: leave data=phantom out.")
-        self.shortcut, self.test_shortcut, self.marker = shortcut, test_shortcut, marker
+        self.shortcut, self.test_shortcut, self.opacity = shortcut, test_shortcut, opacity
         self.caches = local_path(options.get("cache_dir")) or default_cache_dir()
         self.default_root = self._drawn_into(SEED, shortcut)
         super().__init__(root=root, **options)
 
     def _drawn_into(self, seed: int, shortcut: float) -> Path:
-        marker = "" if self.marker == "letter" else f"-{self.marker}"
-        return self.caches / PHANTOMS / f"v{VERSION}-seed{seed}-shortcut{shortcut:g}{marker}"
+        fainter = "" if self.opacity == 1 else f"-opacity{self.opacity:g}"
+        return self.caches / PHANTOMS / f"v{VERSION}-seed{seed}-shortcut{shortcut:g}{fainter}"
 
     @cached_property
     def test_root(self) -> Path | None:
@@ -92,7 +93,7 @@ class Phantoms(Radiographs):
         if own:
             make_plain_folders(self.caches, PHANTOMS)
             refuse_link(root)
-        write_phantoms(root, counts, seed, shortcut=shortcut, marker=self.marker)
+        write_phantoms(root, counts, seed, shortcut=shortcut, opacity=self.opacity)
         if own:
             note_use(root / README)
             keep(root / README)
@@ -104,7 +105,7 @@ def write_phantoms(
     seed: int = 28,
     size: int = 256,
     shortcut: float = 0.0,
-    marker: Marker = "letter",
+    opacity: float = 1.0,
 ) -> Path:
     """Draw the set below ``folder`` unless it is complete there; return the root.
 
@@ -118,7 +119,7 @@ def write_phantoms(
         raise UserError(f"counts names {sorted(unknown)}, but phantoms are drawn for {list(CLASSES)}.")
     if not 0 <= shortcut <= 1:
         raise UserError(f"shortcut is {shortcut}, but it is a probability: set it between 0 and 1.")
-    readme = _readme(counts, seed, size, shortcut, marker)
+    readme = _readme(counts, seed, size, shortcut, opacity)
     files = {
         Path(name) / f"{name} phantom ({number + 1}).png": (label, number)
         for label, name in enumerate(CLASSES)
@@ -135,7 +136,7 @@ def write_phantoms(
         for name in counts:
             (root / name).mkdir(parents=True)
         jobs = [(root / file, label, number) for file, (label, number) in files.items()]
-        draw = partial(_draw_file, seed=seed, size=size, shortcut=shortcut, marker=marker)
+        draw = partial(_draw_file, seed=seed, size=size, shortcut=shortcut, opacity=opacity)
         drawn = parallel_map(draw, jobs, processes=cores() if len(jobs) >= MANY else 1)
         with progress_bar(len(jobs), "drawing phantoms") as bar:
             for _ in drawn:
@@ -164,9 +165,9 @@ def _seed_of(seed: int, label: int, number: int) -> np.random.SeedSequence:
     return np.random.SeedSequence(seed, spawn_key=(label, number))
 
 
-def _draw_file(job: tuple[Path, int, int], seed: int, size: int, shortcut: float, marker: Marker) -> None:
+def _draw_file(job: tuple[Path, int, int], seed: int, size: int, shortcut: float, opacity: float) -> None:
     file, label, number = job
-    image, _ = draw_radiograph(label, _seed_of(seed, label, number), size, shortcut, marker)
+    image, _ = draw_radiograph(label, _seed_of(seed, label, number), size, shortcut, opacity)
     Image.fromarray(image).save(file, compress_level=1)  # noise hardly compresses: do not try for long
 
 
@@ -189,10 +190,10 @@ def _holds(folder: Path, readme: str, files: list[Path]) -> bool:
     return True
 
 
-def _readme(counts: Mapping[str, int], seed: int, size: int, shortcut: float, marker: Marker) -> str:
-    kind = "" if marker == "letter" else f"- marker: {marker}\n"
+def _readme(counts: Mapping[str, int], seed: int, size: int, shortcut: float, opacity: float) -> str:
+    fainter = "" if opacity == 1 else f"- opacity: {opacity}\n"
     total = ", ".join(f"{counts[name]} {name}" for name in CLASSES if name in counts)
-    told = (
+    marker = (
         f"A marker in a corner names the true class with probability {shortcut}, else another one."
         if shortcut > 0
         else "There is no marker in the corners."
@@ -201,7 +202,7 @@ def _readme(counts: Mapping[str, int], seed: int, size: int, shortcut: float, ma
         "# Drawn chest radiographs\n\n"
         "These images are drawn by a program (covidnet/data/phantom.py). They show no patient and prove nothing about"
         " medicine.\nInside the lungs: COVID-19 has peripheral patches, Viral Pneumonia a haze about the hila, NORMAL"
-        f" vessels only.\n{told}\n\n"
+        f" vessels only.\n{marker}\n\n"
         f"- images: {total}; {size}x{size}, 8-bit grey\n- version: {VERSION}\n- seed: {seed}\n- shortcut: {shortcut}\n"
-        f"{kind}"
+        f"{fainter}"
     )
