@@ -8,11 +8,12 @@ from shutil import copytree
 import numpy as np
 import pytest
 import torch
-from helpers import call, mistake, read_json, read_rows, untold_keys
+from helpers import call, mistake, read_json, read_rows, slow, untold_keys
 from made_run import CLASSES, write_run, write_table
 from numpy.typing import NDArray
 from torch import nn
 
+from bench.rebalance import measure
 from covidnet.commands import threshold
 from covidnet.commands.main import main
 from covidnet.data.division.sources import even_weights
@@ -211,3 +212,12 @@ def test_the_lungs_test_rebalances_what_it_trains_where_the_run_was(
     for _ in range(2):  # the second time it is there
         trained = lungs_test._trained(Run(new), covered, "covered")
         assert (trained.folder.name, "rebalanced" in trained.results) == ("version_1", True)
+
+
+@slow
+def test_the_recall_where_the_marker_disagrees_rises_by_20_points(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # and back
+    found = measure(tmp_path, 0, 0.95, ["trainer.max_epochs=10"])
+    assert found["disagree after"] >= found["disagree before"] + 20
