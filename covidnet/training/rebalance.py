@@ -166,8 +166,9 @@ def _fit(run: Run, data: Radiographs, sources: NDArray[np.object_], device: torc
     held = np.arange(len(numbers)) < len(splits["val"])
     of = (labels[numbers], sources[numbers], data.division.patients[numbers], held)
     material = Material.of(features, *of)
+    _refuse_few_patients(material, data.classes)
     choice = material.choose()
-    logits, truth = material.out_of_fold(choice, data.classes), labels[splits["val"]]
+    logits, truth = material.out_of_fold(choice.strength, training=choice.training), labels[splits["val"]]
     # A strong penalty makes faint logits, whose softmax would say of each image that it may be anything.
     temperature = fit_temperature(logits, truth)
     said = Outputs((logits / temperature).astype(np.float32), truth)
@@ -177,6 +178,15 @@ def _fit(run: Run, data: Radiographs, sources: NDArray[np.object_], device: torc
     found = material.fit(material.usable(training=choice.training), choice.strength).tempered(temperature)
     weights = {f"{name}.{kind}": torch.from_numpy(getattr(found, kind)) for kind in ("weight", "bias")}
     return _Fitted(weights, said, calibration, _told(run.folder, material, choice, data.classes))
+
+
+def _refuse_few_patients(material: Material, classes: Sequence[str]) -> None:
+    for name, patients in zip(classes, material.held_patients(), strict=True):
+        if patients < 2:
+            raise UserError(
+                f"The validation images of {name} are of {patients} patient or group, but two or more are needed: one "
+                "to fit the last layer, another to calibrate it. Train with a larger data.val_fraction."
+            )
 
 
 def _fewest(labels: NDArray[np.int64], sources: NDArray[np.object_]) -> int:
@@ -198,7 +208,8 @@ def _told(folder: Path, material: Material, choice: Choice, classes: Sequence[st
         "training": used - held,
         "strength": choice.strength,
         "strengths": list(STRENGTHS),
-        "left_out_losses": choice.losses,
+        "chosen_by": choice.chosen_by,
+        "losses": choice.losses,
         "groups": groups,
         "one_source": alone,
         "few": [group for group in groups if group["images"] < SMALLEST],
@@ -210,7 +221,8 @@ def _sentence(told: Mapping[str, Any]) -> str:
     training = f" and {told['training']:,} training images" if told["training"] else " images"
     parts = [
         f"The last layer of {told['run']} was fitted anew to its {told['held_out']:,} validation{training}, weighed "
-        f"alike over {len(told['groups'])} groups by class and source, with an L2 penalty of {told['strength']:g}."
+        f"alike over {len(told['groups'])} groups by class and source, with an L2 penalty of {told['strength']:g}, "
+        f"chosen by {told['chosen_by']}."
     ]
     for name in told["one_source"]:
         source = next(group["source"] for group in told["groups"] if group["class"] == name)

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from covidnet.data.division.sources import OTHERS, even_weights, merge_small
-from covidnet.errors import UserError
 from covidnet.evaluation.calibration import fit_temperature, losses_at
 from covidnet.evaluation.last_layer import LastLayer, fit_last_layer
 from covidnet.machine.parallel import progress_bar
 
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0)
 SMALLEST = 10  # images of a class that a source needs to be a group of its own
-TITLES = ("leaving sources out: held-out images", "leaving sources out: with training images")
+SETS = {"held_out": False, "with_training": True}  # what a layer may be fitted to -> whether training images are of it
+TELLING = 0.9  # of the log loss of chance: left-out sources that are told no better decide nothing
 PATIENCE = 5.0  # seconds after which work gets a bar
 FOLDS = 5  # of the held-out images, for what a layer says of images that it was not fitted to
 
@@ -37,12 +37,14 @@ class Choice(NamedTuple):
     Attributes:
         training: Whether training images are taken beside the held-out ones.
         strength: Of the penalty.
-        losses: Of the held-out images alone and of those with the training images, the mean log loss on left-out
-            sources by strength, in the order of ``STRENGTHS``.
+        chosen_by: Images of "left-out sources", or of "left-out patients".
+        losses: Of the held-out images alone and of those with the training images, the mean log loss on these by
+            strength, in the order of ``STRENGTHS``.
     """
 
     training: bool
     strength: float
+    chosen_by: str
     losses: dict[str, list[float]]
 
 
@@ -100,35 +102,44 @@ class Material:
         images asks as much as one of many. The loss is that at the temperature which fits best, for one is fitted
         afterwards in any case, and a strong penalty would else be blamed for its faint logits.
 
-        Raises:
-            UserError: Where patients link all sources.
+        Where such images are hardly told better than by chance, the best layer is the one that says least, and nothing
+        follows for the strength. Then held-out images decide whose patients alone are left out.
         """
-        told = {"held_out": self._left_out(training=False), "with_training": self._left_out(training=True)}
-        losses = {name: found for name, found in told.items() if found}
-        if not losses:
-            raise UserError(
-                "No source can be left out to choose how strong the penalty is: its patients have images of the others "
-                "too, and a class would be left without any. Look at the patients and groups in the table of sources."
-            )
+        by_source = {name: self._left_out(training=training) for name, training in SETS.items()}
+        telling = min((min(own) for own in by_source.values() if own), default=np.inf) < self._chance * TELLING
+        by_patient = {} if telling else {name: self._unseen(training=training) for name, training in SETS.items()}
+        losses = {name: own for name, own in (by_patient or by_source).items() if own}
         name = min(losses, key=lambda one: min(losses[one]))
-        return Choice(name == "with_training", STRENGTHS[int(np.argmin(losses[name]))], losses)
+        by = "left-out sources" if telling else "left-out patients"
+        return Choice(SETS[name], STRENGTHS[int(np.argmin(losses[name]))], by, losses)
+
+    @property
+    def _chance(self) -> float:
+        """The log loss of saying nothing."""
+        return float(np.log(len(np.unique(self.labels))))
 
     def _left_out(self, *, training: bool) -> list[float]:
         """Return the mean loss on left-out sources by strength; nothing where no source can be spared."""
         folds, logits = list(self._folds(self.usable(training=training))), []
         if not folds:
             return []
-        with progress_bar(len(folds), TITLES[training], unit="source", after=PATIENCE) as bar:
+        with progress_bar(len(folds), "leaving sources out", unit="source", after=PATIENCE) as bar:
             for rows, cell in folds:
                 layers = [self.fit(rows, strength) for strength in STRENGTHS]
                 logits.append(np.stack([layer.logits(self.features[cell]) for layer in layers]))
                 bar.update()
-        scored = [cell for _, cell in folds]
-        labels = np.concatenate([self.labels[cell] for cell in scored])
-        shares = np.concatenate([np.full(cell.sum(), 1 / cell.sum()) for cell in scored])
-        by_strength = np.concatenate(logits, axis=1)
-        losses = [losses_at(fit_temperature(said, labels, shares), said, labels) for said in by_strength]
-        return [float(np.average(own, weights=shares)) for own in losses]
+        cells = [cell for _, cell in folds]
+        labels = np.concatenate([self.labels[cell] for cell in cells])
+        shares = np.concatenate([np.full(cell.sum(), 1 / cell.sum()) for cell in cells])
+        return [_loss(said, labels, shares) for said in np.concatenate(logits, axis=1)]
+
+    def _unseen(self, *, training: bool) -> list[float]:
+        """Return the mean loss on held-out images out of fold by strength, each source of a class alike."""
+        labels, sources = self.labels[self.held], self.sources[self.held]
+        pairs = list(zip(labels.tolist(), sources.tolist(), strict=True))
+        counts = Counter(pairs)
+        shares = np.array([1 / counts[pair] for pair in pairs])
+        return [_loss(self.out_of_fold(strength, training=training), labels, shares) for strength in STRENGTHS]
 
     def _folds(self, usable: Rows) -> Iterator[tuple[Rows, Rows]]:
         """Yield, of each source of a class that has another one, the images that remain and those that are asked."""
@@ -140,29 +151,23 @@ class Material:
             if set(self.labels[rows]) == set(self.labels):
                 yield rows, asked
 
-    def out_of_fold(self, choice: Choice, classes: Sequence[str]) -> Floats:
+    def out_of_fold(self, strength: float, *, training: bool) -> Floats:
         """Return logits (H, C) of the H held-out images, each by a layer that was not fitted to it or its patient.
 
         What is fitted to them, as a temperature, is then no better than what new images get.
-
-        Raises:
-            UserError: Where the held-out images of a class are of one patient.
         """
         numbers = np.flatnonzero(self.held)
         labels, patients = self.labels[numbers], self.patients[numbers]
-        sizes = [len(np.unique(patients[labels == label])) for label in range(len(classes))]
-        if min(sizes) < 2:
-            raise UserError(
-                f"The validation images of {classes[int(np.argmin(sizes))]} are of {min(sizes)} patients or groups, "
-                "but two or more are needed: one to fit the last layer, another to calibrate it. Train with a larger "
-                "data.val_fraction."
-            )
-        logits = np.empty((len(numbers), len(classes)))
-        folds = StratifiedGroupKFold(min(FOLDS, *sizes), shuffle=True, random_state=0)
+        logits = np.empty((len(numbers), len(np.unique(self.labels))))
+        folds = StratifiedGroupKFold(min(FOLDS, *self.held_patients()), shuffle=True, random_state=0)
         for _, out in folds.split(numbers, labels, patients):
-            rows = self.usable(training=choice.training) & ~np.isin(self.patients, patients[out])
-            logits[out] = self.fit(rows, choice.strength).logits(self.features[numbers[out]])
+            rows = self.usable(training=training) & ~np.isin(self.patients, patients[out])
+            logits[out] = self.fit(rows, strength).logits(self.features[numbers[out]])
         return logits
+
+    def held_patients(self) -> list[int]:
+        """Return of how many patients the held-out images of each class are."""
+        return [len(np.unique(self.patients[self.held & (self.labels == label)])) for label in np.unique(self.labels)]
 
     def groups(self, classes: Sequence[str], *, training: bool) -> list[dict[str, str | int]]:
         """Return how many of the usable images each class has of each source, by class."""
@@ -170,3 +175,9 @@ class Material:
         counts = Counter(zip(self.labels[rows].tolist(), self.sources[rows].tolist(), strict=True))
         ordered = sorted(counts.items(), key=lambda pair: (pair[0][0], pair[0][1] == OTHERS, -pair[1], pair[0][1]))
         return [{"class": classes[label], "source": source, "images": size} for (label, source), size in ordered]
+
+
+def _loss(logits: Floats, labels: NDArray[np.int64], shares: Floats) -> float:
+    """Return the mean log loss of logits (M, C) at the temperature that fits them best."""
+    temperature = fit_temperature(logits, labels, shares)
+    return float(np.average(losses_at(temperature, logits, labels), weights=shares))

@@ -97,9 +97,8 @@ def test_what_calibrates_a_layer_was_said_by_layers_that_had_not_seen_the_image(
     labels = rng.integers(0, 2, 30)[patients]  # chance, which more features than images can learn by heart
     features = rng.normal(size=(30, 200))[patients].astype(np.float32)  # both images of a patient look alike
     made = Material.of(features, labels, np.array(["a", "b"], dtype=object)[patients % 2], patients, held)
-    choice = made.choose()._replace(strength=STRENGTHS[0])
-    learned = made.fit(held, choice.strength).logits(features).argmax(axis=1) == labels
-    unseen = made.out_of_fold(choice, CLASSES).argmax(axis=1) == labels
+    learned = made.fit(held, STRENGTHS[0]).logits(features).argmax(axis=1) == labels
+    unseen = made.out_of_fold(STRENGTHS[0], training=False).argmax(axis=1) == labels
     assert learned.all()
     assert unseen.mean() < 0.8
 
