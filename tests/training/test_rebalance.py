@@ -99,6 +99,7 @@ def test_what_calibrates_a_layer_was_said_by_layers_that_had_not_seen_the_image(
     made = Material.of(features, labels, np.array(["a", "b"], dtype=object)[patients % 2], patients, held)
     learned = made.fit(held, STRENGTHS[0]).logits(features).argmax(axis=1) == labels
     unseen = made.out_of_fold(STRENGTHS[0], training=False).argmax(axis=1) == labels
+    assert made.choose().chosen_by == "left-out patients"  # no source tells anything
     assert learned.all()
     assert unseen.mean() < 0.8
 
