@@ -21,27 +21,27 @@ def write_table(file: Path, header: list[str], rows: list[list[object]]) -> None
         csv.writer(lines).writerows([header, *rows])
 
 
-def write_run(tmp_path: Path) -> Path:
+def write_run(tmp_path: Path, per_class: int = PER_CLASS) -> Path:
     """Write a finished run, its images in ``tmp_path / "xrays"``; return its directory.
 
     Its results hold no intervals, as nothing but training and testing leaves them.
     """
-    root = paint(tmp_path / "xrays", CLASSES, PER_CLASS)
+    root = paint(tmp_path / "xrays", CLASSES, per_class)
     folder = tmp_path / "runs" / "convnet" / "version_0"
     (folder / "checkpoints").mkdir(parents=True)
-    paths = [(f"{name}/{name} ({number}).png", name) for name in CLASSES for number in range(1, PER_CLASS + 1)]
+    paths = [(f"{name}/{name} ({number}).png", name) for name in CLASSES for number in range(1, per_class + 1)]
     wrong = 3  # of the first class
     rows: list[list[object]] = []
     for number, (path, name) in enumerate(paths):
         called = CLASSES[1] if number < wrong else name
-        sure = 0.6 + 0.03 * number
+        sure = 0.6 + 0.03 * min(number, 10)
         rows.append([path, name, called, *(sure if column == called else 1 - sure for column in CLASSES)])
     write_table(folder / "predictions.csv", ["path", "label", "predicted", *(f"prob_{name}" for name in CLASSES)], rows)
     split = [[path, name, ("train", "val", "test")[number % 3]] for number, (path, name) in enumerate(paths)]
     write_table(folder / "split.csv", ["path", "label", "split"], split)
     columns = ["epoch", "step", "train_loss", "val_loss", "train_accuracy", "val_accuracy"]
     write_table(folder / "metrics.csv", columns, [[0, 1, 0.9, 0.8, 0.5, 0.6], [1, 2, 0.7, 0.6, 0.7, 0.7]])
-    per_class = {"sensitivity": 0.4, "specificity": 1.0, "precision": 1.0, "support": PER_CLASS}
+    of_class = {"sensitivity": 0.4, "specificity": 1.0, "precision": 1.0, "support": per_class}
     counts = ("true_positives", "false_positives", "true_negatives", "false_negatives")
     scores = {
         "loss": 0.7,
@@ -50,8 +50,8 @@ def write_run(tmp_path: Path) -> Path:
         "precision": 0.7,
         "recall": 0.7,
         **dict.fromkeys(counts, 1),
-        "per_class": {name: per_class for name in CLASSES},
-        "confusion_matrix": [[2, 3], [0, 5]],
+        "per_class": {name: of_class for name in CLASSES},
+        "confusion_matrix": [[per_class - wrong, wrong], [0, per_class]],
     }
     one_each = dict.fromkeys(CLASSES, 3)
     results = {

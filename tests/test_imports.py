@@ -139,6 +139,7 @@ NOT_THERE = [
     "predict {file} nowhere.png",
     "predict {file} {file} --out nowhere/found.csv",
     "publish nowhere --to=user/name",
+    "rebalance nowhere",
     "report nowhere",
     "runs nowhere",
     "send nowhere",

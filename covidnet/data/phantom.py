@@ -31,15 +31,17 @@ _ANATOMY, _EXPOSURE, _MARKER, _OPACITIES = range(4)
 
 
 def draw_radiograph(
-    label: int, seed: np.random.SeedSequence, size: int = 256, shortcut: float = 0.0
+    label: int, seed: np.random.SeedSequence, size: int = 256, shortcut: float = 0.0, opacity: float = 1.0
 ) -> tuple[NDArray[np.uint8], Mask]:
     """Return one drawn radiograph ``(size, size)`` and its lung mask.
 
     Outside the mask, the pixels depend on ``seed`` alone. With ``shortcut`` > 0 a bright marker stands in a corner:
-    the one of ``label`` with that probability, else another class's.
+    the one of ``label`` with that probability, else another class's. With ``opacity`` < 1 the class's opacities are
+    fainter by that factor, so that the marker is what stands out.
     """
     thorax = _draw_thorax(_stream(seed, _ANATOMY), size)
-    lungs = [_with_opacities(thorax, index, _stream(seed, _OPACITIES + index)) for index in range(len(CLASSES))]
+    streams = [_stream(seed, _OPACITIES + index) for index in range(len(CLASSES))]
+    lungs = [_with_opacities(thorax, index, rng, opacity) for index, rng in enumerate(streams)]
     attenuation = _share_greys(lungs, label, thorax.mask)
     image = _expose(attenuation, _stream(seed, _EXPOSURE))
     if shortcut > 0:
@@ -213,7 +215,7 @@ def _vessels(pose: _Pose, hilum: tuple[float, float], rng: np.random.Generator, 
     return np.asarray(canvas, dtype=np.float32) / 255
 
 
-def _with_opacities(thorax: _Thorax, label: int, rng: np.random.Generator) -> Plane:
+def _with_opacities(thorax: _Thorax, label: int, rng: np.random.Generator, opacity: float) -> Plane:
     """Return the attenuation with what the class adds to the lungs: nothing, pleural patches or haze at the hila."""
     x, y, outer = thorax.x[thorax.mask], thorax.y[thorax.mask], thorax.outer[thorax.mask]  # (mask.sum(),)
     density = np.zeros_like(x)
@@ -236,7 +238,7 @@ def _with_opacities(thorax: _Thorax, label: int, rng: np.random.Generator) -> Pl
             density = np.maximum(density, rng.uniform(0.8, 1.1) * np.exp(-away))
     texture = 1 + 0.25 * _smooth_noise(rng, 24, len(thorax.mask))[thorax.mask]
     attenuation = thorax.attenuation.copy()
-    attenuation[thorax.mask] += 0.31 * density * texture * thorax.fade[thorax.mask]
+    attenuation[thorax.mask] += 0.31 * opacity * density * texture * thorax.fade[thorax.mask]
     return attenuation
 
 

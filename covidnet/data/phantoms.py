@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,26 @@ from PIL import Image
 from covidnet.data.division.metadata import NAME, write_metadata
 from covidnet.data.listing import Listing
 from covidnet.data.local import local_path
-from covidnet.data.phantom import CLASSES, CORNERS, VERSION, draw_radiograph, marked_corner
+from covidnet.data.phantom import (
+    CLASSES,
+    CORNERS,
+    VERSION,
+    draw_radiograph,
+    marked_corner,
+)
 from covidnet.data.radiographs import Radiographs
-from covidnet.errors import UserError
+from covidnet.errors import UserError, require
 from covidnet.files.folders import default_cache_dir, note_use
 from covidnet.files.in_use import keep
 from covidnet.files.plain_file import make_plain_folders, refuse_link
 from covidnet.machine.parallel import cores, parallel_map, progress_bar, refuse_in_unguarded_worker
 
 COUNTS = {"COVID-19": 130, "NORMAL": 480, "Viral Pneumonia": 480}
+TEST_COUNTS = dict.fromkeys(CLASSES, 150)  # of a test of its own: with markers at random, 50 images a class and corner
+FAINTEST = 0.2  # of the opacities: below, nobody would see them in the noise
 README = "README.md"
 PHANTOMS = "phantoms"  # their folder in the cache folder
-SEED = 28  # of the drawing; data.seed is the split's
+SEED, TEST_SEED = 28, 29  # of the drawing; data.seed is the split's
 MANY = 100  # images from which on worker processes are worth their start
 LONGEST_README = 2**16  # bytes
 
@@ -34,32 +42,61 @@ class Phantoms(Radiographs):
     Args:
         root: Folder to draw into; the cache folder (``cache_dir``) where left out.
         shortcut: Probability that a marker in the corner names the class, for tests of honesty; 0 for no marker.
+        test_shortcut: The same of a test that is drawn apart, 150 images a class, as 0.33 for a marker that tells
+            nothing there; where left out, the test is of the same images.
+        opacity: How dense the opacities of a class are, from 0.2 to 1: of fainter ones a marker is learned first.
         options: What all radiographs take.
     """
 
     notice = "DRAWN radiographs (phantoms), not images of people. "
 
-    def __init__(self, root: str | None = None, shortcut: float = 0.0, **options: Any) -> None:
-        if not 0 <= shortcut <= 1:
-            raise UserError(f"data.shortcut={shortcut} must be a probability, between 0 and 1.")
+    def __init__(
+        self,
+        root: str | None = None,
+        shortcut: float = 0.0,
+        test_shortcut: float | None = None,
+        opacity: float = 1.0,
+        **options: Any,
+    ) -> None:
+        require(0 <= shortcut <= 1, "data.shortcut", shortcut, "a probability, between 0 and 1")
+        if test_shortcut is not None:
+            require(0 <= test_shortcut <= 1, "data.test_shortcut", test_shortcut, "a probability, between 0 and 1")
+            alone = not options.get("test_root")
+            require(alone, "data.test_shortcut", test_shortcut, "left out where data.test_root names the test images")
+        require(FAINTEST <= opacity <= 1, "data.opacity", opacity, f"a factor from {FAINTEST} to 1")
         if given := next((key for key in ("table", "split_lists") if options.get(key)), None):
             raise UserError(f"data.{given}={options[given]} is for radiographs that are there: leave data=phantom out.")
-        self.shortcut = shortcut
+        self.shortcut, self.test_shortcut, self.opacity = shortcut, test_shortcut, opacity
         self.caches = local_path(options.get("cache_dir")) or default_cache_dir()
-        self.default_root = self.caches / PHANTOMS / f"v{VERSION}-seed{SEED}-shortcut{shortcut:g}"
+        self.default_root = self._drawn_into(SEED, shortcut)
         super().__init__(root=root, **options)
 
+    def _drawn_into(self, seed: int, shortcut: float) -> Path:
+        fainter = "" if self.opacity == 1 else f"-opacity{self.opacity:g}"
+        return self.caches / PHANTOMS / f"v{VERSION}-seed{seed}-shortcut{shortcut:g}{fainter}"
+
+    @cached_property
+    def test_root(self) -> Path | None:
+        """The folder of the test that is drawn apart, where it is; else as of all radiographs."""
+        return super().test_root if self.test_shortcut is None else self._drawn_into(TEST_SEED, self.test_shortcut)
+
     def list_images(self, root: Path, classes: Sequence[str] | None, key: str) -> Listing:
-        """Draw the images of the root, then list them; a test root is the user's own."""
+        """Draw the images of the root, and of a test apart, then list them; another test root is the user's own."""
         if key == "data.root":
-            if root == self.default_root:  # in the cache folder; another one is the user's own
-                make_plain_folders(self.caches, PHANTOMS)
-                refuse_link(root)
-            write_phantoms(root, seed=SEED, shortcut=self.shortcut)
-            if root == self.default_root:
-                note_use(root / README)
-                keep(root / README)
+            self._draw(root, SEED, self.shortcut, COUNTS)
+        elif self.test_shortcut is not None:
+            self._draw(root, TEST_SEED, self.test_shortcut, TEST_COUNTS)
         return super().list_images(root, classes, key)
+
+    def _draw(self, root: Path, seed: int, shortcut: float, counts: Mapping[str, int]) -> None:
+        own = root == self._drawn_into(seed, shortcut)  # in the cache folder; another one is the user's own
+        if own:
+            make_plain_folders(self.caches, PHANTOMS)
+            refuse_link(root)
+        write_phantoms(root, counts, seed, shortcut=shortcut, opacity=self.opacity)
+        if own:
+            note_use(root / README)
+            keep(root / README)
 
 
 def write_phantoms(
@@ -68,6 +105,7 @@ def write_phantoms(
     seed: int = 28,
     size: int = 256,
     shortcut: float = 0.0,
+    opacity: float = 1.0,
 ) -> Path:
     """Draw the set below ``folder`` unless it is complete there; return the root.
 
@@ -81,7 +119,7 @@ def write_phantoms(
         raise UserError(f"counts names {sorted(unknown)}, but phantoms are drawn for {list(CLASSES)}.")
     if not 0 <= shortcut <= 1:
         raise UserError(f"shortcut is {shortcut}, but it is a probability: set it between 0 and 1.")
-    readme = _readme(counts, seed, size, shortcut)
+    readme = _readme(counts, seed, size, shortcut, opacity)
     files = {
         Path(name) / f"{name} phantom ({number + 1}).png": (label, number)
         for label, name in enumerate(CLASSES)
@@ -98,7 +136,7 @@ def write_phantoms(
         for name in counts:
             (root / name).mkdir(parents=True)
         jobs = [(root / file, label, number) for file, (label, number) in files.items()]
-        draw = partial(_draw_file, seed=seed, size=size, shortcut=shortcut)
+        draw = partial(_draw_file, seed=seed, size=size, shortcut=shortcut, opacity=opacity)
         drawn = parallel_map(draw, jobs, processes=cores() if len(jobs) >= MANY else 1)
         with progress_bar(len(jobs), "drawing phantoms") as bar:
             for _ in drawn:
@@ -119,16 +157,17 @@ def _row(file: Path, label: int, number: int, seed: int, shortcut: float) -> dic
     Without markers the corners take turns, whatever the class: sources that nothing in the picture tells.
     """
     corner = marked_corner(label, _seed_of(seed, label, number), shortcut) if shortcut > 0 else number % len(CORNERS)
-    return {"path": file.as_posix(), "patient": file.stem, "source": CORNERS[corner]}
+    patient = file.stem if seed == SEED else f"{file.stem} of seed {seed}"  # of another seed, other people
+    return {"path": file.as_posix(), "patient": patient, "source": CORNERS[corner]}
 
 
 def _seed_of(seed: int, label: int, number: int) -> np.random.SeedSequence:
     return np.random.SeedSequence(seed, spawn_key=(label, number))
 
 
-def _draw_file(job: tuple[Path, int, int], seed: int, size: int, shortcut: float) -> None:
+def _draw_file(job: tuple[Path, int, int], seed: int, size: int, shortcut: float, opacity: float) -> None:
     file, label, number = job
-    image, _ = draw_radiograph(label, _seed_of(seed, label, number), size, shortcut)
+    image, _ = draw_radiograph(label, _seed_of(seed, label, number), size, shortcut, opacity)
     Image.fromarray(image).save(file, compress_level=1)  # noise hardly compresses: do not try for long
 
 
@@ -151,7 +190,8 @@ def _holds(folder: Path, readme: str, files: list[Path]) -> bool:
     return True
 
 
-def _readme(counts: Mapping[str, int], seed: int, size: int, shortcut: float) -> str:
+def _readme(counts: Mapping[str, int], seed: int, size: int, shortcut: float, opacity: float) -> str:
+    fainter = "" if opacity == 1 else f"- opacity: {opacity}\n"
     total = ", ".join(f"{counts[name]} {name}" for name in CLASSES if name in counts)
     marker = (
         f"A marker in a corner names the true class with probability {shortcut}, else another one."
@@ -164,4 +204,5 @@ def _readme(counts: Mapping[str, int], seed: int, size: int, shortcut: float) ->
         " medicine.\nInside the lungs: COVID-19 has peripheral patches, Viral Pneumonia a haze about the hila, NORMAL"
         f" vessels only.\n{marker}\n\n"
         f"- images: {total}; {size}x{size}, 8-bit grey\n- version: {VERSION}\n- seed: {seed}\n- shortcut: {shortcut}\n"
+        f"{fainter}"
     )

@@ -13,7 +13,9 @@ from covidnet.evaluation.metrics import BINS, bin_of
 COLDEST, HOTTEST = 0.05, 20.0
 
 
-def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+def fit_temperature(
+    logits: NDArray[np.floating], labels: NDArray[np.integer], weights: NDArray[np.floating] | None = None
+) -> float:
     """Return the temperature T that makes softmax(logits / T) most likely (Guo et al. 2017, arXiv:1706.04599).
 
     It lies between 0.05 and 20, and is at least 1 where every image is right: then any smaller one is more likely, and
@@ -22,10 +24,11 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
     Args:
         logits: (N, C) of the validation split, finite.
         labels: (N,) in 0 .. C - 1.
+        weights: (N,) how much each image counts; all alike where left out.
     """
 
     def loss(log_temperature: float) -> float:
-        return loss_at(float(np.exp(log_temperature)), logits, labels)
+        return float(np.average(losses_at(float(np.exp(log_temperature)), logits, labels), weights=weights))
 
     coldest = 1.0 if (logits.argmax(axis=1) == labels).all() else COLDEST
     bounds = (float(np.log(coldest)), float(np.log(HOTTEST)))
@@ -40,8 +43,13 @@ def loss_at(temperature: float, logits: NDArray[np.floating], labels: NDArray[np
         logits: (N, C).
         labels: (N,) in 0 .. C - 1.
     """
+    return float(losses_at(temperature, logits, labels).mean())
+
+
+def losses_at(temperature: float, logits: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return the same cross-entropy of each image, (N,)."""
     tempered = log_softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=1)
-    return -float(tempered[np.arange(len(labels)), labels].mean())
+    return np.asarray(-tempered[np.arange(len(labels)), labels])
 
 
 def reliability_bins(

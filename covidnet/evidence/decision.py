@@ -1,12 +1,13 @@
 """A wish for a run's model -> the threshold that meets it on validation, kept in its checkpoint, and what it gives."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -14,12 +15,14 @@ from scipy.special import softmax
 
 from covidnet.errors import UserError, did_you_mean, some
 from covidnet.evaluation.decision import WISHES, Decision, Wish, wished_threshold
+from covidnet.evaluation.metrics import logarithms
 from covidnet.evaluation.scores import decision_scores
 from covidnet.machine.device import find_device
 from covidnet.models.outputs import outputs_of
 from covidnet.runs.checkpoint import Checkpoint, finish_checkpoint
 from covidnet.runs.claim import hold
-from covidnet.runs.files import LOCK, RESULTS, count_test, write_results
+from covidnet.runs.files import LOCK, PREDICTED, RESULTS, count_test, write_results
+from covidnet.runs.predictions import read_predictions
 from covidnet.runs.run import Run
 from covidnet.runs.screen import with_interval
 
@@ -29,7 +32,8 @@ SIDES = {"val": "validation", "test": "test"}
 def keep_wish(folder: Path, name: str, wish: Wish, wanted: float, device: str | None = None) -> dict[str, Any]:
     """Choose the threshold of a class on the validation images of a run; keep it in its best checkpoint.
 
-    The model looks at the validation and test images anew, so that a run of any age will do. ``results.json`` gets
+    The model looks at the validation and test images anew, so that a run of any age will do; only where its last layer
+    was fitted to the validation images (``rebalance``), what is kept of them counts. ``results.json`` gets
     ``decision`` among the scores of the best model, and the look at the test is counted.
 
     Args:
@@ -124,10 +128,24 @@ def _looked_at(run: Run, best: Checkpoint, device: torch.device, temperature: fl
         numbers = data.numbers(split)
         if not len(numbers):
             raise UserError(f"{run.folder} has no {side} images, so that no threshold can be told.")
-        logits, _ = outputs_of(model, data.images.gather, numbers, device, title=f"looking at {side} images")
+        if split == "val" and "rebalanced" in run.results:
+            logits = _not_fitted_to(run, [data.images.paths[number] for number in numbers])
+        else:
+            logits, _ = outputs_of(model, data.images.gather, numbers, device, title=f"looking at {side} images")
         probabilities = softmax(logits.astype(np.float64) / temperature, axis=1)
         found[split] = (probabilities, np.array(data.images.labels)[numbers], data.patients(split))
     return found
+
+
+def _not_fitted_to(run: Run, paths: Sequence[str]) -> NDArray[np.floating]:
+    """Return what layers that were not fitted to them said of the validation images of a rebalanced run, as logits.
+
+    Asked anew, the model would know these images, and a threshold would promise too much.
+    """
+    file = run.folder / PREDICTED["val"]
+    if not file.is_file():
+        raise UserError(f"{file} is not there. Rebalance anew: it holds what the model could say of unseen images.")
+    return logarithms(read_predictions(file).spelt_as(paths).of(paths, run.classes).probabilities)
 
 
 @contextmanager

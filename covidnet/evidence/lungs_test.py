@@ -20,6 +20,7 @@ from covidnet.runs.run import Run
 from covidnet.runs.screen import Tally, found_told, screen, with_interval
 from covidnet.training.args import CommandLine, expand
 from covidnet.training.interface import AfterRun, CommandLineInterface
+from covidnet.training.rebalance import rebalance
 from covidnet.training.run_line import run_line
 
 ONE_PROCESS = ["trainer.strategy=auto", "trainer.devices=1", "trainer.num_nodes=1"]  # whatever the run itself took
@@ -90,7 +91,10 @@ def _all_trained(whole: Run, folder: Path) -> dict[str, Run]:
 
 
 def _trained(whole: Run, folder: Path, lungs: str) -> Run:
-    """Train a model of the run's recipe on covered images, or find the one that was trained before."""
+    """Train a model of the run's recipe on covered images, or find the one that was trained before.
+
+    Where the run was rebalanced it is too: else the test would compare two ways of fitting a last layer.
+    """
     done = newest_run(folder)
     if not done:
         _run(
@@ -110,7 +114,10 @@ def _trained(whole: Run, folder: Path, lungs: str) -> Run:
         )
         done = newest_run(folder)
     assert done
-    return Run(done)
+    trained = Run(done)
+    if "rebalanced" in whole.results and "rebalanced" not in trained.results:
+        trained = Run(rebalance(done)[0])
+    return trained
 
 
 def _tested(whole: Run, folder: Path, lungs: str) -> Run:

@@ -18,6 +18,7 @@ from covidnet.report.datacard import make_data_card
 from covidnet.report.decided import decided
 from covidnet.report.facts import MODEL_NAMES, data_of, settings_of, versions_of
 from covidnet.report.groups import source_by_class
+from covidnet.report.rebalanced import rebalanced
 from covidnet.runs.files import AUDIT, CARD, CHECKPOINT, EXTERNAL, SHORTCUTS
 from covidnet.runs.run import Run
 
@@ -89,6 +90,7 @@ def render(run: Run, license: str = UNKNOWN_LICENSE) -> str:
         per_class=_by_class(run.scores),
         calibrated=_calibrated(run.scores),
         decision=decided(run),
+        rebalanced=rebalanced(run),
         verdicts=[verdict for verdict in said if verdict],
         card=card,
         audit=audit,

@@ -23,6 +23,7 @@ from covidnet.report.facts import MODEL_NAMES, data_of, settings_of, versions_of
 from covidnet.report.gallery import Gallery, make_gallery
 from covidnet.report.groups import SHOWN, attributes_shown, source_by_class
 from covidnet.report.outside import outside
+from covidnet.report.rebalanced import rebalanced
 from covidnet.report.use import TITLES, use_of
 from covidnet.runs.files import AUDIT, EXTERNAL, REPORT, SHORTCUTS, looks_told
 from covidnet.runs.run import Run
@@ -97,6 +98,7 @@ def render(run: Run) -> tuple[str, list[verdicts.Verdict]]:
         pooled=POOLED.values(),
         cell=cell,
         decision=decided(run),
+        rebalanced=rebalanced(run),
         figures=_figures(run),
         use_titles=TITLES,
         use_inside=use_of(run.scores, run.results.get("counts", {}), "inside"),

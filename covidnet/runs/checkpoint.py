@@ -246,21 +246,27 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def finish_checkpoint(checkpoint: Path, **fitted: Any) -> None:
+def finish_checkpoint(
+    checkpoint: Path, *, out: Path | None = None, weights: Mapping[str, torch.Tensor] | None = None, **fitted: Any
+) -> None:
     """Make a checkpoint of ours that of a model whose training has ended, whole or not at all.
 
     What the optimizer remembers goes: of Adam that is twice the weights, and ``last.ckpt`` keeps it.
 
     Args:
         checkpoint: The file; where it was one with another, as best and last of an epoch are, that stays as it is.
+        out: Where to; the same file where left out.
+        weights: Values for some of the weights, by their names.
         fitted: What was fitted to the model, plain types, for its recipe.
     """
     content = read_tensors(checkpoint)
-    if not fitted and OPTIMIZER not in content:
+    if not (fitted or out) and OPTIMIZER not in content:
         return
     content.pop(OPTIMIZER, None)
     content[KEY].update(fitted)
-    with whole(checkpoint, "wb") as file:
+    for name, value in (weights or {}).items():
+        content["state_dict"][name] = value.to(content["state_dict"][name].dtype)
+    with whole(out or checkpoint, "wb") as file:
         torch.save(content, file)
 
 

@@ -227,6 +227,16 @@ SUBGROUPS = each(_groups)
 TOLD = {"auroc": NUMBER, "interval": PAIR, "by_chance": PAIR, "sources": each(COUNT)}
 SOURCE_PROBE = each(keys(TOLD, *TOLD))
 
+REWEIGHTED: dict[str, Kind] = {"class": TEXT, "source": TEXT, "images": COUNT}
+CHANGED = {**REWEIGHTED, **dict.fromkeys(("first", "second", "difference"), NUMBER), "interval": maybe(PAIR)}
+REBALANCED: dict[str, Kind] = {
+    "run": TEXT,
+    "sentence": TEXT,
+    "strength": NUMBER,
+    "groups": many(keys(REWEIGHTED, *REWEIGHTED)),
+    "cells": many(keys(CHANGED, *CHANGED)),
+}
+
 
 def _results(content: Any, where: str) -> None:
     known = {
@@ -238,6 +248,7 @@ def _results(content: Any, where: str) -> None:
         "class_by": maybe(CLASS_BY),
         "subgroups": maybe(SUBGROUPS),
         "source_probe": maybe(SOURCE_PROBE),
+        "rebalanced": keys(REBALANCED, *REBALANCED),
         **dict.fromkeys(("epochs", "best_epoch", "test_evaluations"), maybe(COUNT)),
     }
     keys(known)(content, where)

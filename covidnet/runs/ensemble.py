@@ -26,7 +26,7 @@ from covidnet.runs.documents import read_json
 from covidnet.runs.files import CHECKPOINT, CROSSVAL, EXTERNAL, PREDICTED, SEED, WISH
 from covidnet.runs.members import record_of
 from covidnet.runs.predictions import Predictions, read_predictions, together
-from covidnet.runs.scoring import model_use, score_model
+from covidnet.runs.scoring import scores_of_test
 
 NEAR = 1e-6  # of a loss: by which a temperature may miss the best one, for what it was fitted on had more digits
 UNKNOWN = (
@@ -214,12 +214,7 @@ class Members:
         if seen is None:
             return None
         data = radiographs_of(self.recipe, self.tested)
-        patients = data.patients("test")
-        classes, weights = self.preprocessing.classes, self.model().class_weights.numpy()
-        what = (seen.logits, seen.labels, classes)
-        scores = score_model(*what, weights, patients, self.calibration)
-        scores |= model_use(*what, patients, self.calibration)
-        return {"notice": data.notice.strip(), **scores} if data.notice else scores
+        return scores_of_test(seen.logits, seen.labels, data, self.model().class_weights.numpy(), self.calibration)
 
     def _are_calibrated(self) -> bool:
         """Tell whether each member is, by what its run said of its own validation images.

@@ -6,9 +6,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from covidnet.data.radiographs import Radiographs
 from covidnet.errors import DivergedError
 from covidnet.evaluation.scores import fitted_scores, score_outputs
 from covidnet.evaluation.use import use_scores
+
+
+def scores_of_test(
+    logits: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    data: Radiographs,
+    class_weights: NDArray[np.floating],
+    calibration: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Return what results.json holds of a model: its scores on the test images of ``data``.
+
+    Raises:
+        DivergedError: As ``score_model``.
+    """
+    patients = data.patients("test")
+    scores = score_model(logits, labels, data.classes, class_weights, patients, calibration)
+    scores |= model_use(logits, labels, data.classes, patients, calibration)
+    return {"notice": data.notice.strip(), **scores} if data.notice else scores
 
 
 def score_model(

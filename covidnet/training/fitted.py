@@ -1,5 +1,6 @@
 """What is fitted to a trained model and kept in its checkpoint, beside its weights. Joins data, models, evaluation."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 
 from covidnet.data.images import Numbers
 from covidnet.data.module import RadiographyDataModule
+from covidnet.evaluation.conformal import COVERAGE, too_few
 from covidnet.evaluation.novelty import fit_novelty
+from covidnet.machine.telling import tell
 from covidnet.models.outputs import outputs_of
 from covidnet.models.parts.appearance import SIDE
 from covidnet.runs.checkpoint import Checkpoint
@@ -44,6 +47,16 @@ def fit_looks(seen: Seen | None) -> dict[str, Any] | None:
     state = fit_novelty(seen["train"][1], seen["val"][1], SIDE)
     # A checkpoint that is read without running code holds tensors, not arrays.
     return {key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for key, value in state.items()}
+
+
+def tell_too_few(calibration: Mapping[str, Any] | None) -> None:
+    """Tell which classes have so few validation images that they are in every prediction set."""
+    names = too_few(calibration["conformal"]) if calibration else []
+    if names:
+        tell(
+            f"The validation split has too few images of {names} to state a coverage of {COVERAGE:.0%} for them: they "
+            "are in every prediction set."
+        )
 
 
 def _some(numbers: Numbers) -> Numbers:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import softmax
 
 from covidnet.data.attributes import attributes_in
-from covidnet.data.module import RadiographyDataModule
+from covidnet.data.radiographs import Radiographs
 from covidnet.evaluation.confounding import NEEDED, class_by
 from covidnet.evaluation.novelty import network_features
 from covidnet.evaluation.source_probe import tell_source
@@ -16,7 +16,7 @@ from covidnet.models.parts.epoch import Outputs
 from covidnet.training.fitted import Seen
 
 
-def by_group(outputs: Outputs, datamodule: RadiographyDataModule, temperature: float) -> dict[str, Any]:
+def by_group(outputs: Outputs, datamodule: Radiographs, temperature: float) -> dict[str, Any]:
     """Return ``class_by``, how each attribute goes with the class, and ``subgroups``, the test's scores by attribute.
 
     ``class_by`` holds ``counts`` too, by split, group and class; it has the source in any case.
@@ -45,7 +45,7 @@ def by_group(outputs: Outputs, datamodule: RadiographyDataModule, temperature: f
     return {"class_by": told, "subgroups": scores}
 
 
-def source_told(seen: Seen | None, datamodule: RadiographyDataModule) -> dict[str, Any]:
+def source_told(seen: Seen | None, datamodule: Radiographs) -> dict[str, Any]:
     """Return what ``tell_source`` says of the features of a model's own images; nothing where no source is known."""
     sources = attributes_in(datamodule, datamodule.images.paths).get(NEEDED)
     if seen is None or not sources:

@@ -13,19 +13,18 @@ import pytorch_lightning as pl
 from covidnet.__version__ import __version__
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
-from covidnet.evaluation.conformal import COVERAGE, too_few
 from covidnet.evaluation.fit import fit_calibration
 from covidnet.files.tensors import read_tensors
-from covidnet.machine.telling import tell, warn
+from covidnet.machine.telling import warn
 from covidnet.models.classifier import Classifier
 from covidnet.models.parts.epoch import Outputs
 from covidnet.runs.checkpoint import Checkpoint, finish_checkpoint
 from covidnet.runs.files import LAST, PREDICTED, RESULTS, TESTS, count_test, looks_told, write_results
 from covidnet.runs.find import run_directory
 from covidnet.runs.predictions import write_predictions
-from covidnet.runs.scoring import model_use, score_model
+from covidnet.runs.scoring import scores_of_test
 from covidnet.runs.screen import print_gaps, print_scores, result_told, screen
-from covidnet.training.fitted import fit_looks, look_at
+from covidnet.training.fitted import fit_looks, look_at, tell_too_few
 from covidnet.training.groups import by_group, source_told
 from covidnet.training.loggers import alone, tell_results
 from covidnet.training.precision import Given, in_full_precision
@@ -150,7 +149,7 @@ class Trainer(pl.Trainer):
             checkpoint = Path(ckpt_path)
             seen = look_at(checkpoint, datamodule, self.strategy.root_device) if calibration else None
             finish_checkpoint(checkpoint, calibration=calibration, novelty=fit_looks(seen))
-            _tell_too_few(calibration)
+            tell_too_few(calibration)
             told = source_told(seen, datamodule)
         return self._scores(outputs, model, datamodule, calibration), {"val": validated, "test": outputs}, told
 
@@ -170,12 +169,7 @@ class Trainer(pl.Trainer):
         datamodule: RadiographyDataModule,
         calibration: Mapping[str, Any] | None,
     ) -> dict[str, Any]:
-        logits, labels = outputs
-        patients = datamodule.patients("test")
-        weights = model.class_weights.cpu().numpy()
-        scores = score_model(logits, labels, datamodule.classes, weights, patients, calibration)
-        scores |= model_use(logits, labels, datamodule.classes, patients, calibration)
-        return {"notice": datamodule.notice.strip(), **scores} if datamodule.notice else scores
+        return scores_of_test(*outputs, datamodule, model.class_weights.cpu().numpy(), calibration)
 
     def _leave(
         self,
@@ -212,15 +206,6 @@ class Trainer(pl.Trainer):
         for split, (logits, labels) in outputs.items():
             paths = datamodule.datasets[split].paths
             write_predictions(folder / PREDICTED[split], paths, logits, labels, datamodule.classes)
-
-
-def _tell_too_few(calibration: Mapping[str, Any] | None) -> None:
-    names = too_few(calibration["conformal"]) if calibration else []
-    if names:
-        tell(
-            f"The validation split has too few images of {names} to state a coverage of {COVERAGE:.0%} for them: they "
-            "are in every prediction set."
-        )
 
 
 def _epoch_of(checkpoint: str) -> int:

@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from covidnet.data import phantoms
 from covidnet.data.phantom import CLASSES, MARKER_CORNERS, VERSION, draw_radiograph
 from covidnet.data.phantoms import COUNTS, write_phantoms
+from covidnet.errors import UserError
 
 PER_CLASS = 60
 SIZE = 128
@@ -107,6 +108,17 @@ def test_marker_changes_nothing_but_its_corner(clean: tuple[Images, Masks], mark
     assert not (differs & clean[1]).any()
     np.testing.assert_array_equal(cover_box(differs.astype(np.uint8)), differs)
     assert differs.mean(axis=(1, 2)).max() < 0.01
+
+
+def test_fainter_opacities_change_the_lungs_alone() -> None:
+    seed = np.random.SeedSequence(28)
+    normal, strong, faint = (
+        draw_radiograph(label, seed, SIZE, opacity=one)[0] for label, one in ((1, 1), (0, 1), (0, 0.5))
+    )
+    _, mask = draw_radiograph(0, seed, SIZE)
+    np.testing.assert_array_equal(strong[~mask], faint[~mask])
+    apart = [np.abs(image[mask].astype(int) - normal[mask]).mean() for image in (strong, faint)]
+    assert 0 < apart[1] < apart[0]
 
 
 def test_shortcut_is_the_share_of_true_markers() -> None:
@@ -225,10 +237,10 @@ def test_the_later_of_two_processes_keeps_the_first_ones_set(tmp_path: Path, mon
     folder = tmp_path / "p"
 
     def draw_while_another_finishes(
-        label: int, seed: np.random.SeedSequence, size: int, shortcut: float
+        label: int, seed: np.random.SeedSequence, size: int, shortcut: float, opacity: float
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         first.rename(folder)
-        return draw_radiograph(label, seed, size, shortcut)
+        return draw_radiograph(label, seed, size, shortcut, opacity)
 
     monkeypatch.setattr(phantoms, "draw_radiograph", draw_while_another_finishes)
     assert write_phantoms(folder, {"NORMAL": 1}, size=64) == folder
@@ -242,6 +254,22 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (root / "NORMAL" / "NORMAL phantom (2).png").unlink()
     with pytest.raises(ValueError, match="lacks 1 of its 2 phantoms"):
         write_phantoms(root, {"NORMAL": 2}, size=64)
+
+
+def test_a_test_that_is_drawn_apart_has_its_own_people_and_markers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, per_class in (("COUNTS", 6), ("TEST_COUNTS", 3)):
+        monkeypatch.setattr(phantoms, name, dict.fromkeys(CLASSES, per_class))
+    data = phantoms.Phantoms(shortcut=1.0, test_shortcut=0.0, cache_dir=str(tmp_path), image_size=16)
+    assert data.counts["test"] == dict.fromkeys(CLASSES, 3)
+    assert len(np.unique(data.division.patients)) == 27
+    corners = {(row["path"].split("/")[0], row["source"]) for row in read_rows(data.test_root / "metadata.csv")}
+    assert len(corners) == 9
+    with pytest.raises(UserError, match=r"data\.test_shortcut=2 must be a probability"):
+        phantoms.Phantoms(test_shortcut=2)
+    with pytest.raises(UserError, match=r"must be left out where data\.test_root names"):
+        phantoms.Phantoms(test_shortcut=0.5, test_root=str(tmp_path))
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:

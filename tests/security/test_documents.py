@@ -91,6 +91,7 @@ HOSTILE = {
         ("class_by", {"source": {"cramers_v": "x", "interval": None, "table": {}, "unknown": 0}}),
         ("class_by", {"source": {"cramers_v": 0.1, "interval": None, "table": {"A": {"x": -1}}, "unknown": 0}}),
         ("source_probe", {FIRST: {"auroc": 0.5}}),
+        ("rebalanced", {"sentence": "x"}),
         ("subgroups", {"view": {"groups": {"AP": {"images": 40, "per_class": {FIRST: {"support": 1}}}}, "gaps": {}}}),
         ("subgroups", {"view": {"groups": {"AP": {"images": 40}}, "gaps": {"auroc": GAP}}}),
     ],

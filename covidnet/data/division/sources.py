@@ -29,9 +29,15 @@ def balanced_weights(sources: Sequence[str], labels: Sequence[int]) -> NDArray[n
     An image of class c and source s weighs 1 / (S_c * n_cs), with S_c the sources of the class and n_cs their images;
     small sources are merged (``merge_small``), and no weight exceeds ten times the smallest.
     """
-    pairs = list(zip(labels, merge_small(sources, labels), strict=True))
+    weights = even_weights(merge_small(sources, labels), labels)
+    weights = np.minimum(weights, LARGEST_RATIO * weights.min())
+    return np.asarray(weights / weights.mean())
+
+
+def even_weights(sources: Sequence[str], labels: Sequence[int]) -> NDArray[np.float64]:
+    """Return a weight for each image (N,), of sum 1: classes weigh alike, and so do the sources of a class."""
+    pairs = list(zip(labels, sources, strict=True))
     counts = Counter(pairs)
     kinds = Counter(label for label, _ in counts)
     weights = np.array([1 / (kinds[pair[0]] * counts[pair]) for pair in pairs])
-    weights = np.minimum(weights, LARGEST_RATIO * weights.min())
-    return np.asarray(weights / weights.mean())
+    return np.asarray(weights / weights.sum())
