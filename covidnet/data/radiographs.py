@@ -1,6 +1,7 @@
 """The radiographs that a run's settings name: where they lie, their classes, links and split. Without Lightning."""
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -20,10 +21,12 @@ from covidnet.data.images import Cache, Images, Numbers, join, open_images
 from covidnet.data.layouts import Layout
 from covidnet.data.local import check_places, local_path
 from covidnet.data.located import Located
+from covidnet.data.lung_masks import LungMasks
 from covidnet.data.roots import check_roots
 from covidnet.data.spelling import composed, twins_told
 from covidnet.data.tables.keys import Disagree, Uncertain, table_keys
 from covidnet.data.told import counted_told, told_of, warned_of
+from covidnet.data.typed import AUTO
 from covidnet.data.walk import DEFAULT_ROOT
 from covidnet.errors import require, some
 from covidnet.imaging.decode import Interpolation
@@ -78,11 +81,13 @@ class Radiographs(Located):
         body_part: DICOM files whose header names another part than the "chest" are refused; "any" reads them too.
         orientation: "upright" turns each image as its file tells it, by EXIF; "stored" turns TIFF alone.
         lungs: "whole" images; the lungs "covered", black; "only" the lungs; or the lungs with the surround "swapped"
-            for another image's. By mask files where every image has one, else by a central box.
+            for another image's. Where they lie, ``masks`` says.
+        masks: What says where the lungs lie, for all that asks: "auto", mask files beside the images where every image
+            has one, else the central box; "box"; or a folder with a mask for each image, X/NAME.png for X/NAME.jpg.
         augment: Change training images at random: "mild" a little, "strong" until exposure and position tell no source.
         unchanged: Share of the training images that augmentation leaves as they are, in [0, 1).
         surround: Share of the training images, in [0, 1], that show another image's surround around their own lungs, by
-            the central box; before augmentation.
+            the central box, or the folder of ``masks``; before augmentation.
         restyle: Give half of the training images another texture: by a random "convolution", or some of the Fourier
             "amplitude" of another image.
         balance: What weighs alike in the loss: each "class", or within it each "source" of the table too.
@@ -131,6 +136,7 @@ class Radiographs(Located):
         body_part: BodyPart = "chest",
         orientation: Orientation = "upright",
         lungs: Lungs = "whole",
+        masks: str = AUTO,
         augment: Augmentation = "none",
         unchanged: float = 0.0,
         surround: float = 0.0,
@@ -175,6 +181,7 @@ class Radiographs(Located):
         self.interpolation: Interpolation = interpolation
         self.reading = Reading(body_part, orientation)
         self.lungs: Lungs = lungs
+        self.masks = LungMasks(masks, local_path(cache_dir))
         self.augmentation: Augmentation = augment
         self.unchanged, self.surround = unchanged, surround
         self.restyle: Style = restyle
@@ -194,6 +201,8 @@ class Radiographs(Located):
                 self.image_size,
                 self.interpolation,
                 lungs=self.lungs,
+                masks=self.masks,
+                surround=self.surround > 0,
                 skip=self.on_error == "skip",
                 cache=self.cache,
                 cache_dir=self.cache_dir,
@@ -203,6 +212,14 @@ class Radiographs(Located):
             if listings
         ]
         return join(*opened) if len(opened) > 1 else opened[0]
+
+    def lung_files(self, paths: Sequence[str]) -> dict[str, Path]:
+        """Return the lung mask of each of these images, which stand together; nothing where the box stands for all.
+
+        Raises:
+            UserError: Where a folder of masks is named, and lacks one.
+        """
+        return self.masks.of_split(self.units, paths)
 
     @cached_property
     def copies(self) -> Duplicates:

@@ -11,7 +11,7 @@ from scipy.ndimage import binary_erosion, zoom
 from scipy.stats import bootstrap
 
 from covidnet.batch import to_images
-from covidnet.data.changes.lungs import lung_region, masks_of_split
+from covidnet.data.changes.lungs import lung_region
 from covidnet.data.radiographs import Radiographs
 from covidnet.imaging.decode import decode, read
 from covidnet.imaging.radiograph import Reading
@@ -58,6 +58,7 @@ class Gallery:
     shares: dict[str, HeatShare]  # by class
     overall: HeatShare | None
     masked: int  # images of the sample with a mask of their own
+    lungs: str  # what says where the lungs lie, in words
     changed: int  # images that the checkpoint now classes otherwise than predictions.csv says
 
 
@@ -122,6 +123,7 @@ def make_gallery(run: Run, predictions: Predictions, data: Radiographs) -> Galle
         shares={name: shown for name, shown in by_class.items() if shown},
         overall=summary(sample),
         masked=sum(number in masks for number in sample),
+        lungs=data.masks.told(bool(masks)),
         changed=changed,
     )
 
@@ -158,7 +160,7 @@ def sampled(predictions: Predictions, num_classes: int) -> list[int]:
 def _masks(run: Run, predictions: Predictions, data: Radiographs, needed: Sequence[int]) -> dict[int, Path]:
     """Return the lung masks of these images; none where any image of the run has none, as in the lungs test."""
     paths = dict.fromkeys([*(row["path"] for row in run.split), *predictions.paths])
-    masks = masks_of_split(data.units, [*paths])
+    masks = data.lung_files([*paths])
     return {number: masks[path] for number in needed if (path := predictions.paths[number]) in masks}
 
 

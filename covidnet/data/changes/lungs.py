@@ -1,15 +1,14 @@
 """Cover the lungs, all but the lungs, or swap what lies around them: it tells whether a model needs the lungs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from covidnet.data.changes.kinds import Lungs
-from covidnet.data.division.split import prefix_of
 from covidnet.data.spelling import Spellings
-from covidnet.data.walk import IMAGES, MASKS, is_folder, names_in, spelt_below
+from covidnet.data.walk import IMAGES, MASKS, is_folder, names_in
 from covidnet.imaging.decode import decode, read
 from covidnet.lung_box import lung_box
 
@@ -41,6 +40,26 @@ class LungView:
         inside = _box(*pixels.shape[2:]) if self.masks is None else _lung(self.masks(numbers))[:, None]
         rest = np.uint8(0) if self.others is None else self.gather(self.others[numbers])
         return np.where(inside != (self.lungs == "covered"), pixels, rest)
+
+
+class Masked:
+    """Pixels by number with the lungs as one more channel, white; the rest of it black. It travels to workers.
+
+    Args:
+        gather: Numbers (B,) -> pixels (B, 1 or 3, H, W).
+        masks: Numbers (B,) -> lung masks (B, 1 or 3, H, W).
+        channels: Of the pixels, as they are given here.
+    """
+
+    def __init__(self, gather: Gather, masks: Gather, channels: int) -> None:
+        self.gather, self.masks, self.channels = gather, masks, channels
+
+    def __call__(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the images with these numbers and where their lungs lie as (B, channels + 1, H, W)."""
+        pixels = self.gather(numbers)
+        batch, _, height, width = pixels.shape
+        lungs = np.where(_lung(self.masks(numbers)), np.uint8(255), np.uint8(0))[:, None]
+        return np.concatenate([np.broadcast_to(pixels, (batch, self.channels, height, width)), lungs], axis=1)
 
 
 def draw_others(number: int) -> NDArray[np.int64]:
@@ -75,31 +94,6 @@ def mask_paths(root: Path, paths: Sequence[str]) -> list[str]:
             return []
         found.append(mask.as_posix())
     return found
-
-
-def masks_of_split(units: Sequence[Mapping[str, Path]], paths: Sequence[str]) -> dict[str, Path]:
-    """Return the mask file of each image of a split, by its path there.
-
-    Args:
-        units: The roots of the training, then the test root: what the paths of a root's images begin with -> its
-            folder. The roots of a unit together have a mask for each image, or it has none.
-        paths: The images.
-    """
-    prefixes = [prefix for unit in units for prefix in unit]
-    own: dict[str, list[str]] = {prefix: [] for prefix in prefixes}
-    for path in paths:
-        prefix = prefix_of(path, prefixes)
-        own.setdefault(prefix, []).append(path.removeprefix(prefix))
-    masks: dict[str, Path] = {}
-    for unit in units:
-        found = {prefix: mask_paths(root, spelt_below(root, own[prefix])) for prefix, root in unit.items()}
-        if all(len(found[prefix]) == len(own[prefix]) for prefix in unit):
-            masks |= {
-                prefix + path: root / mask
-                for prefix, root in unit.items()
-                for path, mask in zip(own[prefix], found[prefix], strict=True)
-            }
-    return masks
 
 
 def lung_region(mask: Path | None, size: int) -> NDArray[np.bool_]:
