@@ -79,7 +79,12 @@ def _keys(options: argparse.Namespace) -> dict[str, Any]:
             f"audit looks at one folder, or at those of data.roots, but {', '.join(named) or 'none'} "
             f"{'is' if not named else 'are'} given. Type ROOT, or data.roots='{{site_a: FOLDER, site_b: FOLDER}}'."
         )
-    typed = {"classes": options.classes, "metadata": options.metadata, "body_part": options.body_part, "masks": options.masks}
+    typed = {
+        "classes": options.classes,
+        "metadata": options.metadata,
+        "body_part": options.body_part,
+        "masks": options.masks,
+    }
     keys |= {key: value for key, value in typed.items() if value is not None}
     return {**keys, **({"root": str(Path(folders[0]).expanduser())} if folders else {})}
 
