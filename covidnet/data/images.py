@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covidnet.data.cache import open_cache
-from covidnet.data.changes.kinds import Lungs
-from covidnet.data.changes.lungs import LungView, Masked, draw_others
+from covidnet.data.changes.crop import OVERSIZE, Box, CropView, crops_of, lung_crop
+from covidnet.data.changes.kinds import Lungs, shown
+from covidnet.data.changes.lungs import LungView, Masked, central_box, draw_others, lungs_in
 from covidnet.data.decoding import check_images, decode_file
 from covidnet.data.listing import Listing
 from covidnet.data.lung_masks import LungMasks
@@ -107,9 +108,11 @@ def open_images(
     Raises:
         UserError: Naming the images that cannot be read, unless they are skipped.
     """
+    view, crop = shown(lungs)
+    side = size * OVERSIZE if crop else size
 
     def opened(root: Path, paths: Sequence[str], how: Interpolation) -> Pixels:
-        return open_pixels(root, paths, size, how, cache=cache, cache_dir=cache_dir, reading=reading)
+        return open_pixels(root, paths, side, how, cache=cache, cache_dir=cache_dir, reading=reading)
 
     for listing in listings.values():
         if listing.ignored:
@@ -131,12 +134,24 @@ def open_images(
         found = masks.of({prefix: (listings[prefix].root, part.paths) for prefix, part in parts.items()})
         if found and (lungs != "whole" or surround):
             regions = _open_masks({prefix: opened(*own, "nearest") for prefix, own in found.items()}, masks)
+    served = regions if surround and masks.named else None
     if lungs != "whole":
         tell(f"Lungs {lungs}: {masks.told(regions is not None)}.")
-        others = draw_others(len(labels)) if lungs == "swapped" else None
-        gather = LungView(gather, lungs, regions, others)
-    served = regions if surround and masks.named else None
+    if view != "whole":
+        others = draw_others(len(labels)) if view == "swapped" else None
+        gather = LungView(gather, view, regions, others)
+    if crop:
+        boxes = _crops(regions, len(labels), side)
+        gather = CropView(gather, boxes, size, interpolation)
+        served = served and CropView(served, boxes, size, "nearest")
     return Images(pixels.paths, labels, pixels.channels, gather, pixels.thumbnails, served)
+
+
+def _crops(regions: Gather | None, number: int, side: int) -> list[Box]:
+    """Return what each of N images is cut to: its lungs by masks, or the central box."""
+    if regions is None:
+        return [lung_crop(central_box(side, side))] * number
+    return crops_of(lambda numbers: lungs_in(regions(numbers)), number)
 
 
 def _open_masks(opened: Mapping[str, Pixels], masks: LungMasks) -> Gather | None:

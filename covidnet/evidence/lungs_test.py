@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from covidnet.data.changes.kinds import CROP
 from covidnet.data.lung_masks import LungMasks
 from covidnet.data.typed import AUTO, BOX
 from covidnet.errors import UserError
@@ -39,6 +40,7 @@ from covidnet.training.run_line import run_line
 
 ONE_PROCESS = ["trainer.strategy=auto", "trainer.devices=1", "trainer.num_nodes=1"]  # whatever the run itself took
 METRICS = ("accuracy", "balanced_accuracy")
+CROPPED = ", then cut to the lungs"
 ROWS = {
     "whole": "whole images",
     "lungs_covered": "lungs covered",
@@ -54,6 +56,7 @@ class Lungs:
 
     masks: str  # data.masks
     told: str  # the same in words
+    ending: str  # of data.lungs: what is covered or swapped is cut afterwards, where the run's own images are cut
     runs: Path  # where what is trained and tested by it lies: never in one folder by two rules
 
 
@@ -88,6 +91,7 @@ def measure_lungs(folder: Path, masks: str | None = None) -> dict[str, Any]:
         "masks": where.masks,
         "lungs": where.told,
         "runs": where.runs.relative_to(folder).as_posix(),
+        "crop": bool(where.ending),
         "whole": whole.models["best"],
         **{name: run.models["best"] for name, run in runs.items()},
         **{name: run.models["test"] for name, run in tests.items()},
@@ -114,7 +118,13 @@ def _lungs_of(whole: Run, asked: str | None) -> Lungs:
     masked = bool(masks.of_split(data.units, paths))
     one, other = (_spelt(rule, beside=beside) for rule in (masks.given, own))
     apart = "" if one == other else f"{LUNGS_APART}{hashlib.sha256(one.encode()).hexdigest()[:8]}"
-    return Lungs(masks.given, masks.told(masked), whole.folder / LUNGS_RUNS / apart)
+    ending = f"_{CROP}" if data.lungs == CROP else ""
+    if ending and apart:
+        raise UserError(
+            f"{whole.folder} was trained on images cut by data.masks={own}: its lungs test is by the same masks. Leave "
+            "--masks out."
+        )
+    return Lungs(masks.given, masks.told(masked), ending, whole.folder / LUNGS_RUNS / apart)
 
 
 def _spelt(masks: str, *, beside: bool) -> str:
@@ -160,7 +170,7 @@ def _trained(whole: Run, where: Lungs, lungs: str) -> Run:
                 "run",
                 f"--config={whole.folder / CONFIG}",
                 f"model={_name(whole)}",
-                f"data.lungs={lungs}",
+                f"data.lungs={lungs}{where.ending}",
                 f"data.masks={where.masks}",
                 f"data.split_file={whole.folder / SPLIT}",
                 f"trainer.default_root_dir={folder}",
@@ -181,7 +191,7 @@ def _tested(whole: Run, where: Lungs, name: str, lungs: str) -> Run:
     done = newest_run(folder)
     if not done:
         checkpoint = f"ckpt_path={whole.folder / CHECKPOINT}"
-        shown = [f"data.lungs={lungs}", f"data.masks={where.masks}"]
+        shown = [f"data.lungs={lungs}{where.ending}", f"data.masks={where.masks}"]
         _run(f"lungs {lungs}", ["test", checkpoint, *shown, f"trainer.default_root_dir={folder}", *ONE_PROCESS])
         done = newest_run(folder)
     assert done
@@ -221,6 +231,7 @@ def _show(outcome: dict[str, Any], folder: Path) -> None:
         table.add_column(OVERALL[metric].label, justify="right")
     for key, label in ROWS.items():
         scores = outcome[key]
+        label = f"{label}{CROPPED if outcome['crop'] else ''}"
         cells = (
             with_interval(scores.get(metric), (scores.get("intervals") or {}).get(metric), ".3f") for metric in METRICS
         )

@@ -275,6 +275,7 @@ KINDS: Mapping[str, Kind] = {
             **dict.fromkeys(("sentence", "masks", "lungs"), TEXT),
             "verdict": LEVEL,
             "runs": LUNGS_PLACE,
+            "crop": TRUTH,
         },
         "verdict",
         "sentence",

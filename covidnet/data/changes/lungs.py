@@ -37,7 +37,7 @@ class LungView:
     def __call__(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the images with these numbers as (B, C, H, W), a copy."""
         pixels = self.gather(numbers)
-        inside = _box(*pixels.shape[2:]) if self.masks is None else _lung(self.masks(numbers))[:, None]
+        inside = central_box(*pixels.shape[2:]) if self.masks is None else lungs_in(self.masks(numbers))[:, None]
         rest = np.uint8(0) if self.others is None else self.gather(self.others[numbers])
         return np.where(inside != (self.lungs == "covered"), pixels, rest)
 
@@ -58,7 +58,7 @@ class Masked:
         """Return the images with these numbers and where their lungs lie as (B, channels + 1, H, W)."""
         pixels = self.gather(numbers)
         batch, _, height, width = pixels.shape
-        lungs = np.where(_lung(self.masks(numbers)), np.uint8(255), np.uint8(0))[:, None]
+        lungs = np.where(lungs_in(self.masks(numbers)), np.uint8(255), np.uint8(0))[:, None]
         return np.concatenate([np.broadcast_to(pixels, (batch, self.channels, height, width)), lungs], axis=1)
 
 
@@ -98,15 +98,16 @@ def mask_paths(root: Path, paths: Sequence[str]) -> list[str]:
 
 def lung_region(mask: Path | None, size: int) -> NDArray[np.bool_]:
     """Return where the lungs of one image lie (S, S): by its mask, or by the central box where it has none."""
-    return _box(size, size) if mask is None else _lung(decode(read(mask), size, "nearest"))
+    return central_box(size, size) if mask is None else lungs_in(decode(read(mask), size, "nearest"))
 
 
-def _lung(masks: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def lungs_in(masks: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return the lungs (..., H, W) of masks (..., C, H, W)."""
     return np.asarray(masks.max(axis=-3) > MASK_LEVEL)
 
 
-def _box(height: int, width: int) -> NDArray[np.bool_]:
+def central_box(height: int, width: int) -> NDArray[np.bool_]:
+    """Return the box (H, W) that stands for lungs of which no mask tells."""
     region = np.zeros((height, width), dtype=np.bool_)
     top, bottom, left, right = lung_box(height, width)
     region[top:bottom, left:right] = True
