@@ -121,8 +121,7 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
     _tell_left_out(f"{len(folder.ignored)} files or folders below {root}", folder.ignored)
     rows = _read_rows(folder, options.metadata)
     wanted = _of_views(folder, rows, data.wanted_views)
-    opened = _open(data, root, wanted, options, options.body_part)
-    pixels = cut_to_lungs(data, root, opened, options.masks, options.cache_dir or data.cache_dir)
+    pixels = cut_to_lungs(data, root, _open(data, root, wanted, options, options.body_part), options.masks)
     _tell_left_out(f"{len(pixels.unreadable)} images below {root} that cannot be read", [*pixels.unreadable.items()])
     if not pixels.paths:
         raise UserError(f"None of the {len(folder.paths)} images below {root} can be read.")

@@ -14,7 +14,7 @@ from covidnet.inference.seen import crops_found
 from covidnet.machine.telling import warn
 
 
-def cut_to_lungs(data: Radiographs, root: Path, pixels: Pixels, given: str | None, cache_dir: Path | None) -> Pixels:
+def cut_to_lungs(data: Radiographs, root: Path, pixels: Pixels, given: str | None) -> Pixels:
     """Return images below ``root`` cut to their lungs, where those of the training were.
 
     Args:
@@ -22,8 +22,7 @@ def cut_to_lungs(data: Radiographs, root: Path, pixels: Pixels, given: str | Non
         root: The folder.
         pixels: Its images, ``OVERSIZE`` times as wide as the model's.
         given: What says where their lungs lie, as ``data.masks``. Where left out, the central box where the training
-            had it, else covidnet's own lung network, which was not told of any mask either.
-        cache_dir: Where a folder of masks out of a store is kept.
+            had it, else covidnet's own lung network.
 
     Raises:
         UserError: Where a folder of masks is named, and lacks one.
@@ -31,7 +30,7 @@ def cut_to_lungs(data: Radiographs, root: Path, pixels: Pixels, given: str | Non
     if not shown(data.lungs)[1]:
         return pixels
     number, side = len(pixels.paths), data.image_size * OVERSIZE
-    masks = LungMasks(given or data.masks.given, cache_dir)
+    masks = LungMasks(given or data.masks.given, data.cache_dir)
     if given or not data.masks.named:
         files = [*masks.of_split([{"": root}], pixels.paths).values()]
         regions = masks.regions(files, side) if files else None
