@@ -11,7 +11,7 @@ from covidnet.data.lung_masks import LungMasks
 from covidnet.data.radiographs import Radiographs
 from covidnet.errors import some
 from covidnet.inference.seen import crops_found
-from covidnet.machine.telling import warn
+from covidnet.machine.telling import tell
 
 
 def cut_to_lungs(data: Radiographs, root: Path, pixels: Pixels, given: str | None) -> Pixels:
@@ -35,10 +35,10 @@ def cut_to_lungs(data: Radiographs, root: Path, pixels: Pixels, given: str | Non
         files = [*masks.of_split([{"": root}], pixels.paths).values()]
         regions = masks.regions(files, side) if files else None
         boxes = [*map(lung_crop, regions)] if regions is not None else [lung_crop(central_box(side, side))] * number
-        warn(f"The images are cut to their lungs {masks.told(regions is not None)}.")
+        tell(f"The images are cut to their lungs {masks.told(regions is not None)}.")
     else:
         boxes = crops_found(pixels.gather, number)
-        warn("The images are cut to their lungs by covidnet's own lung network.")
+        tell("The images are cut to their lungs by covidnet's own lung network.")
     if uncut := [path for path, box in zip(pixels.paths, boxes, strict=True) if box == UNCUT]:
-        warn(f"{len(uncut):,} images are not cut, as they show no lungs or nothing else: {some(uncut, 3, ', ')}.")
+        tell(f"{len(uncut):,} images are not cut, as they show no lungs or nothing else: {some(uncut, 3, ', ')}.")
     return replace(pixels, gather=CropView(pixels.gather, boxes, data.image_size, data.interpolation))
