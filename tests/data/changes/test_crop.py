@@ -123,7 +123,7 @@ def test_what_predicts_and_what_evaluates_cuts_as_the_training_did(cropped_run, 
         np.testing.assert_array_equal(pixels.gather(np.arange(len(pixels.paths))), trained)
     assert run.predictions is not None
     gallery = make_gallery(run, run.predictions, data)
-    assert gallery.overall.area > 0.8  # of the crop
+    assert gallery.overall.area > 0.65  # of the crop, of which the lungs take more than of the image
     with pytest.raises(UserError, match="which an exported file cannot find"):
         export(predictor, tmp_path / "export", [])
 
