@@ -9,7 +9,7 @@ from covidnet.data.changes.lungs import central_box
 from covidnet.data.images import Pixels
 from covidnet.data.lung_masks import LungMasks
 from covidnet.data.radiographs import Radiographs
-from covidnet.errors import some
+from covidnet.errors import UserError, some
 from covidnet.inference.seen import crops_found
 from covidnet.machine.telling import tell
 
@@ -25,9 +25,11 @@ def cut_to_lungs(data: Radiographs, root: Path, pixels: Pixels, given: str | Non
             had it, else covidnet's own lung network.
 
     Raises:
-        UserError: Where a folder of masks is named, and lacks one.
+        UserError: Where a folder of masks is named, and lacks one, or is of no use.
     """
     if not shown(data.lungs)[1]:
+        if given:
+            raise UserError(f"--masks={given} is for a model whose images are cut to their lungs. Leave it out.")
         return pixels
     number, side = len(pixels.paths), data.image_size * OVERSIZE
     masks = LungMasks(given or data.masks.given, data.cache_dir)
