@@ -150,18 +150,24 @@ def test_every_change_of_images_is_by_the_same_regions(xray_root, masked, rule, 
     assert (views["is"][..., inside] == 0).all() == (shown == "covered")
 
 
-@pytest.mark.parametrize("rule", ["box", "folder"])
+@pytest.mark.parametrize("rule", ["box", "folder", "beside"])
 def test_audit_and_heat_are_by_the_same_regions(tmp_path, rule):
     run = Run(write_run(tmp_path))
     root = Path(str(run.open_data().given_root))
-    masks = "box" if rule == "box" else str(masks_for(root, tmp_path / "lungs"))
-    told = "by the central box" if rule == "box" else f"by mask files of {masks}"
+    folder = masks_for(root, tmp_path / "lungs")
+    for image in [*root.rglob("*.png")] if rule == "beside" else []:
+        draw_mask(image.parent / "masks" / image.name)
+    masks, told = {
+        "box": ("box", "by the central box"),
+        "folder": (str(folder), f"by mask files of {folder}"),
+        "beside": ("auto", "by the mask files beside the images"),
+    }[rule]
     data = Radiographs(str(root), image_size=12, masks=masks)
     assert run.predictions is not None
     gallery = make_gallery(run, run.predictions, data)
     assert gallery.lungs == told
-    assert gallery.overall.masked == (rule == "folder")
-    assert gallery.overall.area == pytest.approx(0.5 if rule == "folder" else 0.6, abs=0.1)
+    assert gallery.overall.masked == (rule != "box")
+    assert gallery.overall.area == pytest.approx(0.6 if rule == "box" else 0.5, abs=0.05)
     checks = {check["name"]: check for check in audit_images(data).report["checks"]}
     assert f"with its lungs covered, {told}," in checks["lungs_covered"]["sentence"]
     assert checks["lungs_covered"]["details"]["lungs"] == told

@@ -128,6 +128,12 @@ def test_what_predicts_and_what_evaluates_cuts_as_the_training_did(cropped_run, 
         export(predictor, tmp_path / "export", [])
 
 
+def test_masks_that_a_model_of_whole_images_has_no_use_for_are_refused(tmp_path):
+    data = Run(write_run(tmp_path)).open_data()
+    with pytest.raises(UserError, match="--masks=box is for a model whose images are cut"):
+        cut_to_lungs(data, tmp_path, open_pixels(tmp_path / "xrays", data.folder.paths[:1], SIZE, "bilinear"), "box")
+
+
 def test_an_image_without_lungs_is_not_predicted(cropped_run, tmp_path, monkeypatch):
     run = cropped_run(str(masks_for(tmp_path / "xrays", tmp_path / "lungs")))
     monkeypatch.setattr(seen, "lungs_found", lambda pixels: np.zeros((len(pixels), 24, 24), dtype=np.bool_))
