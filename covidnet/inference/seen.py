@@ -52,4 +52,5 @@ def lungs_found(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return where covidnet's own network sees lungs (B, H, W) in pixels (B, C, H, W)."""
     from covidnet.inference.lung_masks import lung_masks  # which reads the network
 
-    return lung_masks(pixels.mean(axis=1).round().astype(np.uint8))[0]
+    masks, _ = lung_masks(pixels.mean(axis=1).round().astype(np.uint8))
+    return masks

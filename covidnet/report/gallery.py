@@ -187,7 +187,7 @@ class _Sight:
         if self.box is None:
             return lung_region(self.mask, size)
         whole = lung_region(self.mask, size * OVERSIZE)[None].astype(np.uint8)
-        return cut(whole, self.box, size, "nearest")[0] > 0
+        return np.asarray(cut(whole, self.box, size, "nearest")[0] > 0)
 
     def _decoded(self, size: int, interpolation: Interpolation) -> NDArray[np.uint8]:
         if self.box is None:

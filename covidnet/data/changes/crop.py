@@ -23,8 +23,7 @@ def lung_crop(lungs: NDArray[np.bool_]) -> Box:
     """
     if not lungs.any():
         return UNCUT
-    top, bottom = _ends(lungs.any(axis=1))
-    left, right = _ends(lungs.any(axis=0))
+    (top, bottom), (left, right) = _ends(lungs), _ends(lungs.T)
     down, across = MARGIN * (bottom - top), MARGIN * (right - left)
     return max(0.0, top - down), min(1.0, bottom + down), max(0.0, left - across), min(1.0, right + across)
 
@@ -69,7 +68,7 @@ def _places(ends: tuple[float, float], side: int) -> tuple[int, int]:
     return start, max(round(ends[1] * side), start + 1)
 
 
-def _ends(filled: NDArray[np.bool_]) -> tuple[float, float]:
-    """Return where the true values of a row begin and end, as shares of it."""
-    places = np.flatnonzero(filled)
-    return float(places[0] / len(filled)), float((places[-1] + 1) / len(filled))
+def _ends(lungs: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return where the rows (H, W) with any lung begin and end, as shares of their number."""
+    rows = lungs.nonzero()[0]
+    return float(rows.min() / len(lungs)), float((rows.max() + 1) / len(lungs))
