@@ -169,7 +169,7 @@ class LungMasks:
             (grey.mean(axis=(1, 2)) > 0.5, "are no masks, black and white, but pictures of many greys"),
         ):
             if wrong.any():
-                names = some([path for path, is_wrong in zip(paths, wrong, strict=True) if is_wrong], 3, ", ")
+                names = some([paths[number] for number in np.flatnonzero(wrong).tolist()], 3, ", ")
                 raise UserError(f"{wrong.sum():,} of {len(paths):,} files of {KEY}={self.given} {told}: {names}.")
 
 
