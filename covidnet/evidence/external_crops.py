@@ -39,7 +39,8 @@ def cut_to_lungs(data: Radiographs, root: Path, pixels: Pixels, given: str | Non
         boxes = [*map(lung_crop, regions)] if regions is not None else [lung_crop(central_box(side, side))] * number
         tell(f"The images are cut to their lungs {masks.told(regions is not None)}.")
     else:
-        boxes = crops_found(pixels.gather, number)
+        reading = data.reading._replace(body_part="any")  # what may be read was asked when they were opened
+        boxes = crops_found([root / path for path in pixels.paths], side, reading)
         tell("The images are cut to their lungs by covidnet's own lung network.")
     if uncut := [path for path, box in zip(pixels.paths, boxes, strict=True) if box == UNCUT]:
         tell(f"{len(uncut):,} images are not cut, as they show no lungs or nothing else: {some(uncut, 3, ', ')}.")

@@ -1,20 +1,23 @@
 """A decoded radiograph -> what a model was trained to see of it: all of it, or what lies about its lungs."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from covidnet.data.changes.crop import CHUNK, OVERSIZE, Box, cut, lung_crop
+from covidnet.data.changes.crop import OVERSIZE, Box, cut, lung_crop
 from covidnet.data.changes.kinds import shown
 from covidnet.data.changes.lungs import central_box
-from covidnet.imaging.decode import resize
-from covidnet.imaging.radiograph import UnreadableImageError
+from covidnet.imaging.decode import open_radiograph, read, resize
+from covidnet.imaging.radiograph import Reading, UnreadableImageError
+from covidnet.machine.parallel import progress_bar
 from covidnet.runs.checkpoint import Preprocessing
 
 NO_LUNGS = "shows no lungs that could be found, to which its model has images cut: is it a chest radiograph?"
+CHUNK = 32  # images whose lungs are sought at once
 
 
 class Seen(NamedTuple):
@@ -30,27 +33,38 @@ def see(image: Image.Image, made: Preprocessing) -> Seen:
     Raises:
         UnreadableImageError: Where it has to be cut to its lungs, and none are found.
     """
+    size, side = made.image_size, made.image_size * OVERSIZE
     if not shown(made.lungs)[1]:
-        return Seen(resize(image, made.image_size, made.interpolation), image)
-    large = resize(image, made.image_size * OVERSIZE, made.interpolation)
-    lungs = central_box(*large.shape[1:]) if made.boxed else lungs_found(large[None])[0]
+        return Seen(resize(image, size, made.interpolation), image)
+    lungs = central_box(side, side) if made.boxed else lungs_found([image], side)[0]
     if not lungs.any():
         raise UnreadableImageError(NO_LUNGS)
     top, bottom, left, right = box = lung_crop(lungs)
     width, height = image.size
     part = image.crop((round(left * width), round(top * height), round(right * width), round(bottom * height)))
-    return Seen(cut(large, box, made.image_size, made.interpolation), part)
+    return Seen(cut(resize(image, side, made.interpolation), box, size, made.interpolation), part)
 
 
-def crops_found(gather: Callable[[NDArray[np.int64]], NDArray[np.uint8]], number: int) -> list[Box]:
-    """Return what each of N images is cut to, by covidnet's own lung network; all of one in which it finds no lung."""
-    parts = (np.arange(start, min(start + CHUNK, number)) for start in range(0, number, CHUNK))
-    return [lung_crop(lungs) for part in parts for lungs in lungs_found(gather(part))]
+def crops_found(files: Sequence[Path], side: int, reading: Reading) -> list[Box]:
+    """Return what each of several files is cut to, by covidnet's lung network; all of one in which it finds no lung.
+
+    Raises:
+        UnreadableImageError: Where one is not there any more.
+    """
+    boxes: list[Box] = []
+    with progress_bar(len(files), "finding lungs", hidden=len(files) < CHUNK) as bar:
+        for start in range(0, len(files), CHUNK):
+            images = [open_radiograph(read(file), reading).image for file in files[start : start + CHUNK]]
+            boxes += map(lung_crop, lungs_found(images, side))
+            bar.update(len(images))
+    return boxes
 
 
-def lungs_found(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return where covidnet's own network sees lungs (B, H, W) in pixels (B, C, H, W)."""
-    from covidnet.inference.lung_masks import lung_masks  # which reads the network
+def lungs_found(images: Sequence[Image.Image], side: int) -> list[NDArray[np.bool_]]:
+    """Return where covidnet's network sees lungs in each image (S, S): as its masks would tell it in a folder."""
+    from covidnet.inference.lung_masks import at_size, lung_maps  # which take the network
+    from covidnet.models.lung_network import SIDE
 
-    masks, _ = lung_masks(pixels.mean(axis=1).round().astype(np.uint8))
-    return masks
+    maps, _ = lung_maps(np.stack([resize(image.convert("L"), SIDE)[0] for image in images]))
+    masks = (Image.fromarray(at_size(one, *image.size)) for one, image in zip(maps, images, strict=True))
+    return [resize(mask.convert("L"), side, "nearest")[0] > 0 for mask in masks]

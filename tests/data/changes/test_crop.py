@@ -111,7 +111,7 @@ def test_what_predicts_and_what_evaluates_cuts_as_the_training_did(cropped_run, 
     masks = "box" if rule == "box" else str(tmp_path / "lungs")
     run = cropped_run(masks)
     root = masks_for(tmp_path / "xrays", tmp_path / "lungs") and tmp_path / "xrays"
-    monkeypatch.setattr(seen, "lungs_found", lambda pixels: np.stack([LEFT > 0] * len(pixels)))
+    monkeypatch.setattr(seen, "lungs_found", lambda images, side: [LEFT > 0] * len(images))
     data = run.open_data()
     trained = data.images.gather(np.arange(len(data.images.paths)))
     predictor = Predictor(run.folder)
@@ -136,6 +136,6 @@ def test_masks_that_a_model_of_whole_images_has_no_use_for_are_refused(tmp_path)
 
 def test_an_image_without_lungs_is_not_predicted(cropped_run, tmp_path, monkeypatch):
     run = cropped_run(str(masks_for(tmp_path / "xrays", tmp_path / "lungs")))
-    monkeypatch.setattr(seen, "lungs_found", lambda pixels: np.zeros((len(pixels), 24, 24), dtype=np.bool_))
+    monkeypatch.setattr(seen, "lungs_found", lambda images, side: [LEFT > 255] * len(images))
     with pytest.raises(UnreadableImageError, match="shows no lungs that could be found"):
         Predictor(run.folder).predict(Image.new("L", (30, 30)))
