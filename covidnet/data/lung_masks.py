@@ -95,8 +95,8 @@ class LungMasks:
             total = sum(len(paths) for _, paths in listed.values())
             raise UserError(
                 f"{KEY}={self.given} lacks the masks of {len(missing):,} of {total:,} images: "
-                f"{some(missing, 3, ', ')}. The mask of X/NAME.jpg is X/NAME.png in it; covidnet lungs writes one for each "
-                f"image of a folder. Or give {KEY}=box: the central box then stands for the lungs of all images."
+                f"{some(missing, 3, ', ')}. The mask of X/NAME.jpg is X/NAME.png in it; covidnet lungs writes one for "
+                f"each image of a folder. Or give {KEY}=box: the central box then stands for the lungs of all images."
             )
         for below, masks_there in found.values():
             _refuse_shared(below, masks_there)

@@ -20,6 +20,8 @@ from covidnet.inference.export import export
 from covidnet.inference.predictor import Predictor
 from covidnet.report.gallery import make_gallery
 from covidnet.runs.run import Run
+from covidnet.training.args import expand
+from covidnet.training.resume import recipe_layer
 
 
 def lungs(*parts: tuple[int, int, int, int]) -> np.ndarray:
@@ -126,6 +128,12 @@ def test_what_predicts_and_what_evaluates_cuts_as_the_training_did(cropped_run, 
     assert gallery.overall.area > 0.65  # of the crop, of which the lungs take more than of the image
     with pytest.raises(UserError, match="which an exported file cannot find"):
         export(predictor, tmp_path / "export", [])
+
+
+def test_a_crop_goes_with_its_checkpoint_to_other_data(cropped_run):
+    run = cropped_run("box")
+    line = expand(["test", f"ckpt_path={run.checkpoint}", "data=nih"], {})
+    assert recipe_layer(run.recipe, run.checkpoint, line)["data"]["lungs"] == "crop"
 
 
 def test_masks_that_a_model_of_whole_images_has_no_use_for_are_refused(tmp_path):
