@@ -42,6 +42,24 @@ def paint(root: Path, classes: Sequence[str] = CLASSES, per_class: int = PER_CLA
     return root
 
 
+LEFT = np.zeros((24, 24), dtype=np.uint8)
+LEFT[:, :12] = 255  # a lung that no box is
+
+
+def draw_mask(file: Path, mask: np.ndarray = LEFT) -> Path:
+    """Write a lung mask."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(mask).save(file)
+    return file
+
+
+def masks_for(root: Path, folder: Path) -> Path:
+    """Write a mask of each image below a root, by its name, into a folder; return that."""
+    for image in root.rglob("*.png"):
+        draw_mask(folder / image.relative_to(root))
+    return folder
+
+
 def unpack_run(folder: Path) -> Path:
     """Paint the images that commit 2c5dbd2 trained on and unpack the run that it left; return ``folder``."""
     paint(folder / "xrays")

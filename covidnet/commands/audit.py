@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from covidnet.commands.options import add_body_part, add_json, refuse_no_place, tell_loading, write_json
+from covidnet.commands.options import add_body_part, add_json, add_masks, refuse_no_place, tell_loading, write_json
 from covidnet.data.typed import refuse_missing, value_of
 from covidnet.data.walk import refuse_no_root
 from covidnet.errors import UserError, did_you_mean
@@ -29,6 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help=text)
     parser.add_argument("--force", action="store_true", help="overwrite a table that is there")
     add_body_part(parser, "chest")
+    add_masks(parser, "auto")
     add_json(parser)
 
 
@@ -78,7 +79,12 @@ def _keys(options: argparse.Namespace) -> dict[str, Any]:
             f"audit looks at one folder, or at those of data.roots, but {', '.join(named) or 'none'} "
             f"{'is' if not named else 'are'} given. Type FOLDER, or data.roots='{{site_a: FOLDER, site_b: FOLDER}}'."
         )
-    typed = {"classes": options.classes, "metadata": options.metadata, "body_part": options.body_part}
+    typed = {
+        "classes": options.classes,
+        "metadata": options.metadata,
+        "body_part": options.body_part,
+        "masks": options.masks,
+    }
     keys |= {key: value for key, value in typed.items() if value is not None}
     return {**keys, **({"root": str(Path(folders[0]).expanduser())} if folders else {})}
 

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from covidnet.commands.options import add_body_part, add_device, tell_loading
-from covidnet.data.typed import refuse_no_file
+from covidnet.commands.options import add_body_part, add_device, add_masks, tell_loading
+from covidnet.data.typed import refuse_no_file, refuse_no_masks
 from covidnet.data.walk import refuse_no_external_root
 from covidnet.errors import UserError
 from covidnet.runs.files import EXTERNAL, EXTERNAL_PREDICTIONS, write_results
@@ -36,6 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--predictions", type=Path, metavar="FILE", help=text)
     add_device(parser)
     add_body_part(parser)
+    add_masks(parser, "covidnet's own lung network, or box as in training; only where the model's images are cut")
     parser.add_argument("--cache-dir", type=Path, metavar="FOLDER", help="where decoded images are kept")
     parser.add_argument("--no-cache", action="store_true", help="keep no decoded images")
 
@@ -46,6 +47,7 @@ def run(options: argparse.Namespace) -> None:
     checkpoints = [find_best(one) for one in (finished_runs(given) if given.is_dir() else [given])]
     checkpoints += _ensemble_of(given)
     refuse_no_external_root(options.root)
+    refuse_no_masks(options.masks, "--masks")
     if options.metadata:
         refuse_no_file(options.metadata, "--metadata")
     _refuse_files(options, len(checkpoints))
@@ -65,6 +67,7 @@ def run(options: argparse.Namespace) -> None:
         body_part=options.body_part,
         bins=bins,
         subgroups=options.subgroups,
+        masks=options.masks,
     )
     folders = [one if one.is_dir() else run_directory(one) for one in checkpoints]
     for checkpoint, folder in zip(checkpoints, folders, strict=True):

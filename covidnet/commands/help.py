@@ -31,6 +31,7 @@ keys that people look for:
   data.seed=28 data.val_fraction=0.2 data.test_per_class=40
   data.test_root=FOLDER data.split_file=FILE data.metadata=FILE data.duplicates=true
   data.augment=strong data.unchanged=0.1 data.surround=0.5 data.balance=source data.restyle=amplitude
+  data.masks=FOLDER             lung masks by the images' names; data.lungs=crop cuts images to them
   model.learning_rate=1e-3 model.dropout=0.5 model.weight_decay=0.02
   model.schedule=cosine model.warmup_epochs=1 model.label_smoothing=0.05
   model.equalize=true model.average_mirrored=true

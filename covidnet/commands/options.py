@@ -37,6 +37,15 @@ def add_body_part(parser: argparse.ArgumentParser, left_out: str = "as in traini
     parser.add_argument("--body-part", choices=("chest", "any"), help=text)
 
 
+def add_masks(parser: argparse.ArgumentParser, left_out: str) -> None:
+    """Add --masks, as data.masks; ``left_out`` says what holds without it."""
+    text = (
+        "where the lungs lie: auto (mask files beside the images where every image has one, else the central box), "
+        f"box, or a folder with a mask for each image, as covidnet lungs writes it (default: {left_out})"
+    )
+    parser.add_argument("--masks", metavar="auto|box|FOLDER", help=text)
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add --json, whose file ``write_json`` writes."""
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found there, for programs")

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covidnet.data.cache import open_cache
-from covidnet.data.changes.kinds import Lungs
-from covidnet.data.changes.lungs import LungView, draw_others, mask_paths
+from covidnet.data.changes.crop import OVERSIZE, Box, CropView, crops_of, lung_crop
+from covidnet.data.changes.kinds import Lungs, shown
+from covidnet.data.changes.lungs import LungView, Masked, central_box, draw_others, lungs_in
 from covidnet.data.decoding import check_images, decode_file
 from covidnet.data.listing import Listing
+from covidnet.data.lung_masks import LungMasks
 from covidnet.data.walk import told_by_reason
 from covidnet.errors import UserError
 from covidnet.imaging.decode import Interpolation
@@ -64,6 +66,15 @@ class Images(NamedTuple):
     channels: int  # C, 1 or 3
     gather: Gather
     thumbnails: NDArray[np.uint8]  # (N, THUMBNAIL, THUMBNAIL)
+    masks: Gather | None = None  # of the lungs, where they were asked for and the central box does not stand for them
+
+    @property
+    def masked(self) -> "Images":
+        """The same with the lungs as one more channel; themselves where there are no masks."""
+        if self.masks is None:
+            return self
+        gather = Masked(self.gather, self.masks, self.channels)
+        return self._replace(gather=gather, channels=self.channels + 1, masks=None)
 
 
 def open_images(
@@ -72,6 +83,8 @@ def open_images(
     interpolation: Interpolation,
     *,
     lungs: Lungs = "whole",
+    masks: LungMasks | None = None,
+    surround: bool = False,
     skip: bool = False,
     cache: Cache = True,
     cache_dir: Path | None = None,
@@ -84,6 +97,9 @@ def open_images(
         size: Side S in pixels.
         interpolation: How images are resized.
         lungs: What of each image is shown.
+        masks: What says where the lungs lie; "auto" where left out. A folder that it names is asked for each image's
+            mask, whatever is shown.
+        surround: Whether masks of a named folder are served too.
         skip: Go on without images that cannot be read.
         cache: Keep decoded images on disk.
         cache_dir: Where; the user's cache folder where left out.
@@ -92,9 +108,11 @@ def open_images(
     Raises:
         UserError: Naming the images that cannot be read, unless they are skipped.
     """
+    view, crop = shown(lungs)
+    side = size * OVERSIZE if crop else size
 
     def opened(root: Path, paths: Sequence[str], how: Interpolation) -> Pixels:
-        return open_pixels(root, paths, size, how, cache=cache, cache_dir=cache_dir, reading=reading)
+        return open_pixels(root, paths, side, how, cache=cache, cache_dir=cache_dir, reading=reading)
 
     for listing in listings.values():
         if listing.ignored:
@@ -111,17 +129,44 @@ def open_images(
         for path, label in zip(listing.paths, listing.targets, strict=True)
         if path not in parts[prefix].unreadable
     ]
-    gather = pixels.gather
+    masks, gather, regions = masks or LungMasks(), pixels.gather, None
+    if lungs != "whole" or masks.named:
+        found = masks.of({prefix: (listings[prefix].root, part.paths) for prefix, part in parts.items()})
+        if found and (lungs != "whole" or surround):
+            regions = _open_masks({prefix: opened(*own, "nearest") for prefix, own in found.items()}, masks)
+    served = regions if surround and masks.named else None
     if lungs != "whole":
-        beside = {prefix: mask_paths(listings[prefix].root, part.paths) for prefix, part in parts.items()}
-        masks = None
-        if all(beside.values()):  # masks or the box, never both
-            found = {prefix: opened(listings[prefix].root, own, "nearest") for prefix, own in beside.items()}
-            masks = join_pixels(found) if not any(part.unreadable for part in found.values()) else None
-        tell(f"Lungs {lungs}: by {'their mask files' if masks else 'a central box'}.")
-        others = draw_others(len(labels)) if lungs == "swapped" else None
-        gather = LungView(gather, lungs, masks.gather if masks else None, others)
-    return Images(pixels.paths, labels, pixels.channels, gather, pixels.thumbnails)
+        tell(f"Lungs {lungs}: {masks.told(regions is not None)}.")
+    if view != "whole":
+        others = draw_others(len(labels)) if view == "swapped" else None
+        gather = LungView(gather, view, regions, others)
+    if crop:
+        boxes = _crops(regions, len(labels), side)
+        gather = CropView(gather, boxes, size, interpolation)
+        served = served and CropView(served, boxes, size, "nearest")
+    return Images(pixels.paths, labels, pixels.channels, gather, pixels.thumbnails, served)
+
+
+def _crops(regions: Gather | None, number: int, side: int) -> list[Box]:
+    """Return what each of N images is cut to: its lungs by masks, or the central box."""
+    if regions is None:
+        return [lung_crop(central_box(side, side))] * number
+    return crops_of(lambda numbers: lungs_in(regions(numbers)), number)
+
+
+def _open_masks(opened: Mapping[str, Pixels], masks: LungMasks) -> Gather | None:
+    """Return lung masks by the numbers of their images; None where one beside an image cannot be read: it is none.
+
+    Raises:
+        UserError: Where one of a named folder cannot be read, or is no mask.
+    """
+    unreadable = {prefix + path: why for prefix, part in opened.items() for path, why in part.unreadable.items()}
+    masks.refuse_unreadable(unreadable)
+    if unreadable:
+        return None
+    joined = join_pixels(opened)
+    masks.refuse_no_lungs(joined.paths, joined.thumbnails)
+    return joined.gather
 
 
 def _tell_unreadable(root: Path, unreadable: dict[str, str], *, skip: bool) -> None:
@@ -159,8 +204,10 @@ def join(first: Images, second: Images) -> Images:
     """Number the images of one part, then those of another, whose paths are as they should be in both."""
     channels = max(first.channels, second.channels)
     thumbnails = np.concatenate([first.thumbnails, second.thumbnails])
-    gather = _Joined([first.gather, second.gather], [len(first.paths), len(second.paths)])
-    return Images([*first.paths, *second.paths], [*first.labels, *second.labels], channels, gather, thumbnails)
+    sizes = [len(first.paths), len(second.paths)]
+    gather = _Joined([first.gather, second.gather], sizes)
+    masks = _Joined([first.masks, second.masks], sizes) if first.masks and second.masks else None
+    return Images([*first.paths, *second.paths], [*first.labels, *second.labels], channels, gather, thumbnails, masks)
 
 
 def join_pixels(parts: Mapping[str, Pixels]) -> Pixels:

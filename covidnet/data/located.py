@@ -13,7 +13,9 @@ from covidnet.data.division.views import refuse_lost
 from covidnet.data.layouts import Layout
 from covidnet.data.listing import Known, Labelled, Listing, gather
 from covidnet.data.local import folder_beside, local_file, local_folder
+from covidnet.data.lung_masks import LungMasks
 from covidnet.data.roots import known_of, refuse_overlap, told_of_roots, with_one_label
+from covidnet.data.typed import AUTO
 from covidnet.data.viewing import Viewing
 from covidnet.data.walk import spelt_below
 from covidnet.errors import UserError
@@ -36,6 +38,7 @@ class Located:
         age_bins: and ages at which one begins; None for the usual ones.
         use_split: Whether a split that the data give is followed.
         cache_dir: Where copies out of a store are kept.
+        masks: What says where the lungs lie.
     """
 
     default_root: Path
@@ -51,6 +54,7 @@ class Located:
     age_bins: list[int] | None
     use_split: bool
     cache_dir: Path | None
+    masks: LungMasks
 
     def list_images(self, root: Path, classes: Sequence[str] | None, key: str) -> Listing:
         """List the images of a folder of this machine: all that another layout has to change.
@@ -89,6 +93,7 @@ class Located:
             place,
             *self.layout.words,
             *([f"data.classes={json.dumps(self.wanted_classes, ensure_ascii=False)}"] if chosen else []),
+            *([] if self.masks.given == AUTO else [f"data.masks={self.masks.given}"]),
         ]
 
     @cached_property

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 from covidnet.batch import Batch, TrainingBatch, to_images
 from covidnet.data.changes.augment import AUGMENTATIONS, Chain
 from covidnet.data.changes.restyle import STYLES
-from covidnet.data.changes.surround import swap_surround
+from covidnet.data.changes.surround import swap_masked_surround, swap_surround
 from covidnet.data.dataset import RadiographDataset, fits, put_on_device
 from covidnet.data.radiographs import Radiographs
 from covidnet.data.sampler import EpochSampler
@@ -44,8 +44,9 @@ class RadiographyDataModule(Radiographs, LightningDataModule):
     def augment(self) -> Chain | None:
         """How training images are changed at random, if they are."""
         change = AUGMENTATIONS.get(self.augmentation)
+        swap = swap_masked_surround if self.masks.named else swap_surround
         changes = [
-            partial(swap_surround, share=self.surround) if self.surround else None,
+            partial(swap, share=self.surround) if self.surround else None,
             partial(change, unchanged=self.unchanged) if change else None,
             STYLES.get(self.restyle),
         ]
@@ -54,10 +55,8 @@ class RadiographyDataModule(Radiographs, LightningDataModule):
     @cached_property
     def datasets(self) -> dict[str, RadiographDataset]:
         """The images of each split; only those for training are augmented."""
-        datasets = {
-            name: RadiographDataset(self.images, numbers, self.augment if name == "train" else None)
-            for name, numbers in self.split.items()
-        }
+        datasets = {name: RadiographDataset(self.images, numbers, None) for name, numbers in self.split.items()}
+        datasets["train"] = RadiographDataset(self.images.masked, self.split.train, self.augment)
         weights = self.source_weights()
         if weights is not None:
             datasets["train"].weights = torch.as_tensor(weights, dtype=torch.float32)
@@ -89,7 +88,10 @@ class RadiographyDataModule(Radiographs, LightningDataModule):
 
     def _images(self, served: Tensor, augment: Chain | None = None) -> Tensor:
         """Return the images of a batch that came to its device as images, as pixels, or as numbers of those there."""
-        pixels = self.resident[served] if self.resident is not None and served.dtype == torch.int64 else served
+        pixels = served
+        if self.resident is not None and served.dtype == torch.int64:
+            lungs = self.images.masks is not None and augment is None  # which lie there, and are for training alone
+            pixels = self.resident[served][:, :-1] if lungs else self.resident[served]
         return to_images(pixels, augment) if pixels.dtype == torch.uint8 else pixels
 
     @torch.no_grad()
@@ -171,7 +173,7 @@ class RadiographyDataModule(Radiographs, LightningDataModule):
         """Have batches finished on a GPU, from pixels that lie there if they fit."""
         on_gpu = device.type == "cuda"
         if on_gpu and self.cache and (self.resident is None or self.resident.device != device):
-            self.resident = put_on_device(self.images, device)
+            self.resident = put_on_device(self.images.masked, device)
         for dataset in self.datasets.values():
             dataset.finish = not on_gpu
             dataset.resident = on_gpu and self.resident is not None

@@ -1,6 +1,7 @@
 """The radiographs that a run's settings name: where they lie, their classes, links and split. Without Lightning."""
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covidnet.data.attributes import attributes_in, check_bins
-from covidnet.data.changes.kinds import Augmentation, Lungs, Style
+from covidnet.data.changes.kinds import Augmentation, Lungs, Style, shown
 from covidnet.data.division.division import NO_SOURCES, Division
 from covidnet.data.division.duplicates import Duplicates, find_duplicates
 from covidnet.data.division.names import check_pattern
@@ -20,10 +21,12 @@ from covidnet.data.images import Cache, Images, Numbers, join, open_images
 from covidnet.data.layouts import Layout
 from covidnet.data.local import check_places, local_path
 from covidnet.data.located import Located
+from covidnet.data.lung_masks import LungMasks
 from covidnet.data.roots import check_roots
 from covidnet.data.spelling import composed, twins_told
 from covidnet.data.tables.keys import Disagree, Uncertain, table_keys
 from covidnet.data.told import counted_told, told_of, warned_of
+from covidnet.data.typed import AUTO
 from covidnet.data.walk import DEFAULT_ROOT
 from covidnet.errors import require, some
 from covidnet.imaging.decode import Interpolation
@@ -77,12 +80,15 @@ class Radiographs(Located):
         interpolation: "bilinear", antialiased; or "nearest", as Keras resized in the tutorial.
         body_part: DICOM files whose header names another part than the "chest" are refused; "any" reads them too.
         orientation: "upright" turns each image as its file tells it, by EXIF; "stored" turns TIFF alone.
-        lungs: "whole" images; the lungs "covered", black; "only" the lungs; or the lungs with the surround "swapped"
-            for another image's. By mask files where every image has one, else by a central box.
+        lungs: "whole" images; the lungs "covered", black; "only" the lungs; the lungs with the surround "swapped" for
+            another image's; or images cut to their lungs, "crop". Where they lie, ``masks`` says. For the lungs test of
+            such a crop: "covered_crop", "only_crop" and "swapped_crop", which are cut afterwards.
+        masks: What says where the lungs lie, for all that asks: "auto", mask files beside the images where every image
+            has one, else the central box; "box"; or a folder with a mask for each image, X/NAME.png for X/NAME.jpg.
         augment: Change training images at random: "mild" a little, "strong" until exposure and position tell no source.
         unchanged: Share of the training images that augmentation leaves as they are, in [0, 1).
         surround: Share of the training images, in [0, 1], that show another image's surround around their own lungs, by
-            the central box; before augmentation.
+            the central box, or the folder of ``masks``; before augmentation.
         restyle: Give half of the training images another texture: by a random "convolution", or some of the Fourier
             "amplitude" of another image.
         balance: What weighs alike in the loss: each "class", or within it each "source" of the table too.
@@ -131,6 +137,7 @@ class Radiographs(Located):
         body_part: BodyPart = "chest",
         orientation: Orientation = "upright",
         lungs: Lungs = "whole",
+        masks: str = AUTO,
         augment: Augmentation = "none",
         unchanged: float = 0.0,
         surround: float = 0.0,
@@ -175,6 +182,7 @@ class Radiographs(Located):
         self.interpolation: Interpolation = interpolation
         self.reading = Reading(body_part, orientation)
         self.lungs: Lungs = lungs
+        self.masks = LungMasks(masks, local_path(cache_dir))
         self.augmentation: Augmentation = augment
         self.unchanged, self.surround = unchanged, surround
         self.restyle: Style = restyle
@@ -188,21 +196,15 @@ class Radiographs(Located):
     @cached_property
     def images(self) -> Images:
         """The readable images of the roots, then those of the test root, whose paths begin with ``test:``."""
-        opened = [
-            open_images(
-                listings,
-                self.image_size,
-                self.interpolation,
-                lungs=self.lungs,
-                skip=self.on_error == "skip",
-                cache=self.cache,
-                cache_dir=self.cache_dir,
-                reading=self.reading,
-            )
-            for listings in (self.listings, {TEST_PREFIX: self.test_folder} if self.test_folder else {})
-            if listings
-        ]
-        return join(*opened) if len(opened) > 1 else opened[0]
+        return _opened(self)
+
+    def lung_files(self, paths: Sequence[str]) -> dict[str, Path]:
+        """Return the lung mask of each of these images, which stand together; nothing where the box stands for all.
+
+        Raises:
+            UserError: Where a folder of masks is named, and lacks one.
+        """
+        return self.masks.of_split(self.units, paths)
 
     @cached_property
     def copies(self) -> Duplicates:
@@ -286,6 +288,26 @@ class Radiographs(Located):
         write_split(file, self.split, self.images.paths, self.images.labels, self.classes)
 
 
+def _opened(data: Radiographs) -> Images:
+    opened = [
+        open_images(
+            listings,
+            data.image_size,
+            data.interpolation,
+            lungs=data.lungs,
+            masks=data.masks,
+            surround=data.surround > 0,
+            skip=data.on_error == "skip",
+            cache=data.cache,
+            cache_dir=data.cache_dir,
+            reading=data.reading,
+        )
+        for listings in (data.listings, {TEST_PREFIX: data.test_folder} if data.test_folder else {})
+        if listings
+    ]
+    return join(*opened) if len(opened) > 1 else opened[0]
+
+
 def _refuse_odd_numbers(data: Radiographs) -> None:
     check_bins(data.age_bins)
     require(0 < data.val_fraction < 1, "data.val_fraction", data.val_fraction, "a share between 0 and 1")
@@ -297,3 +319,8 @@ def _refuse_odd_numbers(data: Radiographs) -> None:
     require(few, "data.num_workers", data.num_workers, f"0 processes or more, up to {MOST_WORKERS}")
     require(0 <= data.unchanged < 1, "data.unchanged", data.unchanged, "a share, 0 or more and below 1")
     require(0 <= data.surround <= 1, "data.surround", data.surround, "a share from 0 to 1")
+    crop = shown(data.lungs)[1]
+    told = f"box or a folder for data.lungs={data.lungs}: whoever predicts must know how images were cut"
+    require(not crop or data.masks.given != AUTO, "data.masks", data.masks.given, told)
+    told = f"0 for data.lungs={data.lungs} by the central box, around which hardly anything is left"
+    require(not (crop and data.surround) or data.masks.named, "data.surround", data.surround, told)

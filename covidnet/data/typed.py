@@ -6,13 +6,14 @@ from typing import Any
 
 import yaml
 
-from covidnet.data.walk import DEFAULT_ROOT, refuse_no_root
-from covidnet.errors import UserError
+from covidnet.data.walk import DEFAULT_ROOT, is_folder, refuse_no_root
+from covidnet.errors import UserError, did_you_mean
 from covidnet.files.reading import keep_names, parse_yaml
 
 FILES = ("table", "split_lists", "split_file", "metadata")  # keys of the data that name files
 ELSEWHERE = ("://", "<root>/")  # what is in a store, or is sought in the root
 NO_FILE = "none"  # of data.metadata
+AUTO, BOX = "auto", "box"  # of data.masks
 
 
 def value_of(text: str, *, names: bool = False) -> Any:
@@ -43,6 +44,7 @@ def refuse_missing(keys: Mapping[str, Any]) -> None:
     for key in FILES:
         for file in _texts(keys.get(key)):
             refuse_no_file(file, f"data.{key}")
+    refuse_no_masks(keys.get("masks"), "data.masks")
 
 
 def refuse_no_data(keys: Mapping[str, Any]) -> None:
@@ -67,6 +69,21 @@ def refuse_no_file(file: str, key: str) -> None:
     """
     if file != NO_FILE and (here := _here(file)) and not _is_there(here):
         raise UserError(f"{key}={file} does not exist. Give a file that is there, or leave {key} out.")
+
+
+def refuse_no_masks(given: object, key: str) -> None:
+    """Refuse a folder of masks of this machine that is not there; ``key`` is the setting that gave it.
+
+    Raises:
+        UserError: With what to give.
+    """
+    here = None if given in (AUTO, BOX) else _here(given)
+    if here and not is_folder(here):
+        found = "is no folder" if _is_there(here) else "does not exist"
+        raise UserError(
+            f"{key}={given} {found}.{did_you_mean(str(given), [AUTO, BOX])} Give auto, box, or a folder of lung masks "
+            "with the names of the images."
+        )
 
 
 def _here(text: object) -> Path | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from covidnet.data.division.duplicates import Duplicates, find_duplicates
 from covidnet.data.division.metadata import NAME, linked_groups, write_metadata
@@ -20,6 +21,7 @@ from covidnet.errors import UserError
 from covidnet.evidence.audit_checks import STEPS, VERDICTS, Begin, Contents, run_checks
 from covidnet.evidence.inspection import FEW, Traits, inspect_files
 from covidnet.evidence.known_checks import run_known_checks
+from covidnet.imaging.decode import THUMBNAIL
 from covidnet.imaging.radiograph import BodyPart
 from covidnet.machine.parallel import named_steps, one_thread
 
@@ -107,7 +109,24 @@ def _contents(data: Radiographs, inspected: list[Traits | str]) -> Contents:
     duplicates = _all_duplicates(traits)
     groups = linked_groups(paths, dict(zip(paths, rows, strict=True)), duplicates.pairs)
     labels = np.array([folder.targets[index] for index, _ in kept], dtype=np.int64)
-    return Contents(paths, labels, list(folder.classes), traits, rows, duplicates, np.array(groups, dtype=np.int64))
+    lungs = _lungs(data, paths)
+    return Contents(
+        paths,
+        labels,
+        list(folder.classes),
+        traits,
+        rows,
+        duplicates,
+        np.array(groups, dtype=np.int64),
+        lungs,
+        data.masks.told(lungs is not None),
+    )
+
+
+def _lungs(data: Radiographs, paths: Sequence[str]) -> NDArray[np.bool_] | None:
+    """Return where the lungs of images lie (N, S, S), at the size of the probes; None where the box stands for them."""
+    files = data.lung_files(paths)
+    return data.masks.regions([files[path] for path in paths], THUMBNAIL // 2) if files else None
 
 
 def _all_duplicates(traits: Sequence[Traits]) -> Duplicates:

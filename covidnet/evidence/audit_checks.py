@@ -49,6 +49,8 @@ class Contents(NamedTuple):
     rows: Sequence[Mapping[str, str]]  # of the table; empty where it says nothing
     duplicates: Duplicates
     groups: NDArray[np.int64]  # linked by patient, group or likeness
+    lungs: NDArray[np.bool_] | None  # (N, S, S), half as wide as a thumbnail; None: the central box stands for them
+    lungs_told: str  # what says where they lie
 
 
 def run_checks(
@@ -212,14 +214,14 @@ def _check_probes(contents: Contents, begin: Begin) -> list[Check]:
     """Report how well the class is told by what is no sign of disease."""
     thumbnails = np.stack([traits.thumbnail for traits in contents.traits])
     histograms = np.stack([traits.histogram for traits in contents.traits])
-    seen = views(thumbnails, histograms)
+    seen = views(thumbnails, histograms, contents.lungs)
     found, checks = {}, []
     for name, features in seen.items():
         begin(f"what tells the class: {name.replace('_', ' ')}")
         found[name] = probe(features, contents.labels, contents.groups)
     whole = found["whole"]
     for name, what in (
-        ("lungs_covered", "an image with its lungs covered"),
+        ("lungs_covered", f"an image with its lungs covered, {contents.lungs_told},"),
         ("border", "the outermost border of an image"),
         ("histogram", "the grey values of an image, wherever they are,"),
     ):
@@ -241,6 +243,7 @@ def _check_probes(contents: Contents, begin: Begin) -> list[Check]:
             f"[{low:.2f}, {high:.2f}] (whole image {whole['auroc']:.2f}, chance 0.50). {meaning}"
         )
         details = {**result, "classes": by_class, "whole": whole["auroc"], "whole_interval": whole["interval"]}
+        details |= {"lungs": contents.lungs_told} if name == "lungs_covered" else {}
         checks.append(Check(name, verdict, sentence, details))
     return checks
 

@@ -17,7 +17,7 @@ from covidnet.data.attributes import attributes_in
 from covidnet.data.division.metadata import linked_groups
 from covidnet.data.radiographs import Radiographs
 from covidnet.data.spelling import Spellings
-from covidnet.errors import UserError, did_you_mean
+from covidnet.errors import UserError, did_you_mean, some
 from covidnet.evaluation.comparison import compare_groups, compare_outputs, compare_recalls, compare_sides
 from covidnet.evaluation.survival import compare_survival
 from covidnet.evidence.compare_table import sentence
@@ -34,6 +34,7 @@ from covidnet.runs.files import (
     PARTS,
     PREDICTIONS,
     SEED,
+    SHORTCUTS,
 )
 from covidnet.runs.find import newest_run, runs_of_side
 from covidnet.runs.predictions import Predictions, read_predictions, together
@@ -119,7 +120,7 @@ def compare_runs(
         "classes": read["inside"][0][0].classes,
         "parts": parts,
         "survives": _compare_survival(read, names, folders) if "lungs_covered" in read else None,
-        "notes": [*dict.fromkeys(notes), *untested],
+        "notes": [*dict.fromkeys(notes), *_lungs_note(sides), *untested],
     }
     return {**report, "sentence": sentence(report)}
 
@@ -167,10 +168,30 @@ def _called(folder: Path, side: Sequence[Path], ensemble: bool) -> str:
 def _file(one: Path, part: str) -> Path | None:
     """Return where a run's predictions of a part are, None where they are not there."""
     if part in LUNGS_FOLDERS:
-        run = newest_run(one / LUNGS_RUNS / LUNGS_FOLDERS[part])
+        place = _lungs_test(one).get("runs", LUNGS_RUNS)
+        run = newest_run(one / place / LUNGS_FOLDERS[part])
         return _file(run, "inside") if run else None
     file = one / (EXTERNAL_PREDICTIONS if part == "outside" else PREDICTIONS)
     return file if file.is_file() else None
+
+
+def _lungs_test(run: Path) -> dict[str, Any]:
+    """Return what a run's lungs test left, nothing where there was none."""
+    return read_json(run / SHORTCUTS) or {}
+
+
+def _lungs_note(sides: Sequence[Sequence[Path]]) -> list[str]:
+    """Return a sentence where the lungs of the runs were found by several rules, whose tests are not one."""
+    rules = [_lungs_test(run).get("lungs") for side in sides for run in side]
+    told = [*dict.fromkeys(filter(None, rules))]
+    return (
+        [
+            f"The lungs tests of these runs are not alike: the lungs lay {some(told, between=' in one and ')} in "
+            "another. Test them by one rule: covidnet shortcuts RUN --masks auto|box|FOLDER."
+        ]
+        if len(told) > 1
+        else []
+    )
 
 
 def _match(sides: Sequence[Sequence[Predictions]], names: tuple[Path, Path], part: str) -> Matched:

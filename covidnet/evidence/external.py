@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from covidnet.data.changes.crop import OVERSIZE
+from covidnet.data.changes.kinds import shown
 from covidnet.data.division.duplicates import find_duplicates
 from covidnet.data.division.metadata import find_metadata, linked_groups, read_metadata
 from covidnet.data.division.sources import UNKNOWN
@@ -26,6 +28,7 @@ from covidnet.data.walk import spelt_below, told_by_reason
 from covidnet.errors import UserError, some
 from covidnet.evaluation.comparison import comparable, score_drops
 from covidnet.evaluation.ensembles import disagreement
+from covidnet.evidence.external_crops import cut_to_lungs
 from covidnet.evidence.external_groups import attributes_outside, groups_outside
 from covidnet.evidence.external_members import of_members, test_of_all
 from covidnet.evidence.external_table import sentence
@@ -58,6 +61,8 @@ class Options:
         body_part: What part of the body DICOM headers may name; as in training where None.
         bins: Ages at which a new group begins; as in training where None.
         subgroups: More columns of the table that tell groups; those of the training that are there where None.
+        masks: Of a model whose images are cut to their lungs: what says where these lie, "box" or a folder; the box
+            where the training had it, else covidnet's own lung network where None.
     """
 
     names: Mapping[str, str]
@@ -69,6 +74,7 @@ class Options:
     body_part: BodyPart | None = None
     bins: Sequence[int] | None = None
     subgroups: Sequence[str] | None = None
+    masks: str | None = None
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,7 @@ def evaluate(checkpoint: Path, root: Path, options: Options) -> Evaluation:
     _tell_left_out(f"{len(folder.ignored)} files or folders below {root}", folder.ignored)
     rows = _read_rows(folder, options.metadata)
     wanted = _of_views(folder, rows, data.wanted_views)
-    pixels = _open(data, root, wanted, options, options.body_part)
+    pixels = cut_to_lungs(data, root, _open(data, root, wanted, options, options.body_part), options.masks)
     _tell_left_out(f"{len(pixels.unreadable)} images below {root} that cannot be read", [*pixels.unreadable.items()])
     if not pixels.paths:
         raise UserError(f"None of the {len(folder.paths)} images below {root} can be read.")
@@ -312,11 +318,11 @@ def _of_views(folder: ExternalFolder, rows: Mapping[str, Mapping[str, str]], wan
 def _open(
     data: Radiographs, root: Path, paths: Sequence[str], options: Options, body_part: BodyPart | None = None
 ) -> Pixels:
-    """Decode images as the model's own were, but of a body part that the user insists on."""
+    """Decode images as the model's own were, but of a body part that the user insists on; not yet cut."""
     return open_pixels(
         root,
         paths,
-        data.image_size,
+        data.image_size * (OVERSIZE if shown(data.lungs)[1] else 1),
         data.interpolation,
         cache=options.cache,
         cache_dir=options.cache_dir or data.cache_dir,

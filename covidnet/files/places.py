@@ -12,6 +12,7 @@ PLACES = frozenset(
         "ckpt_path",
         "default_root_dir",
         "dirpath",
+        "masks",
         "metadata",
         "root",
         "roots",

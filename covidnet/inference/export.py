@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from covidnet.__version__ import __version__
+from covidnet.data.changes.kinds import shown
 from covidnet.data.walk import radiographs_below
 from covidnet.errors import UserError
 from covidnet.imaging.decode import open_radiograph, read
@@ -69,6 +70,11 @@ def export(predictor: Predictor, folder: Path, examples: Iterable[Example]) -> l
         UserError: Where they do not, within ``TOLERANCE``, or the folder cannot be written.
     """
     predictor.refuse_without_lungs()
+    if shown(predictor.lungs)[1]:
+        raise UserError(
+            f"{predictor.checkpoint} sees images cut to their lungs, which an exported file cannot find. Use covidnet "
+            "predict, serve or evaluate, or export a model that was trained without data.lungs=crop."
+        )
     unfinished = folder / f"unfinished.{os.getpid()}"
     try:
         unfinished.mkdir(parents=True)

@@ -8,19 +8,22 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.special import softmax
 
 from covidnet.batch import to_images
+from covidnet.data.changes.kinds import shown
 from covidnet.errors import DivergedError, UserError
 from covidnet.evaluation.conformal import prediction_sets
 from covidnet.evaluation.decision import Decision, decide
 from covidnet.evaluation.ensembles import disagreement
 from covidnet.evaluation.novelty import novelty_scores
 from covidnet.imaging.arrays import Scale
-from covidnet.imaging.decode import Interpolation, resize
+from covidnet.imaging.decode import Interpolation
 from covidnet.imaging.radiograph import BodyPart, Reading, UnreadableImageError
 from covidnet.inference.inputs import Readable, file_of, listed, named, open_given
 from covidnet.inference.prediction import NOTICE, Prediction
+from covidnet.inference.seen import Seen, see
 from covidnet.machine.device import find_device
 from covidnet.machine.precision import full_precision
 from covidnet.models.network import Network
@@ -76,6 +79,7 @@ class Predictor:
         self.interpolation: Interpolation = made.interpolation
         self.batch_size = made.batch_size  # of training
         self.lungs = made.lungs
+        self.preprocessing = made
         self.reading: Reading = made.reading._replace(body_part=body_part or made.reading.body_part)
         self.notice = f"{f'Trained on {made.notice}' if made.notice else ''}{NOTICE}"
         self.run = read_once.run  # the directory of the run or series that wrote it, if it lies there
@@ -151,12 +155,21 @@ class Predictor:
             UnreadableImageError: With the reason.
             UserError: Where the model saw images without lungs, or lungs only: whole ones tell it nothing.
         """
+        return self.see(open_given(image, scale, self.reading).image).pixels
+
+    def see(self, image: Image.Image) -> Seen:
+        """Return a decoded radiograph as the model was trained to see it, and the part that this shows.
+
+        Raises:
+            UnreadableImageError: Where it has to be cut to its lungs, and none are found.
+            UserError: As ``decode``.
+        """
         self.refuse_without_lungs()
-        return resize(open_given(image, scale, self.reading).image, self.image_size, self.interpolation)
+        return see(image, self.preprocessing)
 
     def refuse_without_lungs(self) -> None:
         """Raise a UserError where the model saw images without lungs, or lungs only: whole ones tell it nothing."""
-        if self.lungs != "whole":
+        if shown(self.lungs)[0] != "whole":
             raise UserError(
                 f"{self.checkpoint} was trained with data.lungs={self.lungs}, for the lungs test alone; it has nothing "
                 "to say of whole images. Give the checkpoint of the run itself."

@@ -11,15 +11,16 @@ from scipy.ndimage import binary_erosion, zoom
 from scipy.stats import bootstrap
 
 from covidnet.batch import to_images
-from covidnet.data.changes.lungs import lung_region, masks_of_split
+from covidnet.data.changes.crop import OVERSIZE, cut, lung_crop
+from covidnet.data.changes.kinds import shown
+from covidnet.data.changes.lungs import lung_region
 from covidnet.data.radiographs import Radiographs
-from covidnet.imaging.decode import decode, read
-from covidnet.imaging.radiograph import Reading
+from covidnet.imaging.decode import Interpolation, decode, read
 from covidnet.models.heatmaps import Heat, grad_cam, heat_share, last_feature_map
 from covidnet.models.outputs import outputs_of
 from covidnet.report.decided import decisions
 from covidnet.report.measured import HeatShare
-from covidnet.report.pictures import SIDE, blend, jpeg, radiograph
+from covidnet.report.pictures import SIDE, as_shown, blend, jpeg
 from covidnet.runs.predictions import Predictions
 from covidnet.runs.run import Run
 
@@ -58,6 +59,7 @@ class Gallery:
     shares: dict[str, HeatShare]  # by class
     overall: HeatShare | None
     masked: int  # images of the sample with a mask of their own
+    lungs: str  # what says where the lungs lie, in words
     changed: int  # images that the checkpoint now classes otherwise than predictions.csv says
 
 
@@ -74,7 +76,9 @@ def make_gallery(run: Run, predictions: Predictions, data: Radiographs) -> Galle
     needed = sorted({*sample, *errors, *(number for numbers in typical for number in numbers)})
     files = {number: data.image_file(predictions.paths[number]) for number in needed}
     model, device = run.load_model(), torch.device("cpu")
-    pixels = np.stack([_pixels(files[number], data) for number in needed])
+    masks = _masks(run, predictions, data, needed)
+    seen = {number: _Sight(files[number], masks.get(number), data) for number in needed}
+    pixels = np.stack([seen[number].pixels() for number in needed])
     layer = last_feature_map(model, to_images(torch.from_numpy(pixels[:1])))
     logits, _ = outputs_of(
         model, pixels.__getitem__, np.arange(len(needed)), device, title="asking the model", after=0.0
@@ -86,12 +90,11 @@ def make_gallery(run: Run, predictions: Predictions, data: Radiographs) -> Galle
         part = slice(start, start + BATCH)
         images = to_images(torch.from_numpy(pixels[part]))
         heats.update(zip(needed[part], grad_cam(model, layer.layer, images, targets[part]), strict=True))
-    masks = _masks(run, predictions, data, needed)
-    regions = {number: lung_region(masks.get(number), data.image_size) for number in needed}
+    regions = {number: seen[number].lungs(data.image_size) for number in needed}
     shares = {number: heat_share(heats[number], regions[number]) for number in needed}
 
     def card(number: int) -> Card:
-        picture, overlay = draw(files[number], data.reading, heats[number], masks.get(number))
+        picture, overlay = draw(seen[number], heats[number])
         return Card(
             predictions.paths[number],
             run.classes[predictions.labels[number]],
@@ -122,6 +125,7 @@ def make_gallery(run: Run, predictions: Predictions, data: Radiographs) -> Galle
         shares={name: shown for name, shown in by_class.items() if shown},
         overall=summary(sample),
         masked=sum(number in masks for number in sample),
+        lungs=data.masks.told(bool(masks)),
         changed=changed,
     )
 
@@ -158,24 +162,48 @@ def sampled(predictions: Predictions, num_classes: int) -> list[int]:
 def _masks(run: Run, predictions: Predictions, data: Radiographs, needed: Sequence[int]) -> dict[int, Path]:
     """Return the lung masks of these images; none where any image of the run has none, as in the lungs test."""
     paths = dict.fromkeys([*(row["path"] for row in run.split), *predictions.paths])
-    masks = masks_of_split(data.units, [*paths])
+    masks = data.lung_files([*paths])
     return {number: masks[path] for number in needed if (path := predictions.paths[number]) in masks}
 
 
-def draw(file: Path, reading: Reading, heat: Heat, mask: Path | None = None) -> tuple[str, str]:
+class _Sight:
+    """What the model sees of one image: all of it, or what it is cut to."""
+
+    def __init__(self, file: Path, mask: Path | None, data: Radiographs) -> None:
+        self.file, self.mask, self.data = file, mask, data
+        self.box = lung_crop(lung_region(mask, data.image_size * OVERSIZE)) if shown(data.lungs)[1] else None
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """Return it as the model was trained on it, (3, S, S)."""
+        size = self.data.image_size
+        return np.broadcast_to(self._decoded(size, self.data.interpolation), (3, size, size))
+
+    def picture(self) -> NDArray[np.float64]:
+        """Return it as a page shows it, (H, W, 3) in 0 .. 255."""
+        return as_shown(self._decoded(SIDE, "bilinear"))
+
+    def lungs(self, size: int) -> NDArray[np.bool_]:
+        """Return where its lungs lie in it (S, S)."""
+        if self.box is None:
+            return lung_region(self.mask, size)
+        whole = lung_region(self.mask, size * OVERSIZE)[None].astype(np.uint8)
+        return np.asarray(cut(whole, self.box, size, "nearest")[0] > 0)
+
+    def _decoded(self, size: int, interpolation: Interpolation) -> NDArray[np.uint8]:
+        if self.box is None:
+            return decode(read(self.file), size, interpolation, self.data.reading)
+        large = decode(read(self.file), size * OVERSIZE, interpolation, self.data.reading)
+        return cut(large, self.box, size, interpolation)
+
+
+def draw(seen: _Sight, heat: Heat) -> tuple[str, str]:
     """Return an image, and the same under its heat with the lungs outlined, as data URIs."""
-    grey = radiograph(file, reading)
+    grey = seen.picture()
     enlarged = zoom(heat, SIDE / len(heat), order=1).clip(0, 1)
     overlay = blend(grey, enlarged, OPACITY)
-    region = lung_region(mask, SIDE)
+    region = seen.lungs(SIDE)
     overlay[region & ~binary_erosion(region, iterations=2)] = (255, 255, 255)
     return jpeg(grey), jpeg(overlay)
-
-
-def _pixels(file: Path, data: Radiographs) -> NDArray[np.uint8]:
-    """Return an image as the model was trained on them, (3, H, W)."""
-    size = data.image_size
-    return np.broadcast_to(decode(read(file), size, data.interpolation, data.reading), (3, size, size))
 
 
 def _summary(shares: NDArray[np.float64], areas: NDArray[np.float64], *, masked: bool) -> HeatShare:

@@ -221,7 +221,11 @@ def _lungs_test(shortcuts: Mapping[str, Any] | None) -> list[Row]:
     if shortcuts is None:
         return []
     return [
-        Row(*names, [cell(shortcuts[key], metric) for metric in ("balanced_accuracy", "accuracy")])
+        Row(
+            f"{names[0]}{', then cut' if shortcuts.get('crop') else ''}",
+            names[1],
+            [cell(shortcuts[key], metric) for metric in ("balanced_accuracy", "accuracy")],
+        )
         for key, names in LUNGS_TEST.items()
         if shortcuts.get(key)
     ]

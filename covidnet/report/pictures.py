@@ -30,7 +30,11 @@ def radiograph(file: Path, reading: Reading) -> NDArray[np.float64]:
     Raises:
         UnreadableImageError: Where it cannot be read.
     """
-    pixels = decode(read(file), SIDE, reading=reading)
+    return as_shown(decode(read(file), SIDE, reading=reading))
+
+
+def as_shown(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return decoded pixels (C, H, W), H and W of a page, as ``radiograph`` does."""
     return np.broadcast_to(pixels, (3, SIDE, SIDE)).transpose(1, 2, 0).astype(np.float64)
 
 

@@ -135,7 +135,7 @@ def heat_verdict(heat: HeatShare | None) -> Verdict | None:
     if heat is None:
         return None
     question = f"Does the model look at {heat.region}?"
-    takes = "take" if heat.masked else "stands for the lungs where there are no masks and takes"
+    takes = "take" if heat.masked else "stands for the lungs and takes"
     found = f"{_percent(heat.mean)} of the heat lies inside {heat.region}"
     sentence = f"{found}, which {takes} {_percent(heat.area)} of the image."
     if heat.interval and heat.interval[0] > heat.area:

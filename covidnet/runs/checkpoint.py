@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from covidnet.data.changes.kinds import Lungs
+from covidnet.data.changes.kinds import Lungs, shown
 from covidnet.data.radiographs import Radiographs
 from covidnet.data.spelling import all_composed
 from covidnet.errors import UserError
@@ -48,6 +48,7 @@ class Preprocessing:
         image_size: Side in pixels.
         interpolation: To that side.
         lungs: What is shown of the images: "whole", or of the lungs test.
+        boxed: Whether the central box stands for the lungs to which they are cut, if they are.
         reading: How their files were read.
         batch_size: Images a training step.
         notice: What every output on these images must say about them, or nothing.
@@ -57,6 +58,7 @@ class Preprocessing:
     image_size: int
     interpolation: Interpolation
     lungs: Lungs
+    boxed: bool
     reading: Reading
     batch_size: int
     notice: str
@@ -145,7 +147,8 @@ class Checkpoint:
             UserError: Where the recipe names another class of data, or keys that the class does not take.
         """
         data = radiographs_of(self.recipe)
-        how = (data.image_size, data.interpolation, data.lungs, data.reading, data.batch_size, data.notice)
+        boxed = shown(data.lungs)[1] and not data.masks.named
+        how = (data.image_size, data.interpolation, data.lungs, boxed, data.reading, data.batch_size, data.notice)
         return Preprocessing(list(self.recipe["classes"]), *how)
 
     def model(self, *, finite: bool = True) -> Network:

@@ -3,6 +3,7 @@
 Such a file may be a stranger's, or of another version. What is not read is left alone.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from covidnet.runs.files import (
     COMPARISON,
     CROSSVAL,
     EXTERNAL,
+    LUNGS_APART,
     LUNGS_FOLDERS,
+    LUNGS_RUNS,
     MODELS,
     PARTS,
     REPEAT,
@@ -32,6 +35,7 @@ from covidnet.runs.files import (
 Kind = Callable[[Any, str], None]  # raises a ValueError that names the place of a value that is of another kind
 
 MOST = 10**12  # images, epochs and the like
+_LUNGS = re.compile(rf"{LUNGS_RUNS}(/{LUNGS_APART}\w+)?")
 LEVELS = ("PASS", "WARN", "FAIL")
 
 
@@ -120,6 +124,7 @@ NUMBER = _one("a number", is_number)
 COUNT = _one("a whole number, 0 or more", lambda value: is_whole(value, 0, MOST))
 TRUTH = _one("true or false", lambda value: isinstance(value, bool))
 A_WISH = _one(f"one of {', '.join(WISHES)}", lambda value: value in WISHES)
+LUNGS_PLACE = _one("a folder of the lungs test", lambda value: bool(isinstance(value, str) and _LUNGS.fullmatch(value)))
 LEVEL = _one(f"one of {', '.join(LEVELS)}", lambda value: value in LEVELS)
 HEAT = _one("a number above 0", lambda value: is_number(value, 1e-6, 1e6))
 PAIR = _one("two numbers", lambda value: isinstance(value, list) and len(value) == 2 and all(map(is_number, value)))
@@ -276,7 +281,13 @@ KINDS: Mapping[str, Kind] = {
     REPEAT: keys({**SERIES, "ensemble": SCORES, "best": MEAN, "final": MEAN}),
     CROSSVAL: keys({**SERIES, "pooled": POOLED}),
     SHORTCUTS: keys(
-        {**dict.fromkeys(("whole", *LUNGS_FOLDERS), maybe(keys(SCORES_KEYS))), "verdict": LEVEL, "sentence": TEXT},
+        {
+            **dict.fromkeys(("whole", *LUNGS_FOLDERS), maybe(keys(SCORES_KEYS))),
+            **dict.fromkeys(("sentence", "masks", "lungs"), TEXT),
+            "verdict": LEVEL,
+            "runs": LUNGS_PLACE,
+            "crop": TRUTH,
+        },
         "verdict",
         "sentence",
     ),

@@ -28,6 +28,7 @@ SHORTCUTS, AUDIT, EXTERNAL, COMPARISON = "shortcuts.json", "audit.json", "extern
 EXTERNAL_PREDICTIONS = "external_predictions.csv"
 REPORT, CARD = "report.html", "model_card.md"
 LUNGS_RUNS = "shortcuts"  # the folder of the runs that the lungs test trains and tests
+LUNGS_APART = "masks_"  # begins the names of the folders in it of runs by another data.masks than the run's own
 LUNGS = {"lungs_covered": "covered", "lungs_only": "only"}  # what shortcuts.json calls them -> data.lungs, and folder
 LUNGS_AT_TEST = {"covered_at_test": "covered", "swapped_at_test": "swapped"}  # the same of the run's own model
 LUNGS_FOLDERS = {**LUNGS, **{name: name for name in LUNGS_AT_TEST}}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from covidnet.errors import UserError
-from covidnet.imaging.decode import open_radiograph, resize
+from covidnet.imaging.decode import open_radiograph
 from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.inference.prediction import NOTICE, Prediction
 from covidnet.inference.predictor import Pixels, Predictor
@@ -84,12 +84,11 @@ class Engine:
     """
 
     def __init__(self, predictor: Predictor, batch_size: int, waiting: int, max_pixels: int) -> None:
-        blank = np.zeros((64, 64), dtype=np.uint8)
-        predictor.decode(blank)  # refuses what it cannot be asked
+        predictor.refuse_without_lungs()
         self.predictor = predictor
         self.max_pixels = max_pixels
         self.warnings = model_warnings(predictor)
-        self.layers = self._last_feature_maps(blank)
+        self.layers = self._last_feature_maps()
         self.batcher: Batcher[Job, Seen] = Batcher(self.look, batch_size, waiting)
         self._decoders = ThreadPoolExecutor(min(cores(), DECODERS), "covidnet-decode")
         self._large = ThreadPoolExecutor(1, "covidnet-decode-large")
@@ -118,8 +117,8 @@ class Engine:
         """
         try:
             image = open_radiograph(content, self.predictor.reading).image
-            pixels = resize(image, self.predictor.image_size, self.predictor.interpolation)
-            return Decoded(pixels, picture(image) if shown else None)
+            seen = self.predictor.see(image)
+            return Decoded(seen.pixels, picture(seen.part) if shown else None)
         except UnreadableImageError:
             raise
         # What a decoder makes of a hostile file must not end a request as a fault of ours, nor be told in a log.
@@ -157,8 +156,9 @@ class Engine:
         heat: Heat = np.mean([grad_cam(member, layer, images, wanted) for member, layer in members], axis=0)
         return heat
 
-    def _last_feature_maps(self, blank: Pixels) -> list[torch.nn.Module]:
-        images = self.predictor.images([self.predictor.decode(blank)])
+    def _last_feature_maps(self) -> list[torch.nn.Module]:
+        side = self.predictor.image_size
+        images = self.predictor.images([np.zeros((1, side, side), dtype=np.uint8)])
         try:
             return [last_feature_map(member, images).layer for member in self.predictor.model.members]
         except UserError:  # this model keeps no map: all but the heat can be told

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from covidnet.data.changes.kinds import CROP
 from covidnet.data.radiographs import Radiographs
 from covidnet.data.spelling import all_composed
 from covidnet.errors import UserError
@@ -68,6 +69,7 @@ def recipe_layer(recipe: Mapping[str, Any], checkpoint: Path, typed: CommandLine
     training = _ending(recipe) if typed.command in TRAINING else {}
     if "data" in typed.typed_groups:
         kept = {key: data[key] for key in PREPROCESSING if key in data}
+        kept |= {"lungs": CROP} if data.get("lungs") == CROP else {}  # but not where the lungs of these images lie
         return {"model": recipe["model"], "data": kept, **training}
     run = run_directory(checkpoint)
     chosen = {f"data.{key}" for key in ("split_file", *IMAGES, *DIVISION)} & set(typed.typed_keys())

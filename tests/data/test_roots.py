@@ -221,7 +221,7 @@ def test_lungs_are_covered_by_masks_only_where_all_roots_have_them(sites, caplog
             Image.new("L", (24, 24), 255).save(sites["lima"] / name / "masks" / file.name)
     with caplog.at_level("INFO"):
         _ = joined(sites, lungs="covered").images
-    assert "Lungs covered: by a central box." in caplog.text
+    assert "Lungs covered: by the central box." in caplog.text
 
 
 @pytest.fixture

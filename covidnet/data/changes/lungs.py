@@ -1,15 +1,14 @@
 """Cover the lungs, all but the lungs, or swap what lies around them: it tells whether a model needs the lungs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from covidnet.data.changes.kinds import Lungs
-from covidnet.data.division.split import prefix_of
 from covidnet.data.spelling import Spellings
-from covidnet.data.walk import IMAGES, MASKS, is_folder, names_in, spelt_below
+from covidnet.data.walk import IMAGES, MASKS, is_folder, names_in
 from covidnet.imaging.decode import decode, read
 from covidnet.lung_box import lung_box
 
@@ -38,9 +37,29 @@ class LungView:
     def __call__(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the images with these numbers as (B, C, H, W), a copy."""
         pixels = self.gather(numbers)
-        inside = _box(*pixels.shape[2:]) if self.masks is None else _lung(self.masks(numbers))[:, None]
+        inside = central_box(*pixels.shape[2:]) if self.masks is None else lungs_in(self.masks(numbers))[:, None]
         rest = np.uint8(0) if self.others is None else self.gather(self.others[numbers])
         return np.where(inside != (self.lungs == "covered"), pixels, rest)
+
+
+class Masked:
+    """Pixels by number with the lungs as one more channel, white; the rest of it black. It travels to workers.
+
+    Args:
+        gather: Numbers (B,) -> pixels (B, 1 or 3, H, W).
+        masks: Numbers (B,) -> lung masks (B, 1 or 3, H, W).
+        channels: Of the pixels, as they are given here.
+    """
+
+    def __init__(self, gather: Gather, masks: Gather, channels: int) -> None:
+        self.gather, self.masks, self.channels = gather, masks, channels
+
+    def __call__(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the images with these numbers and where their lungs lie as (B, channels + 1, H, W)."""
+        pixels = self.gather(numbers)
+        batch, _, height, width = pixels.shape
+        lungs = np.where(lungs_in(self.masks(numbers)), np.uint8(255), np.uint8(0))[:, None]
+        return np.concatenate([np.broadcast_to(pixels, (batch, self.channels, height, width)), lungs], axis=1)
 
 
 def draw_others(number: int) -> NDArray[np.int64]:
@@ -77,42 +96,18 @@ def mask_paths(root: Path, paths: Sequence[str]) -> list[str]:
     return found
 
 
-def masks_of_split(units: Sequence[Mapping[str, Path]], paths: Sequence[str]) -> dict[str, Path]:
-    """Return the mask file of each image of a split, by its path there.
-
-    Args:
-        units: The roots of the training, then the test root: what the paths of a root's images begin with -> its
-            folder. The roots of a unit together have a mask for each image, or it has none.
-        paths: The images.
-    """
-    prefixes = [prefix for unit in units for prefix in unit]
-    own: dict[str, list[str]] = {prefix: [] for prefix in prefixes}
-    for path in paths:
-        prefix = prefix_of(path, prefixes)
-        own.setdefault(prefix, []).append(path.removeprefix(prefix))
-    masks: dict[str, Path] = {}
-    for unit in units:
-        found = {prefix: mask_paths(root, spelt_below(root, own[prefix])) for prefix, root in unit.items()}
-        if all(len(found[prefix]) == len(own[prefix]) for prefix in unit):
-            masks |= {
-                prefix + path: root / mask
-                for prefix, root in unit.items()
-                for path, mask in zip(own[prefix], found[prefix], strict=True)
-            }
-    return masks
-
-
 def lung_region(mask: Path | None, size: int) -> NDArray[np.bool_]:
     """Return where the lungs of one image lie (S, S): by its mask, or by the central box where it has none."""
-    return _box(size, size) if mask is None else _lung(decode(read(mask), size, "nearest"))
+    return central_box(size, size) if mask is None else lungs_in(decode(read(mask), size, "nearest"))
 
 
-def _lung(masks: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def lungs_in(masks: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return the lungs (..., H, W) of masks (..., C, H, W)."""
     return np.asarray(masks.max(axis=-3) > MASK_LEVEL)
 
 
-def _box(height: int, width: int) -> NDArray[np.bool_]:
+def central_box(height: int, width: int) -> NDArray[np.bool_]:
+    """Return the box (H, W) that stands for lungs of which no mask tells."""
     region = np.zeros((height, width), dtype=np.bool_)
     top, bottom, left, right = lung_box(height, width)
     region[top:bottom, left:right] = True

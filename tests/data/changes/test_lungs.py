@@ -6,7 +6,8 @@ import torch
 from helpers import CLASSES, paint
 from PIL import Image
 
-from covidnet.data.changes.lungs import LungView, draw_others, lung_region, mask_paths, masks_of_split
+from covidnet.data.changes.lungs import LungView, draw_others, lung_region, mask_paths
+from covidnet.data.lung_masks import LungMasks
 from covidnet.data.module import RadiographyDataModule
 from covidnet.lung_box import lung_box
 
@@ -106,7 +107,7 @@ def test_a_mask_that_cannot_be_read_is_none(tmp_path, caplog):
     (root / mask_paths(root, serve(root).images.paths)[3]).write_bytes(b"")
     with caplog.at_level("INFO"):
         images = serve(root, lungs="covered").datasets["train"].__getitems__([0])[0]
-    assert "Lungs covered: by a central box." in caplog.text
+    assert "Lungs covered: by the central box." in caplog.text
     top, bottom, left, right = lung_box(SIZE, SIZE)
     assert not images[..., top:bottom, left:right].any()
     assert images[..., :top, :].all()
@@ -115,7 +116,7 @@ def test_a_mask_that_cannot_be_read_is_none(tmp_path, caplog):
 def test_each_root_of_a_split_has_masks_for_all_its_images_or_for_none(tmp_path):
     root, apart = later_release(tmp_path / "xrays"), paint(tmp_path / "xrays Test", per_class=2)
     own = RadiographyDataModule(str(root), image_size=SIZE).images.paths
-    masks = masks_of_split([{"": root}, {"test:": apart}], own)
+    masks = LungMasks().of_split([{"": root}, {"test:": apart}], own)
     assert list(masks) == [path for path in own if not path.startswith("test:")]
     region = lung_region(masks[own[0]], SIZE)
     assert region[:, : SIZE // 2].all()
