@@ -99,6 +99,7 @@ class Classifier(CapturedModule):
         self.train_metrics = epoch_metrics(num_classes, "train_")
         self.val_metrics = epoch_metrics(num_classes, "val_")
         self.test_metrics = epoch_metrics(num_classes, "test_")
+        self.findings: dict[str, Any] = {}  # what a training finds beside weights and scores, for results.json
         self._outputs: Outputs | None = None
         self._parts: list[Batch] = []
 

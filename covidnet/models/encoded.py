@@ -64,6 +64,15 @@ class Encoded(Classifier):
         """Whether the head alone trains in this epoch."""
         return self._frozen
 
+    @property
+    def freezes_for_good(self) -> bool:
+        """Whether the head alone trains in all epochs."""
+        return self.freeze_backbone and not self.probe_epochs
+
+    def freezes(self, epoch: int) -> bool:
+        """Tell whether the head alone trains in an epoch, 0 the first."""
+        return epoch < self.probe_epochs if self.probe_epochs else self.freeze_backbone
+
     def keep(self, architecture: dict[str, Any] | None) -> None:
         """Note that a checkpoint holds the weights itself: opening one must ask neither a hub nor a file again."""
         self.hparams.update(pretrained=False, weights=None, architecture=architecture)
@@ -116,7 +125,7 @@ class Encoded(Classifier):
 
     def _enter(self, epoch: int) -> None:
         """Freeze the backbone, or let it train, as it is meant in an epoch."""
-        frozen = epoch < self.probe_epochs if self.probe_epochs else self.freeze_backbone
+        frozen = self.freezes(epoch)
         if frozen != self._frozen:
             self._frozen = frozen
             self.backbone.requires_grad_(not frozen)

@@ -8,8 +8,15 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from covidnet.data.features import Encoder
+from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
+from covidnet.machine.telling import tell
 from covidnet.models.classifier import Classifier
+from covidnet.models.encoded import Encoded
+from covidnet.models.parts.fingerprint import fingerprint
+from covidnet.models.probe import Probe
+from covidnet.training.light_head import solve_head
 
 
 class Joining(Callback):
@@ -28,12 +35,37 @@ class Joining(Callback):
             pl_module.class_weights.copy_(balanced_class_weights(data.class_counts.tolist(), data.classes))
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compute features that training does not change once an image, not once an image and epoch."""
+        """Compute features that training does not change once an image, and solve a head that they alone determine."""
         assert isinstance(pl_module, Classifier)
         data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it on the trainer
-        if pl_module.frozen and data.augment is None and not pl_module.model.average_mirrored:
-            exact = copy.deepcopy(pl_module.model).to_float32()  # its own weights may be of fewer bits
-            data.encode(exact.encoder, pl_module.device)
+        if not pl_module.frozen:
+            return
+        linear = isinstance(pl_module, Probe) and pl_module.head == "linear"
+        changing = _changing(pl_module, data)
+        if linear and (changing or not pl_module.solvable):
+            why = changing or f"model.label_smoothing={pl_module.label_smoothing} means a loss that is not"
+            tell(f"The linear head is trained by steps, not solved: {why}.")
+        if changing:
+            return
+        exact = copy.deepcopy(pl_module.model).to_float32()  # its own weights may be of fewer bits
+        name = str(pl_module.hparams.get("backbone") or exact.name)
+        data.encode(Encoder(exact.encoder.eval(), pl_module.device, name, fingerprint(exact.encoder, pl_module.device)))
+        if linear and pl_module.solvable:
+            solve_head(pl_module, data, going_on=trainer.ckpt_path is not None)
+        if not pl_module.freezes_for_good and data.workers:
+            data.serve_images()  # processes that load batches live on, and would go on serving features
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Serve images from the epoch on in which their encoder trains."""
+        if isinstance(pl_module, Encoded) and not pl_module.freezes(trainer.current_epoch):
+            trainer.datamodule.serve_images()  # type: ignore[attr-defined]
+
+
+def _changing(model: Classifier, data: RadiographyDataModule) -> str:
+    """Return why the features of an image are not the same in each epoch; nothing where they are."""
+    if data.augment is not None:
+        return "training images change at random, as data.augment, data.surround or data.restyle say"
+    return "model.average_mirrored=true has two of each image" if model.model.average_mirrored else ""
 
 
 def balanced_class_weights(counts: Sequence[int], classes: Sequence[str]) -> Tensor:
