@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +12,15 @@ from torch import Tensor
 from covidnet.data.features import Encoder
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
+from covidnet.files.plain import is_mapping, is_whole, measure
 from covidnet.machine.telling import tell
 from covidnet.models.classifier import Classifier
 from covidnet.models.encoded import Encoded
 from covidnet.models.parts.fingerprint import fingerprint
 from covidnet.models.probe import Probe
 from covidnet.training.light_head import solve_head
+
+MOST_FOUND = 1_000  # values
 
 
 class Joining(Callback):
@@ -34,11 +38,38 @@ class Joining(Callback):
             data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it on the trainer
             pl_module.class_weights.copy_(balanced_class_weights(data.class_counts.tolist(), data.classes))
 
+    def __init__(self) -> None:
+        self.begins = 0  # the epoch in which training begins or goes on
+        self.found: dict[str, Any] = {}  # what was found when it began
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was found when training began, for a checkpoint."""
+        return {"found": self.found} if self.found else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what a checkpoint holds of it.
+
+        Raises:
+            ValueError: Where that is not what this class writes.
+        """
+        found = state_dict.get("found", {})
+        if not is_mapping(found) or not all(map(is_mapping, found.values())):
+            raise ValueError("what was found when its training began is no keys with numbers")
+        measure(found, finite=True, most=MOST_FOUND)
+        self.found = found
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Note in which epoch training goes on: whether features are wanted hangs on it."""
+        epoch = checkpoint.get("epoch")
+        self.begins = epoch + 1 if is_whole(epoch, 0) else 0
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compute features that training does not change once an image, and solve a head that they alone determine."""
         assert isinstance(pl_module, Classifier)
         data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it on the trainer
-        if not pl_module.frozen:
+        pl_module.findings = self.found
+        later = isinstance(pl_module, Encoded) and not pl_module.freezes(self.begins)
+        if later or not pl_module.frozen:
             return
         linear = isinstance(pl_module, Probe) and pl_module.head == "linear"
         changing = _changing(pl_module, data)
@@ -50,9 +81,9 @@ class Joining(Callback):
         exact = copy.deepcopy(pl_module.model).to_float32()  # its own weights may be of fewer bits
         name = str(pl_module.hparams.get("backbone") or exact.name)
         data.encode(Encoder(exact.encoder.eval(), pl_module.device, name, fingerprint(exact.encoder, pl_module.device)))
-        if linear and pl_module.solvable:
-            solve_head(pl_module, data, going_on=trainer.ckpt_path is not None)
-        if not pl_module.freezes_for_good and data.workers:
+        if linear and pl_module.solvable and not self.found:  # else it comes from a checkpoint
+            self.found["head"] = solve_head(pl_module, data)
+        if data.workers and isinstance(pl_module, Encoded) and pl_module.probe_epochs:
             data.serve_images()  # processes that load batches live on, and would go on serving features
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

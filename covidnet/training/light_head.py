@@ -10,13 +10,12 @@ from covidnet.machine.telling import tell
 from covidnet.models.probe import Probe
 
 
-def solve_head(model: Probe, data: RadiographyDataModule, *, going_on: bool) -> None:
-    """Give a model the linear head that is best on its features, and note how it was found.
+def solve_head(model: Probe, data: RadiographyDataModule) -> dict[str, Any]:
+    """Give a model the linear head that is best on its features; return how it was found, as results.json has it.
 
     Args:
         model: Whose classes are weighed as in its loss.
         data: Which serves features of its encoder.
-        going_on: The head comes from a checkpoint, and may have been trained since: it stays, and is only told of.
     """
     from covidnet.evaluation.logistic import Labelled, fit_logistic  # scikit-learn takes a second to import
 
@@ -29,11 +28,10 @@ def solve_head(model: Probe, data: RadiographyDataModule, *, going_on: bool) -> 
 
     found = fit_logistic(labelled("train"), labelled("val"), len(data.classes))
     loss = found.losses[found.strength]
-    told: dict[str, Any] = {"strength": found.strength, "val_loss": loss}
-    model.findings["head"] = {**told, "tried": {f"{strength:g}": value for strength, value in found.losses.items()}}
-    if not going_on:
-        model.take_head(torch.from_numpy(found.weights), torch.from_numpy(found.bias))
+    model.take_head(torch.from_numpy(found.weights), torch.from_numpy(found.bias))
     tell(
         f"The linear head is solved: of {len(found.losses)} strengths of regularisation {found.strength:g} is best on "
         f"the validation images, with a loss of {loss:.3f}."
     )
+    tried = {f"{strength:g}": value for strength, value in found.losses.items()}
+    return {"strength": found.strength, "val_loss": loss, "tried": tried}
