@@ -1,6 +1,5 @@
 """What a model takes from its training data: class weights, and features that training does not change."""
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,15 +8,14 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from covidnet.data.features import Encoder
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
 from covidnet.files.plain import is_mapping, is_whole, measure
 from covidnet.machine.telling import tell
 from covidnet.models.classifier import Classifier
 from covidnet.models.encoded import Encoded
-from covidnet.models.parts.fingerprint import fingerprint
 from covidnet.models.probe import Probe
+from covidnet.runs.encoding import encoder_of
 from covidnet.training.light_head import solve_head
 
 MOST_FOUND = 1_000  # values
@@ -78,9 +76,7 @@ class Joining(Callback):
             tell(f"The linear head is trained by steps, not solved: {why}.")
         if changing:
             return
-        exact = copy.deepcopy(pl_module.model).to_float32()  # its own weights may be of fewer bits
-        name = str(pl_module.hparams.get("backbone") or exact.name)
-        data.encode(Encoder(exact.encoder.eval(), pl_module.device, name, fingerprint(exact.encoder, pl_module.device)))
+        data.encode(encoder_of(pl_module.model, pl_module.device, pl_module.hparams.get("backbone")))
         if linear and pl_module.solvable and not self.found:  # else it comes from a checkpoint
             self.found["head"] = solve_head(pl_module, data)
         if data.workers and isinstance(pl_module, Encoded) and pl_module.probe_epochs:

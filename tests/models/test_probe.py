@@ -4,15 +4,19 @@ import json
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
 from helpers import QUICK, end, mistake, read_rows, slow
 
 from bench.soak import differences, record
+from covidnet.batch import to_images
 from covidnet.commands.train import main
+from covidnet.data.features import features_of
 from covidnet.models.parts.fingerprint import fingerprint
 from covidnet.models.probe import Probe
+from covidnet.runs.encoding import encoder_of
 
 SMALL = "test_resnet.r160_in1k"
 RUN = Path("runs/probe/version_0")
@@ -109,6 +113,15 @@ def test_early_stopping_does_not_end_a_training_before_its_encoder_trains(args):
 )
 def test_a_value_that_cannot_be_is_one_sentence(args, capsys, given, told):
     assert told in " ".join(mistake([*args, *given], capsys).split())
+
+
+def test_features_of_a_models_images_are_what_its_head_takes():
+    model, pixels = small().model.eval(), torch.randint(0, 255, (3, 1, 40, 40), dtype=torch.uint8)
+    cpu = torch.device("cpu")
+    found = features_of(encoder_of(model, cpu), lambda some: pixels[some].numpy(), np.arange(3), keep=False)
+    logits, seen = model.logits_and_features(to_images(pixels))
+    torch.testing.assert_close(found, seen[:, -found.shape[1] :].detach())
+    torch.testing.assert_close(model.logits_and_features(to_images(pixels), found)[0], logits)
 
 
 def test_any_change_of_an_encoder_is_seen_and_the_same_one_is_known_again():
