@@ -10,6 +10,7 @@ from helpers import slow
 from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import save_file
 from torch import nn
+from torchvision.models import resnet50
 
 from covidnet.errors import UserError
 from covidnet.models.inception import InceptionV3
@@ -41,7 +42,8 @@ def features(backbone, size=56, weights=None):
     options = {"pretrained": True, "image_size": size, "architecture": None}
     normalize, network, width = encoder(backbone, weights=weights and str(weights), **options)
     with torch.no_grad():
-        found = network.eval()(normalize(images(size)))
+        shown = images(size)
+        found = network.eval()(normalize(shown))
     assert found.shape == (2, width)
     return found
 
@@ -211,3 +213,15 @@ def test_torchxrayvisions_densenet(tmp_path):
     theirs = torch.as_tensor(xrv.utils.normalize(shown[:, :1].numpy() * 255, 255))
     torch.testing.assert_close(network.eval()(normalize(shown)), expected.features2(theirs), **CLOSE)
     assert "torchxrayvision" in sys.modules
+
+
+@slow  # 25 million weights
+def test_torchxrayvisions_resnet_is_torchvisions_for_grey_images(tmp_path):
+    torch.manual_seed(0)
+    expected = resnet50(num_classes=18).eval()
+    expected.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
+    state = {f"model.{name}": value for name, value in expected.state_dict().items()}
+    torch.save({**state, "op_threshs": torch.rand(18)}, tmp_path / "xrv.pth")
+    expected.fc = nn.Identity()
+    one = (images(64)[:, :1] * 2 - 1) * 1024
+    torch.testing.assert_close(features("xrv:resnet50-res512-all", 64, tmp_path / "xrv.pth"), expected(one), **CLOSE)
