@@ -9,6 +9,7 @@ from covidnet.batch import TrainingBatch
 from covidnet.models.encoded import Encoded, asked
 from covidnet.models.networks.probe import probe
 from covidnet.models.parts.heads import Head
+from covidnet.models.parts.stages import Features
 
 
 class Probe(Encoded):
@@ -29,6 +30,8 @@ class Probe(Encoded):
         image_size: Side of the images in pixels, for backbones that are built for one, as transformers are; the command
             line takes it from data.image_size, and without it they have their own.
         architecture: What another place than timm has told of the backbone; a checkpoint keeps it.
+        features: What the head sees: the pooled end of the backbone, "top"; or "stages", with it the mean maps of the
+            last three stages, each number as its signed root.
         options: What every classifier over an encoder takes.
     """
 
@@ -43,10 +46,11 @@ class Probe(Encoded):
         freeze_backbone: bool = True,
         image_size: int | None = None,
         architecture: dict[str, Any] | None = None,
+        features: Features = "top",
         **options: Any,
     ) -> None:
         architecture = asked(backbone, architecture)
-        network = probe(num_classes, backbone, pretrained, weights, head, dropout, image_size, architecture)
+        network = probe(num_classes, backbone, pretrained, weights, head, dropout, image_size, architecture, features)
         super().__init__(network, num_classes, freeze_backbone=freeze_backbone, **options)
         self.head: Head = head
         self.save_hyperparameters(logger=False)

@@ -10,11 +10,15 @@ import timm
 import torch
 from helpers import QUICK, end, mistake, read_rows, slow
 
+import covidnet
 from bench.soak import differences, record
 from covidnet.batch import to_images
 from covidnet.commands.train import main
 from covidnet.data.features import features_of
+from covidnet.errors import UserError
+from covidnet.models.heatmaps import last_feature_map
 from covidnet.models.parts.fingerprint import fingerprint
+from covidnet.models.parts.stages import Stages
 from covidnet.models.probe import Probe
 from covidnet.runs.encoding import encoder_of
 
@@ -140,3 +144,31 @@ def test_a_dense_head_is_the_tutorials():
     widths = [layer.out_features for layer in small(head="dense").network[2] if isinstance(layer, torch.nn.Linear)]
     assert widths == [200, 100, 50, 3]
     assert [type(layer) for layer in small().network[2]] == [torch.nn.Linear]
+
+
+def test_a_head_on_stages_sees_their_mean_maps_and_the_end_as_signed_roots():
+    torch.manual_seed(0)
+    model = small(features="stages").model.eval()
+    images = torch.rand(2, 3, 40, 40)
+    with torch.inference_mode():
+        end, maps = model.network[1].backbone.forward_intermediates(model.network[0](images), indices=3)
+        plain = torch.cat([*(one.mean(dim=(2, 3)) for one in maps), end.mean(dim=(2, 3))], dim=1)
+        found = model.encoder(images)
+    torch.testing.assert_close(found.sign() * found**2, plain, atol=2e-4, rtol=1e-3)
+    assert model.network[2][0].in_features == plain.shape[1] > small().model.network[2][0].in_features
+    assert last_feature_map(model, images).name.startswith("network.1.backbone.")
+
+
+def test_a_backbone_whose_stages_are_not_known_is_refused_by_name():
+    with pytest.raises(UserError, match=r"model.features=stages needs .* model.backbone=own is not"):
+        Stages(torch.nn.Identity(), "own")
+
+
+def test_a_run_on_stages_predicts_what_it_tested(args, capsys):
+    main([*args, "model.features=stages"])
+    rows = read_rows(RUN / "predictions.csv")
+    predictor = covidnet.load(RUN, "cpu")
+    root = next(Path(one.removeprefix("data.root=")) for one in args if one.startswith("data.root="))
+    for row, found in zip(rows, predictor.predict([root / row["path"] for row in rows]), strict=True):
+        expected = [float(row[f"prob_{name}"]) for name in found.probabilities]
+        np.testing.assert_allclose([*found.probabilities.values()], expected, atol=1e-5)

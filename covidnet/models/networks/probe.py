@@ -7,6 +7,7 @@ from torch import nn
 from covidnet.models.parts.dropout import check_dropout
 from covidnet.models.parts.encoder import encoder
 from covidnet.models.parts.heads import Head, head_of
+from covidnet.models.parts.stages import Features
 
 
 def probe(
@@ -18,6 +19,7 @@ def probe(
     dropout: float = 0.5,
     image_size: int | None = None,
     architecture: dict[str, Any] | None = None,
+    features: Features = "top",
 ) -> nn.Sequential:
     """Return images (B, 3, H, W) -> logits (B, C): normalisation, a pooled backbone, and a head.
 
@@ -30,8 +32,9 @@ def probe(
         dropout: Share dropped after each dense layer in training, in [0, 1).
         image_size: Side of the images in pixels, for backbones that are built for one; their own where None.
         architecture: What another place has told of the backbone.
+        features: The pooled end of the backbone, "top", or with it the mean maps of its last three "stages".
     """
     check_dropout(dropout)  # before anything is fetched
     options: dict[str, Any] = {"pretrained": pretrained, "weights": weights, "image_size": image_size}
-    normalize, features, width = encoder(backbone, architecture=architecture, **options)
-    return nn.Sequential(normalize, features, head_of(head, width, num_classes, dropout))
+    normalize, body, width = encoder(backbone, architecture=architecture, features=features, **options)
+    return nn.Sequential(normalize, body, head_of(head, width, num_classes, dropout))

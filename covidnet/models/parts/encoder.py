@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from covidnet.models.parts.backbone import architecture_of, create_backbone, width_of
+from covidnet.models.parts.stages import Features, Stages
 
 
 def encoder(
@@ -16,6 +17,7 @@ def encoder(
     weights: str | None,
     image_size: int | None,
     architecture: Mapping[str, Any] | None,
+    features: Features = "top",
 ) -> tuple[nn.Module, nn.Module, int]:
     """Return what normalises images (B, 3, H, W), what gives pooled features (B, F) of them, and F.
 
@@ -25,6 +27,7 @@ def encoder(
         weights: File of weights (.pth, .safetensors) to read instead of asking the hub.
         image_size: Side of the images in pixels, for backbones that are built for one; their own where None.
         architecture: What was told of a backbone that is not named as timm's; it is asked for where None.
+        features: The pooled end of the network, "top", or with it what its last "stages" see.
 
     Raises:
         UserError: As ``create_backbone``.
@@ -34,7 +37,11 @@ def encoder(
         backbone, pretrained=pretrained, weights=weights, image_size=image_size, architecture=made
     )
     config = network.pretrained_cfg
-    return Normalize(config["mean"], config["std"]), network, width_of(network)
+    normalize, width = Normalize(config["mean"], config["std"]), width_of(network)
+    if features == "top":
+        return normalize, network, width
+    stages = Stages(network, backbone)
+    return normalize, stages, stages.width + width
 
 
 class Normalize(nn.Module):
