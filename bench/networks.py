@@ -4,7 +4,8 @@ import timm
 from torch import nn
 
 from covidnet.models.networks.convnet import convnet
-from covidnet.models.networks.inception import WIDTHS, dense_head, inceptionv3
+from covidnet.models.networks.inception import inceptionv3
+from covidnet.models.parts.heads import WIDTHS, dense_head
 
 
 def plain(model: str, num_classes: int, image_size: int) -> nn.Module:

@@ -8,6 +8,7 @@ from covidnet.data.phantom_module import PhantomDataModule
 from covidnet.models.classifier import Classifier
 from covidnet.models.convnet import ConvNet
 from covidnet.models.inception import InceptionV3
+from covidnet.models.probe import Probe
 from covidnet.training.joining import Joining
 
-__all__ = ["Classifier", "ConvNet", "InceptionV3", "Joining", "PhantomDataModule", "RadiographyDataModule"]
+__all__ = ["Classifier", "ConvNet", "InceptionV3", "Joining", "PhantomDataModule", "Probe", "RadiographyDataModule"]

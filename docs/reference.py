@@ -23,7 +23,9 @@ SECTIONS = {
         [
             ("covidnet.models.classifier.Classifier", "any `model=`"),
             ("covidnet.models.convnet.ConvNet", "`model=convnet`"),
+            ("covidnet.models.encoded.Encoded", "`model=inception` or `model=probe`"),
             ("covidnet.models.inception.InceptionV3", "`model=inception`"),
+            ("covidnet.models.probe.Probe", "`model=probe`"),
         ],
     ),
 }
@@ -62,10 +64,10 @@ def page() -> str:
     ]
     for title, (section, owners) in SECTIONS.items():
         parts += [f"## {title}", "The default is the constructor's. A group may set another."]
-        seen: set[str] = set()
+        seen: dict[str, str] = {}  # the default of each key that was told
         for owner, where in owners:
-            own = {name: one for name, one in own_keys(owner).items() if name not in seen}
-            seen |= set(own)
+            own = {name: one for name, one in own_keys(owner).items() if seen.get(name) != one.default}
+            seen |= {name: one.default for name, one in own.items()}
             rows = ((f"`{section}.{name}`", default_of(one), one.text) for name, one in own.items())
             parts += [f"With {where}:", table(("key", "default", "meaning"), rows)]
     looked_for = f"{KEYS.split(chr(10), 1)[1]}\n\nexamples:\n{examples('python train.py')}"

@@ -25,7 +25,9 @@ from covidnet.data.phantoms import Phantoms
 from covidnet.data.radiographs import Radiographs
 from covidnet.models.classifier import Classifier
 from covidnet.models.convnet import ConvNet
+from covidnet.models.encoded import Encoded
 from covidnet.models.inception import InceptionV3
+from covidnet.models.probe import Probe
 from covidnet.training.args import COMMANDS, expand
 
 DOCS = ROOT / "docs"
@@ -43,7 +45,7 @@ OWNERS = {  # of the keys of each section
     "early_stopping": [EarlyStopping],
     "checkpoint": [ModelCheckpoint],
     "data": [Radiographs, Phantoms],
-    "model": [Classifier, ConvNet, InceptionV3],
+    "model": [Classifier, ConvNet, Encoded, InceptionV3, Probe],
 }
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), ROOT / "bench" / "README.md"])
 OF_TODAY = [page for page in PAGES if page.name != "CHANGELOG.md"]  # which tells what was, too

@@ -137,7 +137,7 @@ def open_cache(
     )
     above = cache_dir or default_cache_dir()
     folder = above / decoding.name
-    with _explain_disk_errors(folder):
+    with explain_disk_errors(folder, "decoded images"):
         make_plain_folders(above, decoding.name)
         with locked(folder / LOCK):
             entries, thumbnails = _usable_entries(folder, decoding, root, paths, verify=verify)
@@ -335,7 +335,8 @@ def _size(count: float) -> str:
 
 
 @contextmanager
-def _explain_disk_errors(folder: Path) -> Iterator[Any]:
+def explain_disk_errors(folder: Path, what: str) -> Iterator[Any]:
+    """Have an error of a disk say which part of the cache could not be written, and which key to change."""
     try:
         yield
     except OSError as error:
@@ -343,6 +344,6 @@ def _explain_disk_errors(folder: Path) -> Iterator[Any]:
             raise
         kind = MachineError if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else UserError
         raise kind(
-            f"The cache of decoded images cannot be written to {folder}: {error.strerror}. What is finished is kept. "
+            f"The cache of {what} cannot be written to {folder}: {error.strerror}. What is finished is kept. "
             "Give data.cache_dir=FOLDER on another disk, or data.cache=false."
         ) from error

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 
 from covidnet.data.cache import JOURNAL, LOCK, PLANES
+from covidnet.data.feature_shelf import FEATURES, ROWS, about
 from covidnet.data.phantoms import PHANTOMS, README
 from covidnet.files.folders import last_use
 from covidnet.files.in_use import in_use
@@ -19,8 +20,8 @@ from covidnet.files.mirror import FILES, IN_USE, MIRRORS
 from covidnet.files.plain_file import open_plain, refuse_no_file
 
 LONGEST_HEADER = 2**16  # bytes
-DECODED, DRAWN, COPIES = "decoded images", "phantoms", "copies out of a store"
-MARKS = {DECODED: PLANES, DRAWN: README, COPIES: IN_USE}  # the file by which use is told
+DECODED, DRAWN, COPIES, ENCODED = "decoded images", "phantoms", "copies out of a store", "features"
+MARKS = {DECODED: PLANES, DRAWN: README, COPIES: IN_USE, ENCODED: ROWS}  # the file by which use is told
 
 
 class Shelf(NamedTuple):
@@ -36,7 +37,7 @@ class Shelf(NamedTuple):
 
 def shelves(cache: Path) -> list[Shelf]:
     """Return what lies in a cache folder, the longest unused first; nothing that this program did not put there."""
-    found = [*_decoded(cache), *_drawn(cache), *_copies(cache)]
+    found = [*_decoded(cache), *_drawn(cache), *_copies(cache), *_encoded(cache)]
     return sorted(found, key=lambda shelf: shelf.used)
 
 
@@ -59,6 +60,14 @@ def _copies(cache: Path) -> Iterator[Shelf]:
         if (folder / FILES).is_dir():
             root = str((folder / FILES).resolve())
             yield Shelf(COPIES, folder, folder.name, root, _size(folder), last_use(folder / LOCK))
+
+
+def _encoded(cache: Path) -> Iterator[Shelf]:
+    for folder in _folders(cache / FEATURES):
+        told = about(folder)
+        if told and (folder / ROWS).is_file():
+            root = str(folder.resolve())
+            yield Shelf(ENCODED, folder, f"by {told['name']}", root, _size(folder), last_use(folder / LOCK))
 
 
 def _folders(above: Path) -> list[Path]:

@@ -1,10 +1,11 @@
 """RadiographyDataModule: radiographs -> batches, as Lightning asks for them."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Iterable
 from functools import cached_property, partial
 from typing import Any
 
+import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSampler
@@ -16,11 +17,12 @@ from covidnet.data.changes.augment import AUGMENTATIONS, Chain
 from covidnet.data.changes.restyle import STYLES
 from covidnet.data.changes.surround import swap_masked_surround, swap_surround
 from covidnet.data.dataset import RadiographDataset, fits, put_on_device
+from covidnet.data.features import BLOCK, Encoder, features_of
+from covidnet.data.images import Numbers
 from covidnet.data.radiographs import Radiographs
 from covidnet.data.sampler import EpochSampler
 from covidnet.errors import UserError
-from covidnet.machine.parallel import STALLED, progress_bar
-from covidnet.machine.precision import full_precision
+from covidnet.machine.parallel import STALLED
 
 EVALUATION_BATCH = 128  # on a GPU, which smaller batches leave idle; the scores do not depend on it
 
@@ -94,28 +96,42 @@ class RadiographyDataModule(Radiographs, LightningDataModule):
             pixels = self.resident[served][:, :-1] if lungs else self.resident[served]
         return to_images(pixels, augment) if pixels.dtype == torch.uint8 else pixels
 
-    @torch.no_grad()
-    def encode(self, encoder: Callable[[Tensor], Tensor], device: torch.device) -> None:
-        """Serve ``encoder(images)`` (B, F) instead of training and validation images, computed here, once an image.
+    def encode(self, encoder: Encoder) -> None:
+        """Serve features (B, F) instead of the images of all splits, computed once an image, and kept where images are.
 
         In float32, whatever training computes in: what is fitted to the validation images follows from them. On a GPU
         they stay, where they fit.
         """
         assert self.augment is None, "augmented images have no features to keep"
-        for name in ("train", "val"):
-            dataset = self.datasets[name]
-            # A generator of its own: the order of the training batches must not depend on this pass.
-            own = torch.Generator()
-            loader = DataLoader(dataset, batch_size=self.batch_size, collate_fn=_already_a_batch, generator=own)
-            title = f"computing the frozen features of {len(dataset):,} {name} images"
-            parts = []
-            with full_precision(device.type), progress_bar(len(dataset), title) as bar:
-                for served, *_ in loader:
-                    parts.append(encoder(self._images(served.to(device))).cpu())
-                    bar.update(len(served))
-            features = torch.cat(parts)
-            resident = device.type == "cuda" and fits(features.nbytes, device)
-            dataset.features = features.to(device) if resident else features
+        device = encoder.device
+        numbers = np.concatenate([dataset.numbers for dataset in self.datasets.values()])
+        how = {"cache_dir": self.cache_dir, "keep": bool(self.cache), "batches": self._pixels}
+        features = features_of(encoder, self.images.gather, numbers, **how)
+        resident = device.type == "cuda" and fits(features.nbytes, device)
+        parts = features.split([len(dataset) for dataset in self.datasets.values()])
+        for dataset, part in zip(self.datasets.values(), parts, strict=True):
+            dataset.features = part.to(device) if resident else part
+
+    def serve_images(self) -> None:
+        """Serve images again where features were served."""
+        for dataset in self.datasets.values():
+            dataset.features = None
+
+    def _pixels(self, numbers: Numbers) -> Iterable[Tensor]:
+        """Yield the pixels of images, read by as many processes as batches are."""
+        dataset = RadiographDataset(self.images, numbers.tolist(), None)
+        dataset.finish = False
+        # A generator of its own: the order of the training batches must not depend on this pass.
+        own = torch.Generator()
+        loader = DataLoader(
+            dataset, batch_size=BLOCK, num_workers=self.workers, collate_fn=_already_a_batch, generator=own
+        )
+        return (pixels for pixels, _ in loader)
+
+    @property
+    def workers(self) -> int:
+        """Processes that load batches."""
+        return self.num_workers if self.num_workers is not None else (0 if self.cache else os.cpu_count() or 1)
 
     def train_dataloader(self) -> DataLoader[TrainingBatch]:
         """Return the training batches in a random order."""
@@ -152,9 +168,8 @@ class RadiographyDataModule(Radiographs, LightningDataModule):
         elif world_size > 1:
             sampler = UnrepeatedDistributedSampler(dataset, num_replicas=world_size, rank=rank, shuffle=False)
         on_gpu = not dataset.finish
-        workers = self.num_workers if self.num_workers is not None else (0 if self.cache else os.cpu_count() or 1)
-        if dataset.features is not None:
-            workers = 0  # nothing is to be decoded, and a worker cannot read what lies on a GPU
+        # Of features nothing is to be decoded, and a worker cannot read what lies on a GPU.
+        workers = self.workers if dataset.features is None else 0
         return DataLoader(
             dataset,
             batch_size=max(self.batch_size, EVALUATION_BATCH) if on_gpu and name != "train" else self.batch_size,

@@ -23,6 +23,7 @@ from covidnet.models.parts.schedule import Schedule, scheduler
 
 METRICS = ("loss", "loss_unweighted", "accuracy")  # of every stage
 MODEL = "model."  # before the network's keys, which a checkpoint leaves out
+Rates = list[tuple[list[nn.Parameter], float]]  # parameters that train, and their learning rate
 EPSILON = 1e-7  # Adam's, as Keras has it; PyTorch's own is 1e-8
 
 
@@ -98,6 +99,7 @@ class Classifier(CapturedModule):
         self.train_metrics = epoch_metrics(num_classes, "train_")
         self.val_metrics = epoch_metrics(num_classes, "val_")
         self.test_metrics = epoch_metrics(num_classes, "test_")
+        self.findings: dict[str, Any] = {}  # what a training finds beside weights and scores, for results.json
         self._outputs: Outputs | None = None
         self._parts: list[Batch] = []
 
@@ -219,7 +221,7 @@ class Classifier(CapturedModule):
                 f"Linear scaling: the learning rate {self.learning_rate:g} becomes {rate:g} for {factor} batches a "
                 f"step, after {self.warmup_epochs:g} epochs of warm-up."
             )
-        optimizer = self._optimizer(rate)
+        optimizer = self._optimizer([(parameters, factor * own) for parameters, own in self.rates()])
         if self.schedule == "constant" and not self.warmup_epochs:
             return optimizer
         steps = self.trainer.estimated_stepping_batches
@@ -233,17 +235,22 @@ class Classifier(CapturedModule):
         by_step = scheduler(optimizer, self.schedule, warmup=warmup, total=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": by_step, "interval": "step"}}
 
-    def _optimizer(self, rate: float) -> torch.optim.Optimizer:
-        trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
+    def rates(self) -> Rates:
+        """Return the parameters that train, and their learning rate, before any scaling or schedule."""
+        return [([parameter for parameter in self.parameters() if parameter.requires_grad], self.learning_rate)]
+
+    def _optimizer(self, rates: Rates) -> torch.optim.Optimizer:
         # Fused: one pass over the weights instead of a dozen.
         if not self.weight_decay:
-            return torch.optim.Adam(trainable, lr=rate, eps=EPSILON, fused=True)
+            plain = [{"params": parameters, "lr": rate} for parameters, rate in rates]
+            return torch.optim.Adam(plain, eps=EPSILON, fused=True)
         # Biases and the scales of a normalisation have one dimension; shrinking them gains nothing.
-        groups: list[dict[str, Any]] = [
-            {"params": [parameter for parameter in trainable if parameter.dim() > 1]},
-            {"params": [parameter for parameter in trainable if parameter.dim() <= 1], "weight_decay": 0.0},
-        ]
-        return torch.optim.AdamW(groups, lr=rate, eps=EPSILON, weight_decay=self.weight_decay, fused=True)
+        groups: list[dict[str, Any]] = []
+        for parameters, rate in rates:
+            shrunk = [parameter for parameter in parameters if parameter.dim() > 1]
+            others = [parameter for parameter in parameters if parameter.dim() <= 1]
+            groups += [{"params": shrunk, "lr": rate}, {"params": others, "lr": rate, "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, eps=EPSILON, weight_decay=self.weight_decay, fused=True)
 
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None

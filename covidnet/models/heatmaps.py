@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from covidnet.errors import UserError
 from covidnet.machine.precision import full_precision
 from covidnet.models.network import Network
+from covidnet.models.parts.stages import Stages
 
 DEEPEST = 2  # dots in a layer's name, as in network.1.layer4
 PAIR = 2  # images by which a model's layers are found
@@ -128,7 +129,8 @@ def as_map(model: Network, values: Tensor) -> Tensor | None:
 
 def _prefixes(model: Network) -> tuple[int, ...]:
     """Return how many tokens may stand before those of places: what the backbone says, none, or the class's."""
-    told = (getattr(part, "num_prefix_tokens", None) for part in model.network)
+    bare = (part.backbone if isinstance(part, Stages) else part for part in model.network)
+    told = (getattr(part, "num_prefix_tokens", None) for part in bare)
     return (*(count for count in told if isinstance(count, int)), 0, 1)
 
 
@@ -141,11 +143,12 @@ def _has_places(output: Tensor) -> bool:
 def _stages(model: Network) -> dict[nn.Module, str]:
     """Return the names of the parts of a network, of those of its backbone, and of what these hold in a row."""
     modules = dict(model.named_modules())
+    wrapped = sum(isinstance(module, Stages) for module in modules.values())  # a name has one dot more in it
     found: dict[nn.Module, str] = {}
     for name, module in modules.items():
         parent = modules[name.rpartition(".")[0]]
         in_a_row = parent in found and isinstance(parent, nn.Sequential | nn.ModuleList)
-        if name and (name.count(".") <= DEEPEST or in_a_row):
+        if name and (name.count(".") <= DEEPEST + wrapped or in_a_row):
             found[module] = name
     return found
 

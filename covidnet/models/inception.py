@@ -1,15 +1,12 @@
-"""InceptionV3, or any other timm backbone, under the tutorial's dense head."""
+"""InceptionV3, or any other backbone, under the tutorial's dense head."""
 
-import warnings
 from typing import Any
 
-from torch import nn
-
-from covidnet.models.classifier import Classifier
+from covidnet.models.encoded import Encoded, asked
 from covidnet.models.networks.inception import inceptionv3
 
 
-class InceptionV3(Classifier):
+class InceptionV3(Encoded):
     """Pooled backbone features under dense 200, 100, 50, each ReLU + dropout, then dense C.
 
     With the default backbone (Szegedy et al. 2016, arXiv:1512.00567; features (B, 2048)) 22,220,671 parameters for 3
@@ -17,14 +14,14 @@ class InceptionV3(Classifier):
 
     Args:
         num_classes: Number of classes C.
-        backbone: Name of a timm model.
-        pretrained: Start from ImageNet weights.
-        weights: File of ImageNet weights (.pth, .safetensors) to read instead of asking the hub.
-        freeze_backbone: Train the head alone; the backbone's BatchNorm statistics stay still too.
+        backbone: Name of a timm model; or hf-hub:ORG/NAME, or local-dir:FOLDER with what a hub has, or xrv:NAME.
+        pretrained: Start from ImageNet weights, or those that the backbone has where it is from.
+        weights: File of weights (.pth, .safetensors) to read instead of asking the hub.
         dropout: Share dropped after each dense layer in training, in [0, 1).
         image_size: Side of the images in pixels, for backbones that are built for one, as transformers are; the command
             line takes it from data.image_size, and without it they have their own.
-        options: What every classifier takes.
+        architecture: What another place than timm has told of the backbone; a checkpoint keeps it.
+        options: What every classifier over an encoder takes.
     """
 
     def __init__(
@@ -33,38 +30,13 @@ class InceptionV3(Classifier):
         backbone: str = "inception_v3.tf_in1k",
         pretrained: bool = True,
         weights: str | None = None,
-        freeze_backbone: bool = False,
         dropout: float = 0.5,
         image_size: int | None = None,
+        architecture: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        network = inceptionv3(num_classes, backbone, pretrained, weights, dropout, image_size)
+        architecture = asked(backbone, architecture)
+        network = inceptionv3(num_classes, backbone, pretrained, weights, dropout, image_size, architecture)
         super().__init__(network, num_classes, **options)
-        self.freeze_backbone = freeze_backbone
-        if freeze_backbone:
-            self.backbone.requires_grad_(False).eval()
         self.save_hyperparameters(logger=False)
-        # A checkpoint holds the weights itself: loading one must not ask the hub or a file again.
-        self.hparams.update(pretrained=False, weights=None)
-
-    @property
-    def backbone(self) -> nn.Module:
-        """The feature extractor between normalisation and head."""
-        return self.network[1]
-
-    @property
-    def frozen(self) -> bool:
-        """Whether the head alone trains."""
-        return self.freeze_backbone
-
-    def setup(self, stage: str) -> None:
-        """Keep Lightning from warning of a frozen backbone's evaluation mode, which is meant."""
-        if self.freeze_backbone:
-            warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
-
-    def train(self, mode: bool = True) -> "InceptionV3":
-        """Set training mode, but leave a frozen backbone in evaluation mode."""
-        super().train(mode)
-        if self.freeze_backbone:
-            self.backbone.eval()
-        return self
+        self.keep(architecture)

@@ -93,12 +93,15 @@ class Network(nn.Module):
             logits = (logits + self.network(images.flip(-1))) / 2
         return logits
 
-    def logits_and_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def logits_and_features(self, images: Tensor, encoded: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return logits (B, C) of images (B, 3, S, S) in [0, 1], and features (B, F) float32 of how the images look.
 
-        The features are the images' `appearance`, then what the last part of the network takes: in one forward pass.
+        The features are the images' `appearance`, then what the last part of the network takes: in one forward pass,
+        or ``encoded`` (B, F), which ``encoder`` has made of the images before.
         """
         looks = appearance(images)
+        if encoded is not None:
+            return self.network[-1](encoded), torch.cat([looks, encoded.flatten(1).float()], dim=1)
         images = self._enter(images)
         logits, features = self._last_two(images)
         if self.average_mirrored and not self.training:

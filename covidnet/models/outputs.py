@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from covidnet.batch import to_images
 from covidnet.machine.parallel import progress_bar
@@ -22,6 +23,7 @@ def outputs_of(
     device: torch.device,
     *,
     title: str,
+    encoded: Tensor | None = None,
     after: float | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the logits (N, C) and features (N, F) of the images with these numbers, in their order, in float32.
@@ -32,6 +34,7 @@ def outputs_of(
         numbers: (N,) of the images.
         device: Where the model is.
         title: Of the progress bar.
+        encoded: (N, ...) of these images, what the network's last part takes, where that has been computed.
         after: Seconds after which it comes, on a terminal alone; at once and to stay where left out.
     """
     few = len(numbers) <= BATCH
@@ -40,7 +43,8 @@ def outputs_of(
     with full_precision(device.type), progress_bar(len(numbers), title, hidden=few, after=after) as bar:
         for start in range(0, len(numbers), BATCH):
             pixels = torch.from_numpy(gather(numbers[start : start + BATCH])).to(device)
-            for parts, part in zip((logits, features), model.logits_and_features(to_images(pixels)), strict=True):
+            own = encoded[start : start + BATCH].to(device) if encoded is not None else None
+            for parts, part in zip((logits, features), model.logits_and_features(to_images(pixels), own), strict=True):
                 parts.append(part.float().cpu().numpy())
             bar.update(len(pixels))
     return np.concatenate(logits), np.concatenate(features)

@@ -16,6 +16,7 @@ from covidnet.machine.telling import tell
 LIGHTNING = "pytorch-lightning_version"  # a key that Lightning writes into each checkpoint
 OURS = "class_weights"  # a weight that each of our networks has
 MODELS = {  # an argument that tells a model -> its class
+    "head": "covidnet.models.probe.Probe",
     "backbone": "covidnet.models.inception.InceptionV3",
     "image_size": "covidnet.models.convnet.ConvNet",
 }
@@ -54,7 +55,7 @@ def recipe_of(path: Path, content: object, told: Told | None) -> dict[str, Any]:
         raise UserError(
             f"ckpt_path={path} was written by a Lightning Trainer of your own, and holds no 'covidnet' recipe, nor the "
             "weights and arguments of one of covidnet's models as such. Load it with the class that trained it, "
-            "MyModule.load_from_checkpoint, or train a ConvNet or InceptionV3 of covidnet itself."
+            "MyModule.load_from_checkpoint, or train a ConvNet, InceptionV3 or Probe of covidnet itself."
         )
     name = model.rpartition(".")[2]
     size = told.image_size if told and told.image_size else known.get("image_size")

@@ -12,6 +12,7 @@ from covidnet.evaluation.decision import WISHES
 from covidnet.files.names import harm_of
 from covidnet.files.plain import is_mapping, is_number, is_whole, measure
 from covidnet.models.parts.appearance import SIDE
+from covidnet.models.parts.sources import is_elsewhere
 
 NEEDED = frozenset({"name", "model", "data", "classes"})
 MOST_VALUES = 100_000  # of a recipe and of a model's arguments, each
@@ -45,6 +46,9 @@ def check_recipe(recipe: Mapping[str, Any], arguments: object) -> None:
     assert isinstance(arguments, dict)
     # Lightning takes one of these for a function to import and to call.
     _require(not any(key.startswith("_") for key in arguments), "one of the model's arguments is a private name")
+    asking = [held for held in (arguments, recipe["model"]["init_args"]) if is_elsewhere(str(held.get("backbone", "")))]
+    known = all(is_mapping(held.get("architecture")) for held in asking)  # else to open it would ask a hub
+    _require(known, "its backbone is named by a place, but it does not tell the architecture")
     calibration = recipe.get("calibration") or {}
     _require(is_mapping(calibration), "its calibration is no keys")
     if calibration:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Container, Mapping
+from typing import Any
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
@@ -11,7 +12,7 @@ from covidnet.errors import UserError
 from covidnet.machine.faults import is_out_of_memory
 from covidnet.models.classifier import Classifier
 from covidnet.models.network import Network
-from covidnet.models.parts.backbone import misfit, told
+from covidnet.models.parts.backbone import architecture_of, misfit, told
 from covidnet.runs.trust import limit_names, refuse_unlisted
 from covidnet.training.processes import started
 
@@ -93,13 +94,14 @@ def check_network(model: Classifier, image_size: int) -> None:
     modes = {module: module.training for module in network.modules()}
     try:
         with torch.no_grad():
-            _try(network.eval(), getattr(model, "hparams", {}).get("backbone"), image_size)
+            _try(network.eval(), getattr(model, "hparams", {}), image_size)
     finally:
         for module, training in modes.items():
             module.training = training
 
 
-def _try(network: Network, backbone: str | None, image_size: int) -> None:
+def _try(network: Network, arguments: Mapping[str, Any], image_size: int) -> None:
+    backbone = arguments.get("backbone")
     what = f"model.backbone={backbone}" if backbone else network.name
     try:
         features = network.encoder(torch.zeros(PAIR, 3, image_size, image_size))
@@ -107,7 +109,8 @@ def _try(network: Network, backbone: str | None, image_size: int) -> None:
         if is_out_of_memory(error):
             raise
         if backbone:
-            raise misfit(backbone, image_size, error) from error
+            made = architecture_of(backbone, arguments.get("architecture"))
+            raise misfit(backbone, made, image_size, error) from error
         raise UserError(
             f"{what} does not take images of data.image_size={image_size}: {told(error)} ({type(error).__name__}). "
             "Give another data.image_size."

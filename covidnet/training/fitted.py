@@ -25,19 +25,22 @@ PATIENCE = 5.0  # seconds after which work of a run gets a bar
 def look_at(checkpoint: Path, datamodule: RadiographyDataModule, device: torch.device) -> Seen | None:
     """Return the features of some images of each split, for the model of ``checkpoint``.
 
-    Its own copy of the model looks at the images as a user's would: without augmentation, in one process, at images
-    where training may have been served features. None where the model has diverged.
+    Its own copy of the model looks at the images as a user's would: without augmentation, in one process. Where a
+    training was served the features of a frozen encoder, they are taken. None where the model has diverged.
     """
     model = Checkpoint(checkpoint).model(finite=False).to(device)
-    splits = list(datamodule.datasets)
-    held = [_some(datamodule.datasets[name].numbers) for name in splits]
-    title = "learning how images look"
-    gather = datamodule.images.gather
-    _, features = outputs_of(model, gather, np.concatenate(held), device, title=title, after=PATIENCE)
+    sets = datamodule.datasets
+    chosen = {name: _some(dataset.numbers) for name, dataset in sets.items()}
+    held = [sets[name].numbers[places] for name, places in chosen.items()]
+    kept = [dataset.features for dataset in sets.values()]
+    known = [part[places].cpu() for part, places in zip(kept, chosen.values(), strict=True) if part is not None]
+    encoded = torch.cat(known) if len(known) == len(sets) else None
+    how: dict[str, Any] = {"title": "learning how images look", "after": PATIENCE, "encoded": encoded}
+    _, features = outputs_of(model, datamodule.images.gather, np.concatenate(held), device, **how)
     if not np.isfinite(features).all():
         return None
     parts = np.split(features, np.cumsum([len(numbers) for numbers in held])[:-1])
-    return dict(zip(splits, zip(held, parts, strict=True), strict=True))
+    return dict(zip(chosen, zip(held, parts, strict=True), strict=True))
 
 
 def fit_looks(seen: Seen | None) -> dict[str, Any] | None:
@@ -60,7 +63,8 @@ def tell_too_few(calibration: Mapping[str, Any] | None) -> None:
 
 
 def _some(numbers: Numbers) -> Numbers:
-    """Return at most ``MOST`` of the numbers, in their order; the same for the same ones."""
+    """Return the places of at most ``MOST`` of the numbers, in the order of these; the same for the same ones."""
     if len(numbers) <= MOST:
-        return numbers
-    return np.sort(np.random.default_rng(0).choice(numbers, MOST, replace=False))
+        return np.arange(len(numbers))
+    places = np.random.default_rng(0).choice(len(numbers), MOST, replace=False)
+    return places[np.argsort(numbers[places])]

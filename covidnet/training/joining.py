@@ -1,15 +1,24 @@
 """What a model takes from its training data: class weights, and features that training does not change."""
 
-import copy
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
+from covidnet.files.plain import is_mapping, is_whole, measure
+from covidnet.machine.telling import tell
 from covidnet.models.classifier import Classifier
+from covidnet.models.encoded import Encoded
+from covidnet.models.probe import Probe
+from covidnet.runs.encoding import encoder_of
+from covidnet.training.light_head import solve_head
+
+MOST_FOUND = 1_000  # values
 
 
 class Joining(Callback):
@@ -27,13 +36,63 @@ class Joining(Callback):
             data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it on the trainer
             pl_module.class_weights.copy_(balanced_class_weights(data.class_counts.tolist(), data.classes))
 
+    def __init__(self) -> None:
+        self.begins = 0  # the epoch in which training begins or goes on
+        self.found: dict[str, Any] = {}  # what was found when it began
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was found when training began, for a checkpoint."""
+        return {"found": self.found} if self.found else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what a checkpoint holds of it.
+
+        Raises:
+            ValueError: Where that is not what this class writes.
+        """
+        found = state_dict.get("found", {})
+        if not is_mapping(found) or not all(map(is_mapping, found.values())):
+            raise ValueError("what was found when its training began is no keys with numbers")
+        measure(found, finite=True, most=MOST_FOUND)
+        self.found = found
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Note in which epoch training goes on: whether features are wanted hangs on it."""
+        epoch = checkpoint.get("epoch")
+        self.begins = epoch + 1 if is_whole(epoch, 0) else 0
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compute features that training does not change once an image, not once an image and epoch."""
+        """Compute features that training does not change once an image, and solve a head that they alone determine."""
         assert isinstance(pl_module, Classifier)
         data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it on the trainer
-        if pl_module.frozen and data.augment is None and not pl_module.model.average_mirrored:
-            exact = copy.deepcopy(pl_module.model).to_float32()  # its own weights may be of fewer bits
-            data.encode(exact.encoder, pl_module.device)
+        pl_module.findings = self.found
+        later = isinstance(pl_module, Encoded) and not pl_module.freezes(self.begins)
+        if later or not pl_module.frozen:
+            return
+        linear = isinstance(pl_module, Probe) and pl_module.head == "linear"
+        changing = _changing(pl_module, data)
+        if linear and (changing or not pl_module.solvable):
+            why = changing or f"model.label_smoothing={pl_module.label_smoothing} means a loss that is not"
+            tell(f"The linear head is trained by steps, not solved: {why}.")
+        if changing:
+            return
+        data.encode(encoder_of(pl_module.model, pl_module.device, pl_module.hparams.get("backbone")))
+        if linear and pl_module.solvable and not self.found:  # else it comes from a checkpoint
+            self.found["head"] = solve_head(pl_module, data)
+        if data.workers and isinstance(pl_module, Encoded) and pl_module.probe_epochs:
+            data.serve_images()  # processes that load batches live on, and would go on serving features
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Serve images from the epoch on in which their encoder trains."""
+        if isinstance(pl_module, Encoded) and not pl_module.freezes(trainer.current_epoch):
+            trainer.datamodule.serve_images()  # type: ignore[attr-defined]
+
+
+def _changing(model: Classifier, data: RadiographyDataModule) -> str:
+    """Return why the features of an image are not the same in each epoch; nothing where they are."""
+    if data.augment is not None:
+        return "training images change at random, as data.augment, data.surround or data.restyle say"
+    return "model.average_mirrored=true has two of each image" if model.model.average_mirrored else ""
 
 
 def balanced_class_weights(counts: Sequence[int], classes: Sequence[str]) -> Tensor:

@@ -112,6 +112,7 @@ class Trainer(pl.Trainer):
         }
         if told:
             results["source_probe"] = told
+        results |= model.findings
         self._leave(outputs, datamodule, results, models, self.run_directory)
         return results
 

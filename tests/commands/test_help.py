@@ -12,16 +12,25 @@ from covidnet.data.phantom_module import PhantomDataModule
 from covidnet.data.radiographs import Radiographs
 from covidnet.models.classifier import Classifier
 from covidnet.models.convnet import ConvNet
+from covidnet.models.encoded import Encoded
 from covidnet.models.inception import InceptionV3
+from covidnet.models.probe import Probe
 from covidnet.training.args import COMMANDS, OWN, expand, program
 
 NOT_ONES_OWN = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 
 
-@pytest.mark.parametrize("base", [(PhantomDataModule, Radiographs), (ConvNet, Classifier), (InceptionV3, Classifier)])
-def test_the_keys_of_a_class_are_the_arguments_that_it_takes(base):
-    owner, above = base
-    taken = {**inspect.signature(above).parameters, **inspect.signature(owner).parameters}
+@pytest.mark.parametrize(
+    ("owner", "above"),
+    [
+        (PhantomDataModule, [Radiographs]),
+        (ConvNet, [Classifier]),
+        (InceptionV3, [Encoded, Classifier]),
+        (Probe, [Encoded, Classifier]),
+    ],
+)
+def test_the_keys_of_a_class_are_the_arguments_that_it_takes(owner, above):
+    taken = {name: one for kind in (owner, *above) for name, one in inspect.signature(kind).parameters.items()}
     names = {name for name, one in taken.items() if name not in GIVEN and one.kind not in NOT_ONES_OWN}
     assert set(keys_of(f"{owner.__module__}.{owner.__name__}")) == names
 

@@ -16,7 +16,7 @@ from covidnet.errors import UserError
 from covidnet.models.classifier import Classifier
 from covidnet.models.heatmaps import grad_cam, last_feature_map
 from covidnet.models.inception import InceptionV3
-from covidnet.models.parts.backbone import create_backbone, sizes_near
+from covidnet.models.parts.backbone import architecture_of, create_backbone, sizes_near
 from covidnet.training.checks import check_network
 
 SIDES = {"vit_small_patch14_dinov2": 28}  # pixels; the others take 32
@@ -127,7 +127,7 @@ def test_a_trial_changes_nothing():
 
 
 def test_the_nearest_sizes_are_those_that_the_patch_divides():
-    assert sizes_near("vit_small_patch14_dinov2", 50) == [42, 56]
+    assert sizes_near(architecture_of("vit_small_patch14_dinov2"), 50) == [42, 56]
 
 
 @pytest.mark.parametrize("ending", ["pth", "safetensors"])
