@@ -46,7 +46,7 @@ class Probe(Encoded):
         freeze_backbone: bool = True,
         image_size: int | None = None,
         architecture: dict[str, Any] | None = None,
-        features: Features = "top",
+        features: Features = "stages",
         **options: Any,
     ) -> None:
         architecture = asked(backbone, architecture)

@@ -27,4 +27,4 @@ def inceptionv3(
         image_size: Side of the images in pixels, for backbones that are built for one; their own where None.
         architecture: What another place has told of the backbone.
     """
-    return probe(num_classes, backbone, pretrained, weights, "dense", dropout, image_size, architecture)
+    return probe(num_classes, backbone, pretrained, weights, "dense", dropout, image_size, architecture, "top")

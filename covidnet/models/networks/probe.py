@@ -19,7 +19,7 @@ def probe(
     dropout: float = 0.5,
     image_size: int | None = None,
     architecture: dict[str, Any] | None = None,
-    features: Features = "top",
+    features: Features = "stages",
 ) -> nn.Sequential:
     """Return images (B, 3, H, W) -> logits (B, C): normalisation, a pooled backbone, and a head.
 
