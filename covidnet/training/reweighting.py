@@ -9,7 +9,7 @@ holds; of training images it has learned each one's answer, and whether they hel
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,7 +169,7 @@ class Material:
         """Return of how many patients the held-out images of each class are."""
         return [len(np.unique(self.patients[self.held & (self.labels == label)])) for label in np.unique(self.labels)]
 
-    def groups(self, classes: Sequence[str], *, training: bool) -> list[dict[str, str | int]]:
+    def groups(self, classes: Sequence[str], *, training: bool) -> list[dict[str, Any]]:
         """Return how many of the usable images each class has of each source, by class."""
         rows = self.usable(training=training)
         counts = Counter(zip(self.labels[rows].tolist(), self.sources[rows].tolist(), strict=True))
