@@ -31,7 +31,7 @@ def measure(folder: Path, seed: int, shortcut: float, options: Sequence[str]) ->
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
     if not (RUN / "results.json").is_file():
-        data = ["data=phantom", f"data.shortcut={shortcut}", "data.test_shortcut=0.33", "data.opacity=0.5"]
+        data = ["data=phantom", f"data.shortcut={shortcut}", "data.test_shortcut=0.33", "data.opacity=0.4"]
         train([*data, f"seed_everything={seed}", f"data.seed={seed}", "ckpt_path=auto", *QUICK, *options])
     if not (NEW / "results.json").is_file():
         command(["rebalance", str(RUN), "--device=cpu"])

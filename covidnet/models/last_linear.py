@@ -27,7 +27,7 @@ def take_last_linear(model: Network, images: Tensor) -> str:
     linear = {
         name: module for name, module in model.network.named_modules(prefix="network") if type(module) is nn.Linear
     }
-    name = next(reversed(linear), None)
+    name: str | None = next(reversed(linear), None)
     with torch.inference_mode():
         logits = model(images)
         if name and linear[name].bias is not None:

@@ -9,7 +9,7 @@ holds; of training images it has learned each one's answer, and whether they hel
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from covidnet.machine.parallel import progress_bar
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0)
 SMALLEST = 10  # images of a class that a source needs to be a group of its own
 SETS = {"held_out": False, "with_training": True}  # what a layer may be fitted to -> whether training images are of it
-TELLING = 0.9  # of the log loss of chance: left-out sources that are told no better decide nothing
+TELLING = 0.5  # of the log loss of chance: left-out sources that are told no better decide nothing
 PATIENCE = 5.0  # seconds after which work gets a bar
 FOLDS = 5  # of the held-out images, for what a layer says of images that it was not fitted to
 
@@ -102,7 +102,7 @@ class Material:
         images asks as much as one of many. The loss is that at the temperature which fits best, for one is fitted
         afterwards in any case, and a strong penalty would else be blamed for its faint logits.
 
-        Where such images are hardly told better than by chance, the best layer is the one that says least, and nothing
+        Where such images are told little better than by chance, the best layer is the one that says least, and nothing
         follows for the strength. Then held-out images decide whose patients alone are left out.
         """
         by_source = {name: self._left_out(training=training) for name, training in SETS.items()}
@@ -169,7 +169,7 @@ class Material:
         """Return of how many patients the held-out images of each class are."""
         return [len(np.unique(self.patients[self.held & (self.labels == label)])) for label in np.unique(self.labels)]
 
-    def groups(self, classes: Sequence[str], *, training: bool) -> list[dict[str, str | int]]:
+    def groups(self, classes: Sequence[str], *, training: bool) -> list[dict[str, Any]]:
         """Return how many of the usable images each class has of each source, by class."""
         rows = self.usable(training=training)
         counts = Counter(zip(self.labels[rows].tolist(), self.sources[rows].tolist(), strict=True))
