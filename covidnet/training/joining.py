@@ -16,7 +16,7 @@ from covidnet.models.classifier import Classifier
 from covidnet.models.encoded import Encoded
 from covidnet.models.probe import Probe
 from covidnet.runs.encoding import encoder_of
-from covidnet.training.light_head import solve_head
+from covidnet.training.light_head import is_head, solve_head
 
 MOST_FOUND = 1_000  # values
 
@@ -32,6 +32,7 @@ class Joining(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Weigh the classes by the training split, where there is one to train on."""
         if stage == "fit":
+            self.begins, self.found = 0, {}
             assert isinstance(pl_module, Classifier)
             data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it on the trainer
             pl_module.class_weights.copy_(balanced_class_weights(data.class_counts.tolist(), data.classes))
@@ -51,9 +52,9 @@ class Joining(Callback):
             ValueError: Where that is not what this class writes.
         """
         found = state_dict.get("found", {})
-        if not is_mapping(found) or not all(map(is_mapping, found.values())):
-            raise ValueError("what was found when its training began is no keys with numbers")
         measure(found, finite=True, most=MOST_FOUND)
+        if found and (not is_mapping(found) or set(found) != {"head"} or not is_head(found["head"])):
+            raise ValueError("what was found when its training began is no head that was solved")
         self.found = found
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
