@@ -9,10 +9,10 @@ from torch import nn
 from covidnet.errors import UserError, require
 from covidnet.models.classifier import Classifier, Rates
 from covidnet.models.parts.backbone import architecture_of
-from covidnet.models.parts.sources import is_elsewhere
+from covidnet.models.parts.sources import Told, is_elsewhere
 
 
-def asked(backbone: str, architecture: dict[str, Any] | None) -> dict[str, Any] | None:
+def asked(backbone: str, architecture: Told | None) -> Told | None:
     """Return what the place of a backbone tells of it, plain values; None of one that timm knows by its name."""
     return architecture_of(backbone, architecture)._asdict() if is_elsewhere(backbone) else None
 
@@ -73,7 +73,7 @@ class Encoded(Classifier):
         """Tell whether the head alone trains in an epoch, 0 the first."""
         return epoch < self.probe_epochs if self.probe_epochs else self.freeze_backbone
 
-    def keep(self, architecture: dict[str, Any] | None) -> None:
+    def keep(self, architecture: Told | None) -> None:
         """Note that a checkpoint holds the weights itself: opening one must ask neither a hub nor a file again."""
         self.hparams.update(pretrained=False, weights=None, architecture=architecture)
 

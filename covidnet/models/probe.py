@@ -9,6 +9,7 @@ from covidnet.batch import TrainingBatch
 from covidnet.models.encoded import Encoded, asked
 from covidnet.models.networks.probe import probe
 from covidnet.models.parts.heads import Head
+from covidnet.models.parts.sources import Told
 
 
 class Probe(Encoded):
@@ -42,7 +43,7 @@ class Probe(Encoded):
         dropout: float = 0.5,
         freeze_backbone: bool = True,
         image_size: int | None = None,
-        architecture: dict[str, Any] | None = None,
+        architecture: Told | None = None,
         **options: Any,
     ) -> None:
         architecture = asked(backbone, architecture)

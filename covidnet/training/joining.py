@@ -29,6 +29,10 @@ class Joining(Callback):
     must be given to ``fit``.
     """
 
+    def __init__(self) -> None:
+        self.begins = 0  # the epoch in which training begins or goes on
+        self.found: dict[str, Any] = {}  # what was found when it began
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Weigh the classes by the training split, where there is one to train on."""
         if stage == "fit":
@@ -36,10 +40,6 @@ class Joining(Callback):
             assert isinstance(pl_module, Classifier)
             data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it on the trainer
             pl_module.class_weights.copy_(balanced_class_weights(data.class_counts.tolist(), data.classes))
-
-    def __init__(self) -> None:
-        self.begins = 0  # the epoch in which training begins or goes on
-        self.found: dict[str, Any] = {}  # what was found when it began
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was found when training began, for a checkpoint."""
@@ -73,7 +73,7 @@ class Joining(Callback):
         linear = isinstance(pl_module, Probe) and pl_module.head == "linear"
         changing = _changing(pl_module, data)
         if linear and (changing or not pl_module.solvable):
-            why = changing or f"model.label_smoothing={pl_module.label_smoothing} means a loss that is not"
+            why = changing or f"model.label_smoothing={pl_module.label_smoothing} asks for another loss"
             tell(f"The linear head is trained by steps, not solved: {why}.")
         if changing:
             return
