@@ -59,7 +59,7 @@ class Joining(Callback):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Note in which epoch training goes on: whether features are wanted hangs on it."""
-        epoch = checkpoint.get("epoch")
+        epoch: Any = checkpoint.get("epoch")
         self.begins = epoch + 1 if is_whole(epoch, 0) else 0
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -70,15 +70,15 @@ class Joining(Callback):
         later = isinstance(pl_module, Encoded) and not pl_module.freezes(self.begins)
         if later or not pl_module.frozen:
             return
-        linear = isinstance(pl_module, Probe) and pl_module.head == "linear"
         changing = _changing(pl_module, data)
-        if linear and (changing or not pl_module.solvable):
-            why = changing or f"model.label_smoothing={pl_module.label_smoothing} asks for another loss"
+        smoothing = pl_module.label_smoothing
+        why = changing or (f"model.label_smoothing={smoothing} asks for another loss" if smoothing else "")
+        if why and isinstance(pl_module, Probe) and pl_module.head == "linear":
             tell(f"The linear head is trained by steps, not solved: {why}.")
         if changing:
             return
         data.encode(encoder_of(pl_module.model, pl_module.device, pl_module.hparams.get("backbone")))
-        if linear and pl_module.solvable and not self.found:  # else it comes from a checkpoint
+        if isinstance(pl_module, Probe) and pl_module.solvable and not self.found:  # else it comes from a checkpoint
             self.found["head"] = solve_head(pl_module, data)
         if data.workers and isinstance(pl_module, Encoded) and pl_module.probe_epochs:
             data.serve_images()  # processes that load batches live on, and would go on serving features
