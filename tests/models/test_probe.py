@@ -76,6 +76,8 @@ def test_probe_first_then_tune(args, head):
         if not name.startswith("fc")
     )
     assert 0 < moved < 1e-4  # one epoch of four steps of 1e-5
+    kept = dict(first.named_buffers())  # statistics under which the head was fitted
+    assert all(torch.equal(value, kept[name]) for name, value in cli.model.backbone.named_buffers())
 
 
 @slow
