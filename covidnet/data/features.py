@@ -105,6 +105,7 @@ def _computed(encoder: Encoder, given: Given, numbers: Numbers, kept: str) -> It
             if done == BLOCK:  # the first takes longer than others
                 left = (time.monotonic() - began) / len(pixels) * (len(numbers) - done)
                 if left > LONG:
+                    bar.clear()
                     tell(f"Features of {len(numbers):,} images by {encoder.name}: about {_in_words(left)}.{kept}")
             began, done = time.monotonic(), done + len(pixels)
             bar.update(len(pixels))

@@ -105,10 +105,16 @@ class RadiographyDataModule(Radiographs, LightningDataModule):
         assert self.augment is None, "augmented images have no features to keep"
         device = encoder.device
         numbers = np.concatenate([dataset.numbers for dataset in self.datasets.values()])
-        how = {"cache_dir": self.cache_dir, "keep": bool(self.cache), "batches": self._pixels}
-        features = features_of(encoder, self.images.gather, numbers, **how)
+        features = features_of(
+            encoder,
+            self.images.gather,
+            numbers,
+            cache_dir=self.cache_dir,
+            keep=bool(self.cache),
+            batches=self._pixels,
+        )
         resident = device.type == "cuda" and fits(features.nbytes, device)
-        parts = features.split([len(dataset) for dataset in self.datasets.values()])
+        parts = torch.split(features, [len(dataset) for dataset in self.datasets.values()])
         for dataset, part in zip(self.datasets.values(), parts, strict=True):
             dataset.features = part.to(device) if resident else part
 

@@ -24,6 +24,7 @@ PLACES = frozenset(
         "weights",
     }
 )
+ENCODER = "local-dir:"  # before the folder that an encoder is from
 BLOCK = 2**24  # bytes that are searched at once
 
 
@@ -35,6 +36,8 @@ def without_places(value: Any, key: str = "") -> Any:
         return {without_places(name): without_places(inner, held[name]) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [without_places(inner, key) for inner in value]
+    if isinstance(value, str) and value.startswith(ENCODER):
+        return ENCODER + _last_name(value.removeprefix(ENCODER))
     if isinstance(value, str) and (key.rpartition(".")[2] in PLACES or _is_place(value)):
         return _last_name(value)
     return value

@@ -9,10 +9,10 @@ from torch import nn
 from covidnet.errors import UserError, require
 from covidnet.models.classifier import Classifier, Rates
 from covidnet.models.parts.backbone import architecture_of
-from covidnet.models.parts.sources import is_elsewhere
+from covidnet.models.parts.sources import Told, is_elsewhere
 
 
-def asked(backbone: str, architecture: dict[str, Any] | None) -> dict[str, Any] | None:
+def asked(backbone: str, architecture: Told | None) -> Told | None:
     """Return what the place of a backbone tells of it, plain values; None of one that timm knows by its name."""
     return architecture_of(backbone, architecture)._asdict() if is_elsewhere(backbone) else None
 
@@ -27,7 +27,7 @@ class Encoded(Classifier):
         num_classes: Number of classes C.
         freeze_backbone: Train the head alone; the backbone's BatchNorm statistics stay still too.
         probe_epochs: Train the head alone for so many epochs, then the backbone too, also where freeze_backbone says
-            otherwise.
+            otherwise; its BatchNorm statistics stay as they were.
         backbone_lr: Learning rate of the backbone where it trains; where left out, the head's, model.learning_rate.
         options: What every classifier takes.
     """
@@ -73,7 +73,7 @@ class Encoded(Classifier):
         """Tell whether the head alone trains in an epoch, 0 the first."""
         return epoch < self.probe_epochs if self.probe_epochs else self.freeze_backbone
 
-    def keep(self, architecture: dict[str, Any] | None) -> None:
+    def keep(self, architecture: Told | None) -> None:
         """Note that a checkpoint holds the weights itself: opening one must ask neither a hub nor a file again."""
         self.hparams.update(pretrained=False, weights=None, architecture=architecture)
 
@@ -92,10 +92,18 @@ class Encoded(Classifier):
             )
 
     def train(self, mode: bool = True) -> "Encoded":
-        """Set training mode, but leave a frozen backbone in evaluation mode."""
+        """Set training mode, but leave in evaluation mode what is frozen: the backbone, or its BatchNorm statistics.
+
+        These stay where the head was fitted first: the features of a batch's own statistics would be others, and the
+        head would tell nothing of them.
+        """
         super().train(mode)
         if self.frozen:
             self.backbone.eval()
+        elif self.probe_epochs:
+            for layer in self.backbone.modules():
+                if isinstance(layer, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001  # torch's name of all of its kinds
+                    layer.eval()
         return self
 
     def on_train_start(self) -> None:
@@ -129,4 +137,4 @@ class Encoded(Classifier):
         if frozen != self._frozen:
             self._frozen = frozen
             self.backbone.requires_grad_(not frozen)
-            self.backbone.train(not frozen and self.training)
+            self.train(self.training)

@@ -4,6 +4,7 @@ from typing import Any
 
 from covidnet.models.encoded import Encoded, asked
 from covidnet.models.networks.inception import inceptionv3
+from covidnet.models.parts.sources import Told
 
 
 class InceptionV3(Encoded):
@@ -32,7 +33,7 @@ class InceptionV3(Encoded):
         weights: str | None = None,
         dropout: float = 0.5,
         image_size: int | None = None,
-        architecture: dict[str, Any] | None = None,
+        architecture: Told | None = None,
         **options: Any,
     ) -> None:
         architecture = asked(backbone, architecture)

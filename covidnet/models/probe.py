@@ -9,6 +9,7 @@ from covidnet.batch import TrainingBatch
 from covidnet.models.encoded import Encoded, asked
 from covidnet.models.networks.probe import probe
 from covidnet.models.parts.heads import Head
+from covidnet.models.parts.sources import Told
 from covidnet.models.parts.stages import Features
 
 
@@ -45,7 +46,7 @@ class Probe(Encoded):
         dropout: float = 0.5,
         freeze_backbone: bool = True,
         image_size: int | None = None,
-        architecture: dict[str, Any] | None = None,
+        architecture: Told | None = None,
         features: Features = "stages",
         **options: Any,
     ) -> None:

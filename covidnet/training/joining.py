@@ -16,7 +16,7 @@ from covidnet.models.classifier import Classifier
 from covidnet.models.encoded import Encoded
 from covidnet.models.probe import Probe
 from covidnet.runs.encoding import encoder_of
-from covidnet.training.light_head import solve_head
+from covidnet.training.light_head import is_head, solve_head
 
 MOST_FOUND = 1_000  # values
 
@@ -29,16 +29,17 @@ class Joining(Callback):
     must be given to ``fit``.
     """
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Weigh the classes by the training split, where there is one to train on."""
-        if stage == "fit":
-            assert isinstance(pl_module, Classifier)
-            data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it on the trainer
-            pl_module.class_weights.copy_(balanced_class_weights(data.class_counts.tolist(), data.classes))
-
     def __init__(self) -> None:
         self.begins = 0  # the epoch in which training begins or goes on
         self.found: dict[str, Any] = {}  # what was found when it began
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Weigh the classes by the training split, where there is one to train on."""
+        if stage == "fit":
+            self.begins, self.found = 0, {}
+            assert isinstance(pl_module, Classifier)
+            data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it on the trainer
+            pl_module.class_weights.copy_(balanced_class_weights(data.class_counts.tolist(), data.classes))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was found when training began, for a checkpoint."""
@@ -51,14 +52,14 @@ class Joining(Callback):
             ValueError: Where that is not what this class writes.
         """
         found = state_dict.get("found", {})
-        if not is_mapping(found) or not all(map(is_mapping, found.values())):
-            raise ValueError("what was found when its training began is no keys with numbers")
         measure(found, finite=True, most=MOST_FOUND)
+        if found and (not is_mapping(found) or set(found) != {"head"} or not is_head(found["head"])):
+            raise ValueError("what was found when its training began is no head that was solved")
         self.found = found
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Note in which epoch training goes on: whether features are wanted hangs on it."""
-        epoch = checkpoint.get("epoch")
+        epoch: Any = checkpoint.get("epoch")
         self.begins = epoch + 1 if is_whole(epoch, 0) else 0
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -69,15 +70,15 @@ class Joining(Callback):
         later = isinstance(pl_module, Encoded) and not pl_module.freezes(self.begins)
         if later or not pl_module.frozen:
             return
-        linear = isinstance(pl_module, Probe) and pl_module.head == "linear"
         changing = _changing(pl_module, data)
-        if linear and (changing or not pl_module.solvable):
-            why = changing or f"model.label_smoothing={pl_module.label_smoothing} means a loss that is not"
+        smoothing = pl_module.label_smoothing
+        why = changing or (f"model.label_smoothing={smoothing} asks for another loss" if smoothing else "")
+        if why and isinstance(pl_module, Probe) and pl_module.head == "linear":
             tell(f"The linear head is trained by steps, not solved: {why}.")
         if changing:
             return
         data.encode(encoder_of(pl_module.model, pl_module.device, pl_module.hparams.get("backbone")))
-        if linear and pl_module.solvable and not self.found:  # else it comes from a checkpoint
+        if isinstance(pl_module, Probe) and pl_module.solvable and not self.found:  # else it comes from a checkpoint
             self.found["head"] = solve_head(pl_module, data)
         if data.workers and isinstance(pl_module, Encoded) and pl_module.probe_epochs:
             data.serve_images()  # processes that load batches live on, and would go on serving features

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from covidnet.data.module import RadiographyDataModule
+from covidnet.files.plain import is_mapping, is_number
 from covidnet.machine.telling import tell
 from covidnet.models.probe import Probe
 
@@ -35,3 +36,10 @@ def solve_head(model: Probe, data: RadiographyDataModule) -> dict[str, Any]:
     )
     tried = {f"{strength:g}": value for strength, value in found.losses.items()}
     return {"strength": found.strength, "val_loss": loss, "tried": tried}
+
+
+def is_head(told: object) -> bool:
+    """Tell whether a checkpoint's word on a head is what ``solve_head`` returns."""
+    if not isinstance(told, dict) or set(told) != {"strength", "val_loss", "tried"} or not is_mapping(told["tried"]):
+        return False
+    return all(is_number(one, 0) for one in (told["strength"], told["val_loss"], *told["tried"].values()))

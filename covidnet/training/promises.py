@@ -73,7 +73,7 @@ CALLBACKS: Mapping[type[Callback], str] = {
     callbacks.ModelPruning: "it gives the weights other names, and checkpoints hold them under the network's own: "
     "prune what covidnet.load gives",
     callbacks.BackboneFinetuning: "it is built with a function, which no command line can give: give "
-    "model.freeze_backbone=true, or train all of it",
+    "model.freeze_backbone=true, or model.probe_epochs",
 }
 
 

@@ -222,7 +222,7 @@ def why_stopped(trainer: pl.Trainer, better: int) -> str:
         return f"trainer.max_steps={trainer.max_steps} is reached"
     if over:
         return "the time of trainer.max_time is over"
-    if getattr(trainer.lightning_module, "rests", False):
+    if getattr(trainer.lightning_module, "rests", False):  # of a Probe
         return "its head is solved, not trained by steps"
     return "a callback asked for it"
 

@@ -12,6 +12,7 @@ from helpers import CLASSES, PER_CLASS, paint, slow
 from PIL import Image
 
 from covidnet.data.dataset import put_on_device
+from covidnet.data.features import Encoder
 from covidnet.data.module import RadiographyDataModule
 from covidnet.errors import UserError
 
@@ -491,23 +492,28 @@ def test_setup_for_each_stage_keeps_the_split(xray_root):
     assert sides(module) == before
 
 
-def test_features_take_the_place_of_training_and_validation_images(xray_root):
+def averaging(dense=torch.clone):
+    return Encoder(lambda images: dense(images.mean(dim=(2, 3))), torch.device("cpu"), "mean", "mean")
+
+
+def test_features_take_the_place_of_the_images(xray_root):
     plain, module = serve(xray_root), serve(xray_root, batch_size=4)
     torch.manual_seed(0)
-    module.encode(lambda images: images.mean(dim=(2, 3)), torch.device("cpu"))
+    module.encode(averaging())
     assert torch.equal(torch.rand(1), torch.rand(1, generator=torch.Generator().manual_seed(0)))  # nothing was drawn
-    for name in ("train", "val"):
+    for name in ("train", "val", "test"):
         order = torch.randperm(len(plain.datasets[name])).tolist()
         images, labels = plain.datasets[name].__getitems__(order)
         features, same = module.datasets[name].__getitems__(order)
         torch.testing.assert_close(features, images.mean(dim=(2, 3)))
         assert torch.equal(labels, same)
+    module.serve_images()
     assert module.datasets["test"][0][0].shape == (3, SIZE, SIZE)
 
 
 def test_features_are_looked_up_where_they_lie_in_no_other_process(xray_root):
     module = serve(xray_root, cache=False, num_workers=2)
-    module.encode(lambda images: images.mean(dim=(2, 3)), torch.device("cpu"))
+    module.encode(averaging())
     assert module.train_dataloader().num_workers == 0
     dataset = module.datasets["train"]
     dataset.features = dataset.features.to("meta")  # a device that computes nothing
@@ -519,7 +525,7 @@ def test_features_are_float32_under_an_autocast(xray_root):
     module = serve(xray_root)
     dense = torch.nn.Linear(3, 5)
     with torch.autocast("cpu", torch.bfloat16):
-        module.encode(lambda images: dense(images.mean(dim=(2, 3))), torch.device("cpu"))
+        module.encode(averaging(dense))
     features = module.datasets["val"].features
     assert features.dtype == torch.float32
     assert not torch.equal(features, features.bfloat16().float())

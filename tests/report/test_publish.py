@@ -209,6 +209,7 @@ def test_places_become_names_and_all_else_stays(tmp_path):
     given = {"root": "../jane/xrays", "x": ["/home/jane/y.csv", "C:\\jane\\z"], "/home/jane/k": "~/w", "cache_dir": "/"}
     assert without_places(given) == {"root": "xrays", "x": ["y.csv", "z"], "k": "w", "cache_dir": "folder"}
     assert without_places({"table": "nih/labels.csv"}) == {"table": "labels.csv"}
+    assert without_places({"backbone": "local-dir:~/jane/net"}) == {"backbone": "local-dir:net"}
 
 
 def test_a_place_is_found_wherever_it_lies_in_a_file(tmp_path, monkeypatch):

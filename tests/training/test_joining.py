@@ -34,3 +34,17 @@ def test_a_script_trains_weighted_by_the_callback(xray_root):
     expected = balanced_class_weights(data.class_counts.tolist(), data.classes)
     assert len(set(expected.tolist())) > 1
     torch.testing.assert_close(model.class_weights, expected)
+
+
+HEAD = {"strength": 0.1, "val_loss": 0.5, "tried": {"0.1": 0.5}}
+
+
+@pytest.mark.parametrize(
+    "found", [{"best": HEAD}, {"head": {**HEAD, "val_loss": "0"}}, {"head": [1]}, [HEAD], {"head": {}}]
+)
+def test_what_a_strangers_checkpoint_says_was_found_is_a_head_or_refused(found):
+    joining = Joining()
+    with pytest.raises(ValueError, match="no head that was solved"):
+        joining.load_state_dict({"found": found})
+    joining.load_state_dict({"found": {"head": HEAD}})
+    assert joining.state_dict() == {"found": {"head": HEAD}}

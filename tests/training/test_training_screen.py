@@ -64,6 +64,7 @@ def test_nothing_of_lightnings_own_is_told(told):
 def stopped(**known):
     """A stand-in for a trainer that has trained for 5 epochs of 10 steps, limited by nothing."""
     free = {"fast_dev_run": False, "max_epochs": 1000, "max_steps": -1, "current_epoch": 5, "global_step": 50}
+    free["lightning_module"] = SimpleNamespace(rests=False)
     return SimpleNamespace(**{**free, "callbacks": [], "early_stopping_callbacks": [], **known})
 
 
@@ -91,6 +92,7 @@ def timer(left):
         ({"max_steps": 50}, "trainer.max_steps=50 is reached"),
         (timer(left=-1), "the time of trainer.max_time is over"),
         ({**timer(left=50), **stopping(EarlyStoppingReason.NOT_STOPPED)}, "a callback asked for it"),
+        ({"lightning_module": SimpleNamespace(rests=True)}, "its head is solved"),
         ({"fast_dev_run": 1, "max_epochs": 1}, "trainer.fast_dev_run"),
     ],
 )

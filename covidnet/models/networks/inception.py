@@ -1,10 +1,9 @@
 """The layers of InceptionV3, or of any other backbone, under the tutorial's dense head."""
 
-from typing import Any
-
 from torch import nn
 
 from covidnet.models.networks.probe import probe
+from covidnet.models.parts.sources import Told
 
 
 def inceptionv3(
@@ -14,7 +13,7 @@ def inceptionv3(
     weights: str | None = None,
     dropout: float = 0.5,
     image_size: int | None = None,
-    architecture: dict[str, Any] | None = None,
+    architecture: Told | None = None,
 ) -> nn.Sequential:
     """Return images (B, 3, H, W) -> logits (B, C): normalisation, a pooled backbone, and the tutorial's head.
 

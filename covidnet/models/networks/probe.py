@@ -7,6 +7,7 @@ from torch import nn
 from covidnet.models.parts.dropout import check_dropout
 from covidnet.models.parts.encoder import encoder
 from covidnet.models.parts.heads import Head, head_of
+from covidnet.models.parts.sources import Told
 from covidnet.models.parts.stages import Features
 
 
@@ -18,7 +19,7 @@ def probe(
     head: Head = "linear",
     dropout: float = 0.5,
     image_size: int | None = None,
-    architecture: dict[str, Any] | None = None,
+    architecture: Told | None = None,
     features: Features = "stages",
 ) -> nn.Sequential:
     """Return images (B, 3, H, W) -> logits (B, C): normalisation, a pooled backbone, and a head.

@@ -21,6 +21,8 @@ XRV_NETWORKS = ("densenet121", "resnet50", "resnet101")
 XRV_RANGE = 1024.0  # torchxrayvision's images lie in [-1024, 1024]
 SWIGLU = 8  # what the width of such a layer is rounded up to
 EPSILON = 1e-6  # of timm's layer normalisation in transformers
+Option = bool | int | float | str | list[int] | None
+Told = dict[str, str | list[float] | dict[str, Option] | None]  # an architecture as plain values, in a checkpoint
 FIXED = {"num_classes", "in_chans", "features_only", "out_indices"}  # by what this program asks of an encoder
 
 
