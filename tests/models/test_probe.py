@@ -81,7 +81,7 @@ def test_probe_first_then_tune(args, head):
     )
     assert 0 < moved < 1e-4  # one epoch of four steps of 1e-5
     kept = dict(first.named_buffers())  # statistics under which the head was fitted
-    assert all(torch.equal(value, kept[name]) for name, value in cli.model.backbone.named_buffers())
+    assert all(torch.equal(value, kept[name]) for name, value in cli.model.backbone.backbone.named_buffers())
 
 
 @slow

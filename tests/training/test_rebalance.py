@@ -206,11 +206,11 @@ def test_the_lungs_test_rebalances_what_it_trains_where_the_run_was(
 ) -> None:
     run = with_sources(tmp_path, lambda name, number: "north" if number % 4 else "south")
     new, _ = rebalance(run, device="cpu")
-    covered = tmp_path / "covered"
-    monkeypatch.setattr(lungs_test, "_run", lambda *_: copytree(run, covered / "convnet" / "version_0"))
-    assert lungs_test._trained(Run(run), covered, "covered").folder.name == "version_0"
+    where = lungs_test.Lungs(masks="box", told="", ending="", runs=tmp_path)
+    monkeypatch.setattr(lungs_test, "_run", lambda *_: copytree(run, tmp_path / "covered" / "convnet" / "version_0"))
+    assert lungs_test._trained(Run(run), where, "covered").folder.name == "version_0"
     for _ in range(2):  # the second time it is there
-        trained = lungs_test._trained(Run(new), covered, "covered")
+        trained = lungs_test._trained(Run(new), where, "covered")
         assert (trained.folder.name, "rebalanced" in trained.results) == ("version_1", True)
 
 
