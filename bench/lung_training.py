@@ -1,0 +1,121 @@
+"""How the lung network is trained: what is changed in its films, the loss, the rate."""
+
+import math
+import time
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from bench.lung_data import Masked, soft
+from covidnet.data.changes.augment import _between, _cover, _sharpen
+from covidnet.models.lung_network import LungNetwork
+
+BATCH = 16
+RATE, DECAY = 4e-3, 1e-2
+KEPT = 0.995  # of the averaged weights, in each step
+ROTATION, STRETCH, SHEAR, SHIFT = math.radians(14), 0.13, 0.08, 0.10
+VIEW = (0.70, 1.30)  # below 1 the film is magnified, above it lies in a frame
+GAMMA, NOISE, SHARPNESS = 0.7, 0.06, 1.0
+HAZE, LIGHT = 0.55, 0.25  # greatest brightness that a cloud adds, and change that uneven light makes
+LETTERS = 3  # boxes of letters at most
+
+
+def train(masked: Sequence[Masked], epochs: int, seed: int, told: str = "") -> LungNetwork:
+    """Return a network that has learned from masks; of a film with several masks each epoch draws one."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    by_film: dict[str, list[int]] = {}
+    for number, one in enumerate(masked):
+        by_film.setdefault(one.row["image"], []).append(number)
+    films = torch.from_numpy(np.stack([one.film for one in masked]))[:, None].float() / 255
+    masks = torch.from_numpy(np.stack([soft(one.mask) for one in masked]))[:, None]
+    network = LungNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(KEPT), use_buffers=True)
+    steps = len(by_film) // BATCH
+    optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
+    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=epochs * steps, pct_start=0.15)
+    started = time.perf_counter()
+    for epoch in range(1, epochs + 1):
+        drawn = torch.tensor([rng.choice(by_film[name]) for name in rng.permutation([*by_film])])
+        total = 0.0
+        for numbers in drawn[: steps * BATCH].split(BATCH):
+            changed, target = change(films[numbers], masks[numbers])
+            loss = loss_of(network(changed.contiguous(memory_format=torch.channels_last)), target)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            rate.step()
+            average.update_parameters(network)
+            total += loss.item()
+        if epoch % 10 == 0 or epoch == epochs:
+            seconds = time.perf_counter() - started
+            print(f"{told} epoch {epoch} of {epochs}, loss {total / steps:.4f}, {seconds:.0f} s", flush=True)
+    return cast(LungNetwork, average.module.eval())
+
+
+def loss_of(logits: Tensor, masks: Tensor) -> Tensor:
+    """Return the cross-entropy of a batch and what its Dice lacks, each image alike."""
+    found = logits.sigmoid()
+    shared, both = (found * masks).sum(dim=(1, 2, 3)), (found + masks).sum(dim=(1, 2, 3))
+    return F.binary_cross_entropy_with_logits(logits, masks) + (1 - (2 * shared + 1) / (both + 1)).mean()
+
+
+def change(films: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Return films (B, 1, S, S) in [0, 1] and masks, moved alike, the films re-exposed, clouded, covered besides."""
+    shape = (len(films), 1, 1, 1)
+
+    def some(share: float) -> Tensor:
+        return (torch.rand(shape) < share).float()
+
+    films = films + some(0.5) * HAZE * _cloud(films) * _between(0, 1, films).view(shape)  # as consolidated lungs are
+    films = films * (1 + LIGHT * (2 * _cloud(films) - 1))
+    films = films.clamp(0, 1) ** _between(-GAMMA, GAMMA, films).exp().view(shape)
+    films = _sharpen(films, _between(-SHARPNESS, SHARPNESS, films).view(shape))
+    grid = _grid(films)
+    frame = some(0.5) * torch.rand(shape)  # what lies around a film: black, or any grey
+    moved = frame + F.grid_sample(films - frame, grid, align_corners=False)
+    masks = F.grid_sample(masks, grid, align_corners=False)
+    moved = _letters(moved)
+    moved = torch.where(some(0.3) > 0, _cover(moved), moved)
+    moved = moved + torch.randn_like(moved) * _between(0, NOISE, moved).view(shape)
+    return moved.clamp(0, 1), masks
+
+
+def _grid(films: Tensor) -> Tensor:
+    """Draw for each film a frame that is turned, stretched, sheared, moved and, in half of them, mirrored."""
+    view = _between(*VIEW, films)
+    stretch = (torch.randn(len(films)) * STRETCH).exp()
+    angle, shear = (_between(-1, 1, films) * most for most in (ROTATION, SHEAR))
+    across, down = (_between(-1, 1, films) * 2 * SHIFT for _ in range(2))
+    side = (_between(0, 1, films) < 0.5).float() * 2 - 1
+    wide, high = view * stretch, view / stretch
+    rows = [
+        torch.stack([angle.cos() * wide * side, (shear - angle.sin()) * wide, across], dim=1),
+        torch.stack([angle.sin() * high * side, angle.cos() * high, down], dim=1),
+    ]
+    return F.affine_grid(torch.stack(rows, dim=1), list(films.shape), align_corners=False)
+
+
+def _cloud(films: Tensor) -> Tensor:
+    """Draw a smooth cloud over each film, from 0 to 1."""
+    coarse = torch.rand(len(films), 1, 5, 5)
+    return F.interpolate(coarse, films.shape[-2:], mode="bicubic").clamp(0, 1)
+
+
+def _letters(films: Tensor) -> Tensor:
+    """Write boxes of coarse bright or dark patterns onto a third of the films, as letters and markers are."""
+    for film in films:
+        for _ in range(int(torch.randint(1, LETTERS + 1, ())) if torch.rand(()) < 0.33 else 0):
+            height, width = int(torch.randint(2, 6, ())), int(torch.randint(3, 14, ()))
+            size = int(torch.randint(1, 3, ()))  # pixels of a stroke
+            pattern = (torch.rand(height, width) < 0.6).repeat_interleave(size, 0).repeat_interleave(size, 1)
+            top = int(torch.randint(0, films.shape[-2] - pattern.shape[0], ()))
+            left = int(torch.randint(0, films.shape[-1] - pattern.shape[1], ()))
+            box = film[0, top : top + pattern.shape[0], left : left + pattern.shape[1]]
+            box[pattern] = float(torch.rand(()) < 0.8)
+    return films
