@@ -49,9 +49,7 @@ def read_masked(folder: Path) -> list[Masked]:
     patients = {row["image"]: {"patient": row["patient"]} for row in rows}
     groups = dict(zip(names, linked_groups(names, patients, pairs), strict=True))
     films = {name: resize(picture, SIDE)[0] for name, picture in pictures.items()}
-    return [
-        Masked(row, films[row["image"]], read_mask(folder / row["mask"]), groups[row["image"]]) for row in rows
-    ]
+    return [Masked(row, films[row["image"]], read_mask(folder / row["mask"]), groups[row["image"]]) for row in rows]
 
 
 def read_mask(file: Path) -> NDArray[np.bool_]:

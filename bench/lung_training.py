@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,9 +14,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from bench.lung_data import Masked, soft
 from covidnet.data.changes.augment import _between, _cover, _sharpen
+from covidnet.files.tensors import read_tensors
+from covidnet.files.whole import whole
 from covidnet.models.lung_network import LungNetwork
 
 BATCH = 16
+NOTED = 10  # epochs between two states that are kept
 RATE, DECAY = 4e-3, 1e-2
 KEPT = 0.995  # of the averaged weights, in each step
 ROTATION, STRETCH, SHEAR, SHIFT = math.radians(14), 0.13, 0.08, 0.10
@@ -25,10 +29,13 @@ HAZE, LIGHT = 0.55, 0.25  # greatest brightness that a cloud adds, and change th
 LETTERS = 3  # boxes of letters at most
 
 
-def train(masked: Sequence[Masked], epochs: int, seed: int, told: str = "") -> LungNetwork:
-    """Return a network that has learned from masks; of a film with several masks each epoch draws one."""
+def train(masked: Sequence[Masked], epochs: int, seed: int, going_on: Path, told: str = "") -> LungNetwork:
+    """Return a network that has learned from masks; of a film with several masks each epoch draws one.
+
+    Each epoch has random numbers of its own, and ``going_on`` keeps the state of every tenth: a training that ended
+    goes on there, to the same bits.
+    """
     torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
     by_film: dict[str, list[int]] = {}
     for number, one in enumerate(masked):
         by_film.setdefault(one.row["image"], []).append(number)
@@ -39,8 +46,12 @@ def train(masked: Sequence[Masked], epochs: int, seed: int, told: str = "") -> L
     steps = len(by_film) // BATCH
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
     rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=epochs * steps, pct_start=0.15)
+    parts = {"network": network, "average": average, "optimizer": optimizer, "rate": rate}
+    first = _go_on(parts, going_on)
     started = time.perf_counter()
-    for epoch in range(1, epochs + 1):
+    for epoch in range(first, epochs):
+        torch.manual_seed(seed * epochs + epoch)
+        rng = np.random.default_rng([seed, epoch])
         drawn = torch.tensor([rng.choice(by_film[name]) for name in rng.permutation([*by_film])])
         total = 0.0
         for numbers in drawn[: steps * BATCH].split(BATCH):
@@ -52,10 +63,23 @@ def train(masked: Sequence[Masked], epochs: int, seed: int, told: str = "") -> L
             rate.step()
             average.update_parameters(network)
             total += loss.item()
-        if epoch % 10 == 0 or epoch == epochs:
+        if (epoch + 1) % NOTED == 0:
+            with whole(going_on, "wb") as file:
+                torch.save({"epoch": epoch + 1, **{name: part.state_dict() for name, part in parts.items()}}, file)
             seconds = time.perf_counter() - started
-            print(f"{told} epoch {epoch} of {epochs}, loss {total / steps:.4f}, {seconds:.0f} s", flush=True)
+            print(f"{told} epoch {epoch + 1} of {epochs}, loss {total / steps:.4f}, {seconds:.0f} s", flush=True)
+    going_on.unlink(missing_ok=True)
     return cast(LungNetwork, average.module.eval())
+
+
+def _go_on(parts: Mapping[str, Any], kept: Path) -> int:
+    """Give each part its state where one was kept; return how many epochs are done."""
+    if not kept.is_file():
+        return 0
+    state = read_tensors(kept)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return int(state["epoch"])
 
 
 def loss_of(logits: Tensor, masks: Tensor) -> Tensor:

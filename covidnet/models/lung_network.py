@@ -4,6 +4,7 @@
 """
 
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ class LungNetwork(nn.Module):
         super().__init__()
         above = (FOLD**2, *WIDTHS)
         self.down = nn.ModuleList(_block(before, width) for before, width in zip(above, WIDTHS, strict=False))
-        pairs = reversed([*zip(WIDTHS, WIDTHS[1:], strict=False)])
+        pairs = reversed([*pairwise(WIDTHS)])
         self.up = nn.ModuleList(_block(width + below, width) for width, below in pairs)
         self.head = nn.Conv2d(WIDTHS[0], FOLD**2, 1)
 
