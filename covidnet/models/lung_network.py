@@ -1,6 +1,6 @@
 """A small network that tells where the lungs lie in a radiograph; its weights lie beside this file.
 
-`python -m bench.lung_network` makes them; `lung_network_NOTICE.md` tells from which masks.
+`python -m bench.lung_network` makes them; `lung_network_NOTICE.md` tells whose masks they learned from.
 """
 
 from functools import cache
