@@ -13,7 +13,7 @@ from covidnet.imaging.radiograph import Reading
 
 TILE, CAPTION, ACROSS = 192, 16, 8  # pixels of a picture and of the line below it; pictures in a row
 WORST, OTHERS = 64, 32  # pictures: those of the least quality, then some of the rest, evenly spaced by it
-LETTERS = 30  # of a name; its end tells more than its beginning
+SMALL = 11  # points of the letters
 OUTLINE = np.array([255, 210, 0], dtype=np.uint8)
 
 Shown = tuple[float, Path, Path, str]  # quality, image, mask, what it is called
@@ -27,11 +27,11 @@ def draw_sheet(masks: Sequence[Shown], reading: Reading) -> Image.Image:
     shown = [*ranked[:WORST], *(rest[place] for place in places)]
     rows = -(-len(shown) // ACROSS)
     sheet = Image.new("RGB", (ACROSS * TILE, rows * (TILE + CAPTION)), "black")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(SMALL)
     for number, (quality, image, mask, name) in enumerate(shown):
         left, top = number % ACROSS * TILE, number // ACROSS * (TILE + CAPTION)
         sheet.paste(Image.fromarray(_outlined(image, mask, reading)), (left, top))
-        pen.text((left + 2, top + TILE + 1), f"{quality:.2f} {_end_of(name)}", fill="white", font=font)
+        pen.text((left + 2, top + TILE + 1), _caption(quality, name, font), fill="white", font=font)
     return sheet
 
 
@@ -43,5 +43,10 @@ def _outlined(image: Path, mask: Path, reading: Reading) -> NDArray[np.uint8]:
     return pixels
 
 
-def _end_of(name: str) -> str:
-    return name if len(name) <= LETTERS else f"...{name[-LETTERS:]}"
+def _caption(quality: float, name: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """Return the quality and as much of a name as fits: its end tells more than its beginning."""
+    text = f"{quality:.2f} {name}"
+    while font.getlength(text) > TILE - 4 and name:
+        name = name[1:]
+        text = f"{quality:.2f} ...{name}"
+    return text
