@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="of the trainings, such as fold_1, without_sirm or final; no table")
     parser.add_argument("--out", type=Path, help="copy the final network there")
     parser.add_argument("--folds", type=int, default=4)
-    parser.add_argument("--epochs", type=int, default=80)
+    parser.add_argument("--steps", type=int, default=600, help="of each training, so that all learn for as long")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--classes", type=Path, help="folder of CLASS/SOURCE__NAME: tells more films of COVID")
     parser.add_argument("--other", type=Path, help="folder with images/ and masks/ of others, for the final network")
@@ -67,7 +67,7 @@ def main() -> None:
         if not file.is_file():
             learned = [one for number, one in enumerate(own) if number not in held[name]]
             told = f"{name}, {len(learned)} masks,"
-            save(train(learned, args.epochs, args.seed, file.with_suffix(".going_on"), told), file)
+            save(train(learned, args.steps, args.seed, file.with_suffix(".going_on"), told), file)
     if args.out:
         args.out.write_bytes((args.work / f"{FINAL}.safetensors").read_bytes())
     if not args.only:

@@ -19,9 +19,9 @@ from covidnet.files.whole import whole
 from covidnet.models.lung_network import LungNetwork
 
 BATCH = 16
-NOTED = 10  # epochs between two states that are kept
+NOTED = 5  # epochs between two states that are kept
 RATE, DECAY = 4e-3, 1e-2
-KEPT = 0.995  # of the averaged weights, in each step
+KEPT = 0.99  # of the averaged weights, in each step
 ROTATION, STRETCH, SHEAR, SHIFT = math.radians(14), 0.13, 0.08, 0.10
 VIEW = (0.70, 1.30)  # below 1 the film is magnified, above it lies in a frame
 GAMMA, NOISE, SHARPNESS = 0.7, 0.06, 1.0
@@ -29,11 +29,11 @@ HAZE, LIGHT = 0.55, 0.25  # greatest brightness that a cloud adds, and change th
 LETTERS = 3  # boxes of letters at most
 
 
-def train(masked: Sequence[Masked], epochs: int, seed: int, going_on: Path, told: str = "") -> LungNetwork:
+def train(masked: Sequence[Masked], steps: int, seed: int, going_on: Path, told: str = "") -> LungNetwork:
     """Return a network that has learned from masks; of a film with several masks each epoch draws one.
 
-    Each epoch has random numbers of its own, and ``going_on`` keeps the state of every tenth: a training that ended
-    goes on there, to the same bits.
+    Each epoch has random numbers of its own, and ``going_on`` keeps the state after some of them: a training that ended
+    goes on there, to the same bits. It ends with the epoch of the last step.
     """
     torch.manual_seed(seed)
     by_film: dict[str, list[int]] = {}
@@ -43,18 +43,18 @@ def train(masked: Sequence[Masked], epochs: int, seed: int, going_on: Path, told
     masks = torch.from_numpy(np.stack([soft(one.mask) for one in masked]))[:, None]
     network = LungNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(KEPT), use_buffers=True)
-    steps = len(by_film) // BATCH
+    each = len(by_film) // BATCH
+    epochs = -(-steps // each)
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
-    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=epochs * steps, pct_start=0.15)
+    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=epochs * each, pct_start=0.15)
     parts = {"network": network, "average": average, "optimizer": optimizer, "rate": rate}
-    first = _go_on(parts, going_on)
     started = time.perf_counter()
-    for epoch in range(first, epochs):
+    for epoch in range(_go_on(parts, going_on), epochs):
         torch.manual_seed(seed * epochs + epoch)
         rng = np.random.default_rng([seed, epoch])
         drawn = torch.tensor([rng.choice(by_film[name]) for name in rng.permutation([*by_film])])
         total = 0.0
-        for numbers in drawn[: steps * BATCH].split(BATCH):
+        for numbers in drawn[: each * BATCH].split(BATCH):
             changed, target = change(films[numbers], masks[numbers])
             loss = loss_of(network(changed.contiguous(memory_format=torch.channels_last)), target)
             optimizer.zero_grad()
@@ -67,7 +67,7 @@ def train(masked: Sequence[Masked], epochs: int, seed: int, going_on: Path, told
             with whole(going_on, "wb") as file:
                 torch.save({"epoch": epoch + 1, **{name: part.state_dict() for name, part in parts.items()}}, file)
             seconds = time.perf_counter() - started
-            print(f"{told} epoch {epoch + 1} of {epochs}, loss {total / steps:.4f}, {seconds:.0f} s", flush=True)
+            print(f"{told} epoch {epoch + 1} of {epochs}, loss {total / each:.4f}, {seconds:.0f} s", flush=True)
     going_on.unlink(missing_ok=True)
     return cast(LungNetwork, average.module.eval())
 

@@ -54,7 +54,8 @@ def write_masks(root: Path, paths: Sequence[str], out: Path, reading: Reading) -
             rows = [(one.path, one.mask, f"{one.quality:.3f}", f"{one.lung_share:.3f}") for one in masks]
             csv.writer(lines, lineterminator="\n").writerows([COLUMNS, *rows])
         shown = [(one.quality, root / one.path, folder / one.mask, one.path) for one in masks]
-        draw_sheet(shown, reading).save(folder / SHEET)
+        with (folder / SHEET).open("xb") as content:
+            draw_sheet(shown, reading).save(content, "PNG")
     return masks
 
 

@@ -1,7 +1,7 @@
 """What the files in a folder of lung masks are called, and whether all in it are ours; nothing heavy is imported here.
 
-The mask of ``ROOT/a/b/NAME.jpg`` is ``OUT/a/b/NAME.png``, or ``OUT/a/b/NAME.jpg.png`` for all images where two of them
-would have one mask, or an image has no ending that is known.
+The mask of ``ROOT/a/b/NAME.jpg`` is ``OUT/a/b/NAME.png``, or ``OUT/a/b/NAME.jpg.png`` for all images where two files
+would have one name, or an image has no ending that is known.
 """
 
 import os
@@ -21,8 +21,9 @@ ENDING = ".png"
 def mask_names(paths: Sequence[str]) -> list[str]:
     """Return the path of each image's mask below the folder of masks: no two are one, on any disk."""
     stems = [path.with_suffix("") if path.suffix.lower() in ENDINGS else None for path in map(PurePosixPath, paths)]
-    if None not in stems and len({folded(str(stem)) for stem in stems}) == len(paths):
-        paths = [str(stem) for stem in stems]
+    short = [f"{stem}{ENDING}" for stem in stems]
+    if None not in stems and len({SHEET, *map(folded, short)}) == len(paths) + 1:
+        return short
     return [f"{path}{ENDING}" for path in paths]
 
 

@@ -68,6 +68,7 @@ def test_what_is_said_of_an_image_hangs_neither_on_the_others_nor_on_its_exposur
         (["a/x.jpg", "a/X.png", "b/y.dcm"], ["a/x.jpg.png", "a/X.png.png", "b/y.dcm.png"]),  # one name to some disks
         (["1.2.840.1", "1.2.840.2"], ["1.2.840.1.png", "1.2.840.2.png"]),  # DICOM files that have no ending
         (["x.y.jpeg"], ["x.y.png"]),
+        (["Lungs.jpg", "x/lungs.jpg"], ["Lungs.jpg.png", "x/lungs.jpg.png"]),  # the contact sheet is lungs.png
     ],
 )
 def test_no_two_images_have_one_mask(paths, names):
