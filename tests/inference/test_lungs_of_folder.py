@@ -46,9 +46,8 @@ def test_it_finds_the_lungs_of_drawn_radiographs_and_knows_where_it_does_not():
     images[1] = np.random.default_rng(0).integers(0, 255, images[1].shape)
     found, quality = lung_masks(images)
     assert found.shape == masks.shape
-    assert (
-        np.mean([dice(one, mask) for one, mask in zip(found[2:], masks[2:], strict=True)]) > 0.7
-    )  # theirs leave the heart out
+    likeness = [dice(one, mask) for one, mask in zip(found[2:], masks[2:], strict=True)]
+    assert np.mean(likeness) > 0.7  # their masks leave the heart out
     assert (quality[0], found[0].any()) == (0, False)
     assert quality[1] < quality[2:].min()
 
