@@ -18,6 +18,7 @@ from torch import Tensor
 from covidnet.models.lung_network import SIDE, lung_network
 
 BATCH = 32  # images at once; what is said of one does not depend on it
+BLANK = 5  # standard deviation of the greys, of 255: an image with less shows nothing but its noise
 LUNGS = 2  # parts that a mask has at most
 LEAST_PART = 0.1  # of the larger lung: a smaller part is none
 MARGIN = 0.01  # in probability, between what is lung and what is not after parts were dropped and holes filled
@@ -69,8 +70,9 @@ def lung_maps(
     maps, quality = [np.empty((0, SIDE, SIDE), np.float32)], []
     for start in range(0, len(images), BATCH):
         batch = torch.from_numpy(images[start : start + BATCH])[:, None].float() / 255
-        plain = network(batch).sigmoid()[:, 0].numpy()
-        mirrored = network(batch.flip(-1)).sigmoid().flip(-1)[:, 0].numpy()
+        shown = batch.std(dim=(1, 2, 3), keepdim=True) >= BLANK / 255
+        plain = (network(batch).sigmoid() * shown)[:, 0].numpy()
+        mirrored = (network(batch.flip(-1)).sigmoid().flip(-1) * shown)[:, 0].numpy()
         for one, other in zip(plain, mirrored, strict=True):
             mean = (one + other) / 2
             mask, usual = _lungs(mean > HALF)
