@@ -3,7 +3,7 @@
 It learns from the masks of FOLDER/metadata.csv that `bench/lung_data.py` allows. Each training takes one core and some
 minutes, and is kept in --work: the same command goes on where it ended, and several may share the work by --only.
 
-python -m bench.lung_network FOLDER --work WORK                          # four folds, the sources left out, the table
+python -m bench.lung_network FOLDER --work WORK                          # all: four folds, each source left out, final
 python -m bench.lung_network FOLDER --work WORK --only final --out FILE  # the network itself, from all masks
 """
 
@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="metadata.csv, images/ and masks/")
     parser.add_argument("--work", type=Path, required=True, help="folder that keeps each training")
-    parser.add_argument("--only", nargs="+", help="of the trainings, such as fold_1, without_sirm or final; no table")
+    parser.add_argument("--only", nargs="+", help="these trainings, such as fold_1, without_sirm or final")
     parser.add_argument("--out", type=Path, help="copy the final network there")
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--steps", type=int, default=600, help="of each training, so that all learn for as long")
@@ -60,20 +60,20 @@ def main() -> None:
     own = [one for one in masked if allowed(one.row)]
     held = {**folds(own, args.folds, args.seed), **sources_out(own), FINAL: set[int]()}
     args.work.mkdir(parents=True, exist_ok=True)
-    for name in args.only or held:
+    files = {name: args.work / f"{name}.safetensors" for name in args.only or held}
+    for name, file in files.items():
         if name not in held:
             raise SystemExit(f"--only {name}: there are {', '.join(held)}.")
-        file = args.work / f"{name}.safetensors"
         if not file.is_file():
             learned = [one for number, one in enumerate(own) if number not in held[name]]
             told = f"{name}, {len(learned)} masks,"
             save(train(learned, args.steps, args.seed, file.with_suffix(".going_on"), told), file)
-    if args.out:
-        args.out.write_bytes((args.work / f"{FINAL}.safetensors").read_bytes())
-    if not args.only:
-        report(own, {name: args.work / f"{name}.safetensors" for name in held}, held, names_of_class(args.classes))
+    report(own, files, held, names_of_class(args.classes))
+    if FINAL in files:
         others = [one for one in masked if one.row["convention"] != own[0].row["convention"]]
-        tell_final(own, others, read_other(args.other), args.work / f"{FINAL}.safetensors")
+        tell_final(own, others, read_other(args.other), files[FINAL])
+        if args.out:
+            args.out.write_bytes(files[FINAL].read_bytes())
 
 
 def folds(own: Sequence[Masked], k: int, seed: int) -> dict[str, set[int]]:
@@ -129,9 +129,11 @@ def report(own: Sequence[Masked], files: Mapping[str, Path], held: Mapping[str, 
     """Print the tables of what folds, and left-out sources, say of masks that they had not seen."""
     for title, begins in (("folds by patient", FOLD), ("each source left out", WITHOUT)):
         found: list[Judged] = []
+        if not any(name.startswith(begins) for name in files):
+            continue
         print(f"\n{title}")
         print(LINE("", "masks", "Dice", "5th pct.", "least", "box", "rank"))
-        for name in (name for name in held if name.startswith(begins)):
+        for name in (name for name in files if name.startswith(begins)):
             part = judge([own[number] for number in sorted(held[name])], files[name])
             tell(f"  {name}", part)
             found += part
