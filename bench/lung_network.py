@@ -65,7 +65,8 @@ def main() -> None:
         if name not in held:
             raise SystemExit(f"--only {name}: there are {', '.join(held)}.")
         if not file.is_file():
-            learned = [one for number, one in enumerate(own) if number not in held[name]]
+            seen = {own[number].group for number in held[name]}  # by patient, and by what the films show
+            learned = [one for one in own if one.group not in seen]
             told = f"{name}, {len(learned)} masks,"
             save(train(learned, args.steps, args.seed, file.with_suffix(".going_on"), told), file)
     report(own, files, held, names_of_class(args.classes))
@@ -78,7 +79,7 @@ def main() -> None:
 
 def folds(own: Sequence[Masked], k: int, seed: int) -> dict[str, set[int]]:
     """Return the masks that each fold holds out, by number: no patient in two folds, the sources alike in all."""
-    sources = [source for source in sources_of(own) if source]
+    sources = sources_of(own)
     labels = [sources.index(one.source) if one.source in sources else 0 for one in own]
     paths, groups = [one.row["mask"] for one in own], [one.group for one in own]
     dealt = deal_folds(paths, labels, groups, sources, k=k, seed=seed, val_fraction=0.2)
@@ -89,7 +90,7 @@ def folds(own: Sequence[Masked], k: int, seed: int) -> dict[str, set[int]]:
 
 
 def sources_out(own: Sequence[Masked]) -> dict[str, set[int]]:
-    """Return the masks of each source that is large enough, by number; patients of one are in no other."""
+    """Return the masks of each source that is large enough, by number."""
     return {
         f"{WITHOUT}{source}": {number for number, one in enumerate(own) if one.source == source}
         for source in sources_of(own)
