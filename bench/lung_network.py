@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from scipy.stats import spearmanr
 
 from bench.lung_data import COVID, Masked, allowed, read_mask, read_masked
-from bench.lung_training import train
+from bench.lung_training import cycle, train
 from covidnet.data.division.folds import deal_folds
 from covidnet.errors import UserError
 from covidnet.imaging.decode import open_radiograph, read, resize
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="these trainings, such as fold_1, without_sirm or final")
     parser.add_argument("--out", type=Path, help="copy the final network there")
     parser.add_argument("--folds", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=600, help="of each training, so that all learn for as long")
+    parser.add_argument("--steps", type=int, nargs="+", default=[600, 700], help="of each cycle of a training")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--classes", type=Path, help="folder of CLASS/SOURCE__NAME: tells more films of COVID")
     parser.add_argument("--other", type=Path, help="folder with images/ and masks/ of others, for the final network")
@@ -60,21 +60,31 @@ def main() -> None:
     own = [one for one in masked if allowed(one.row)]
     held = {**folds(own, args.folds, args.seed), **sources_out(own), FINAL: set[int]()}
     args.work.mkdir(parents=True, exist_ok=True)
-    files = {name: args.work / f"{name}.safetensors" for name in args.only or held}
-    for name, file in files.items():
+    files = {name: args.work / f"{name}.{len(args.steps)}.safetensors" for name in args.only or held}
+    for name in files:
         if name not in held:
             raise SystemExit(f"--only {name}: there are {', '.join(held)}.")
-        if not file.is_file():
-            seen = {own[number].group for number in held[name]}  # by patient, and by what the films show
-            learned = [one for one in own if one.group not in seen]
-            told = f"{name}, {len(learned)} masks,"
-            save(train(learned, args.steps, args.seed, file.with_suffix(".going_on"), told), file)
+        seen = {own[number].group for number in held[name]}  # by patient, and by what the films show
+        teach([one for one in own if one.group not in seen], args.work, name, args.steps, args.seed)
     report(own, files, held, names_of_class(args.classes))
     if FINAL in files:
         others = [one for one in masked if one.row["convention"] != own[0].row["convention"]]
         tell_final(own, others, read_other(args.other), files[FINAL])
         if args.out:
             args.out.write_bytes(files[FINAL].read_bytes())
+
+
+def teach(learned: Sequence[Masked], work: Path, name: str, steps: Sequence[int], seed: int) -> None:
+    """Train by cycles, each of which goes on from the weights of the one before; what is there already stays."""
+    before: Path | None = None
+    for number, count in enumerate(steps):
+        file = work / f"{name}.{number + 1}.safetensors"
+        if not file.is_file():
+            network = with_weights(before) if before else None
+            told = f"{name}, {len(learned)} masks, cycle {number + 1},"
+            going_on = file.with_suffix(".going_on")
+            save(train(learned, cycle(number, count), seed + number, going_on, network, told), file)
+        before = file
 
 
 def folds(own: Sequence[Masked], k: int, seed: int) -> dict[str, set[int]]:

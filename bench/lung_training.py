@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,13 +24,30 @@ NOTED = 5  # epochs between two states that are kept
 RATE, DECAY = 4e-3, 1e-2
 KEPT = 0.99  # of the averaged weights, in each step
 ROTATION, STRETCH, SHEAR, SHIFT = math.radians(14), 0.13, 0.08, 0.10
-VIEW = (0.70, 1.30)  # below 1 the film is magnified, above it lies in a frame
+VIEW = 0.3  # share by which the side shown differs: less magnifies, more shows a frame
+MILDER = 0.6  # strength of the changes after the first cycle
 GAMMA, NOISE, SHARPNESS = 0.7, 0.06, 1.0
 HAZE, LIGHT = 0.55, 0.25  # greatest brightness that a cloud adds, and change that uneven light makes
 LETTERS = 3  # boxes of letters at most
 
 
-def train(masked: Sequence[Masked], steps: int, seed: int, going_on: Path, told: str = "") -> LungNetwork:
+@dataclass(frozen=True)
+class Cycle:
+    """One rise and fall of the learning rate."""
+
+    steps: int
+    rate: float  # the highest
+    strength: float  # of what is changed in the films
+
+
+def cycle(number: int, steps: int) -> Cycle:
+    """Return the first cycle, or one of those that go on from its weights: slower, on films that are changed less."""
+    return Cycle(steps, RATE, 1.0) if number == 0 else Cycle(steps, RATE / 2, MILDER)
+
+
+def train(
+    masked: Sequence[Masked], cycle: Cycle, seed: int, going_on: Path, before: LungNetwork | None = None, told: str = ""
+) -> LungNetwork:
     """Return a network that has learned from masks; of a film with several masks each epoch draws one.
 
     Each epoch has random numbers of its own, and ``going_on`` keeps the state after some of them: a training that ended
@@ -41,12 +59,12 @@ def train(masked: Sequence[Masked], steps: int, seed: int, going_on: Path, told:
         by_film.setdefault(one.row["image"], []).append(number)
     films = torch.from_numpy(np.stack([one.film for one in masked]))[:, None].float() / 255
     masks = torch.from_numpy(np.stack([soft(one.mask) for one in masked]))[:, None]
-    network = LungNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = (before or LungNetwork()).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(KEPT), use_buffers=True)
     each = len(by_film) // BATCH
-    epochs = -(-steps // each)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
-    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=epochs * each, pct_start=0.15)
+    epochs = -(-cycle.steps // each)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=cycle.rate, weight_decay=DECAY)
+    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, cycle.rate, total_steps=epochs * each, pct_start=0.15)
     parts = {"network": network, "average": average, "optimizer": optimizer, "rate": rate}
     started = time.perf_counter()
     for epoch in range(_go_on(parts, going_on), epochs):
@@ -55,7 +73,7 @@ def train(masked: Sequence[Masked], steps: int, seed: int, going_on: Path, told:
         drawn = torch.tensor([rng.choice(by_film[name]) for name in rng.permutation([*by_film])])
         total = 0.0
         for numbers in drawn[: each * BATCH].split(BATCH):
-            changed, target = change(films[numbers], masks[numbers])
+            changed, target = change(films[numbers], masks[numbers], cycle.strength)
             loss = loss_of(network(changed.contiguous(memory_format=torch.channels_last)), target)
             optimizer.zero_grad()
             loss.backward()
@@ -89,33 +107,42 @@ def loss_of(logits: Tensor, masks: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, masks) + (1 - (2 * shared + 1) / (both + 1)).mean()
 
 
-def change(films: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Return films (B, 1, S, S) in [0, 1] and masks, moved alike, the films re-exposed, clouded, covered besides."""
+def change(films: Tensor, masks: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    """Return films (B, 1, S, S) in [0, 1] and masks, moved alike, the films re-exposed, clouded, covered besides.
+
+    The amounts are drawn up to ``strength`` times those above.
+    """
     shape = (len(films), 1, 1, 1)
 
     def some(share: float) -> Tensor:
-        return (torch.rand(shape) < share).float()
+        return (torch.rand(shape) < share * strength).float()
 
-    films = films + some(0.5) * HAZE * _cloud(films) * _between(0, 1, films).view(shape)  # as consolidated lungs are
-    films = films * (1 + LIGHT * (2 * _cloud(films) - 1))
-    films = films.clamp(0, 1) ** _between(-GAMMA, GAMMA, films).exp().view(shape)
-    films = _sharpen(films, _between(-SHARPNESS, SHARPNESS, films).view(shape))
-    grid = _grid(films)
+    def up_to(most: float, least: float = 0.0) -> Tensor:
+        return _between(least * strength, most * strength, films).view(shape)
+
+    films = films + some(0.5) * _cloud(films) * up_to(HAZE)  # as consolidated lungs are
+    films = films * (1 + strength * LIGHT * (2 * _cloud(films) - 1))
+    films = films.clamp(0, 1) ** up_to(GAMMA, -GAMMA).exp()
+    films = _sharpen(films, up_to(SHARPNESS, -SHARPNESS))
+    grid = _grid(films, strength)
     frame = some(0.5) * torch.rand(shape)  # what lies around a film: black, or any grey
     moved = frame + F.grid_sample(films - frame, grid, align_corners=False)
     masks = F.grid_sample(masks, grid, align_corners=False)
     moved = _letters(moved)
     moved = torch.where(some(0.3) > 0, _cover(moved), moved)
-    moved = moved + torch.randn_like(moved) * _between(0, NOISE, moved).view(shape)
+    moved = moved + torch.randn_like(moved) * up_to(NOISE)
     return moved.clamp(0, 1), masks
 
 
-def _grid(films: Tensor) -> Tensor:
+def _grid(films: Tensor, strength: float) -> Tensor:
     """Draw for each film a frame that is turned, stretched, sheared, moved and, in half of them, mirrored."""
-    view = _between(*VIEW, films)
-    stretch = (torch.randn(len(films)) * STRETCH).exp()
-    angle, shear = (_between(-1, 1, films) * most for most in (ROTATION, SHEAR))
-    across, down = (_between(-1, 1, films) * 2 * SHIFT for _ in range(2))
+
+    def drawn(most: float) -> Tensor:
+        return _between(-1, 1, films) * most * strength
+
+    view = 1 + drawn(VIEW)
+    stretch = (torch.randn(len(films)) * STRETCH * strength).exp()
+    angle, shear, across, down = drawn(ROTATION), drawn(SHEAR), drawn(2 * SHIFT), drawn(2 * SHIFT)
     side = (_between(0, 1, films) < 0.5).float() * 2 - 1
     wide, high = view * stretch, view / stretch
     rows = [
