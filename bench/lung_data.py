@@ -24,9 +24,10 @@ class Masked:
     """A mask of a film: a row of the table."""
 
     row: dict[str, str]
-    film: NDArray[np.uint8]  # (SIDE, SIDE), grey
+    pixels: NDArray[np.uint8]  # (SIDE, SIDE), grey, of the film
     mask: NDArray[np.bool_]  # at its own size
-    group: int  # equal for films of one patient, and for films that show one radiograph
+    film: int  # equal for files that show one radiograph: some are there under several names
+    group: int  # equal for films of one patient, too
 
     @property
     def source(self) -> str:
@@ -48,8 +49,13 @@ def read_masked(folder: Path) -> list[Masked]:
     pairs = find_duplicates(np.stack([thumbnail(picture) for picture in pictures.values()])).pairs
     patients = {row["image"]: {"patient": row["patient"]} for row in rows}
     groups = dict(zip(names, linked_groups(names, patients, pairs), strict=True))
+    numbers = dict(zip(names, linked_groups(names, {}, pairs), strict=True))
     films = {name: resize(picture, SIDE)[0] for name, picture in pictures.items()}
-    return [Masked(row, films[row["image"]], read_mask(folder / row["mask"]), groups[row["image"]]) for row in rows]
+    return [
+        Masked(row, films[name], read_mask(folder / row["mask"]), numbers[name], groups[name])
+        for row in rows
+        for name in [row["image"]]
+    ]
 
 
 def read_mask(file: Path) -> NDArray[np.bool_]:

@@ -29,7 +29,9 @@ from covidnet.models.lung_network import SIDE, LungNetwork, with_weights
 
 FINAL, FOLD, WITHOUT = "final", "fold_", "without_"
 FEW = 20  # a source of fewer films is in the training of all who test other sources, and no fold of its own
-LINE = "{:<44} {:>6} {:>7} {:>8} {:>7} {:>7} {:>7}".format
+LINE = "{:<40} {:>6} {:>6} {:>7} {:>8} {:>7} {:>7} {:>7}".format
+WHAT = ("dice", "quality", "box")
+HEADS = ("masks", "films", "Dice", "5th pct.", "least", "box", "rank")
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,8 @@ def sources_out(own: Sequence[Masked]) -> dict[str, set[int]]:
 
 def sources_of(own: Sequence[Masked]) -> list[str]:
     """Return the sources of more than a few films."""
-    films = {source: {one.row["image"] for one in own if one.source == source} for source in {o.source for o in own}}
-    return sorted(source for source, names in films.items() if len(names) >= FEW)
+    films = {source: {one.film for one in own if one.source == source} for source in {o.source for o in own}}
+    return sorted(source for source, numbers in films.items() if len(numbers) >= FEW)
 
 
 def save(network: LungNetwork, file: Path) -> None:
@@ -121,7 +123,7 @@ def save(network: LungNetwork, file: Path) -> None:
 
 def judge(masked: Sequence[Masked], file: Path) -> list[Judged]:
     """Return how well a network names the pixels of each mask, at the mask's own size."""
-    maps, quality = lung_maps(np.stack([one.film for one in masked]), with_weights(file))
+    maps, quality = lung_maps(np.stack([one.pixels for one in masked]), with_weights(file))
     return [
         Judged(one, dice(at_size(found, *one.mask.shape[::-1]), one.mask), sure, dice(box_of(one.mask), one.mask))
         for one, found, sure in zip(masked, maps, quality.tolist(), strict=True)
@@ -143,7 +145,7 @@ def report(own: Sequence[Masked], files: Mapping[str, Path], held: Mapping[str, 
         if not any(name.startswith(begins) for name in files):
             continue
         print(f"\n{title}")
-        print(LINE("", "masks", "Dice", "5th pct.", "least", "box", "rank"))
+        print(LINE("", *HEADS))
         for name in (name for name in files if name.startswith(begins)):
             part = judge([own[number] for number in sorted(held[name])], files[name])
             tell(f"  {name}", part)
@@ -159,28 +161,35 @@ def report(own: Sequence[Masked], files: Mapping[str, Path], held: Mapping[str, 
 
 
 def tell(name: str, found: Sequence[Judged]) -> None:
-    """Print a row: Dice, and the rank correlation between it and the quality."""
+    """Print a row: what is said of films, each once, and the rank correlation between Dice and quality.
+
+    A film that has several masks, or is there under several names, has the mean of its masks' numbers.
+    """
     if not found:
         return
-    values = np.array([one.dice for one in found])
-    rank = spearmanr(values, [one.quality for one in found]).statistic if len(found) > 2 else np.nan
-    shown = (values.mean(), np.percentile(values, 5), values.min(), np.mean([one.box for one in found]), rank)
-    print(LINE(name, len(found), *(f"{value:.3f}" for value in shown)), flush=True)
+    films: dict[int, list[Judged]] = {}
+    for one in found:
+        films.setdefault(one.one.film, []).append(one)
+    rows = [[np.mean([getattr(one, what) for one in own]) for what in WHAT] for own in films.values()]
+    values, quality, box = np.array(rows).T
+    rank = spearmanr(values, quality).statistic if len(films) > 2 else np.nan
+    shown = (values.mean(), np.percentile(values, 5), values.min(), box.mean(), rank)
+    print(LINE(name, len(found), len(films), *(f"{value:.3f}" for value in shown)), flush=True)
 
 
 def tell_final(own: Sequence[Masked], others: Sequence[Masked], more: Sequence[Masked], file: Path) -> None:
     """Print what the final network says of masks of other makers, and how far two people's masks are alike."""
     print("\nthe final network")
-    print(LINE("", "masks", "Dice", "5th pct.", "least", "box", "rank"))
+    print(LINE("", *HEADS))
     tell("masks that it has learned from", judge(own, file))
     for source in sorted({one.source for one in others}):
         tell(f"lungs without the region: {source}", judge([one for one in others if one.source == source], file))
     if more:
         tell("masks of --other", judge(more, file))
-    by_film: dict[str, list[Masked]] = {}
+    by_image: dict[str, list[Masked]] = {}
     for one in own:
-        by_film.setdefault(one.row["image"], []).append(one)
-    pairs = [dice(two[0].mask, two[1].mask) for two in by_film.values() if len(two) == 2]
+        by_image.setdefault(one.row["image"], []).append(one)
+    pairs = [dice(two[0].mask, two[1].mask) for two in by_image.values() if len(two) == 2]
     low = np.percentile(pairs, 5)
     print(f"two makers' masks of {len(pairs)} films: Dice {np.mean(pairs):.3f}, 5th percentile {low:.3f}")
 
@@ -199,10 +208,10 @@ def read_other(folder: Path | None) -> list[Masked]:
     """Return the masks of a folder that tells nothing of them: images/NAME beside masks/NAME."""
     names = sorted(file.name for file in (folder / "masks").iterdir()) if folder else []
     found = []
-    for name in names:
-        film = resize(open_radiograph(read(folder / "images" / name)).image.convert("L"), SIDE)[0]
+    for number, name in enumerate(names):
+        pixels = resize(open_radiograph(read(folder / "images" / name)).image.convert("L"), SIDE)[0]
         row = {"image": name, "mask": name, "image_source": str(folder), "also_in_training": ""}
-        found.append(Masked(row, film, read_mask(folder / "masks" / name), 0))
+        found.append(Masked(row, pixels, read_mask(folder / "masks" / name), number, number))
     return found
 
 
