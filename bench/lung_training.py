@@ -54,9 +54,9 @@ def train(
     goes on there, to the same bits. It ends with the epoch of the last step.
     """
     torch.manual_seed(seed)
-    by_film: dict[int, list[int]] = {}
+    by_film: dict[str, list[int]] = {}
     for number, one in enumerate(masked):
-        by_film.setdefault(one.film, []).append(number)
+        by_film.setdefault(one.row["image"], []).append(number)
     films = torch.from_numpy(np.stack([one.pixels for one in masked]))[:, None].float() / 255
     masks = torch.from_numpy(np.stack([soft(one.mask) for one in masked]))[:, None]
     network = (before or LungNetwork()).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -70,7 +70,7 @@ def train(
     for epoch in range(_go_on(parts, going_on), epochs):
         torch.manual_seed(seed * epochs + epoch)
         rng = np.random.default_rng([seed, epoch])
-        drawn = torch.tensor([rng.choice(by_film[film]) for film in rng.permutation([*by_film]).tolist()])
+        drawn = torch.tensor([rng.choice(by_film[name]) for name in rng.permutation([*by_film])])
         total = 0.0
         for numbers in drawn[: each * BATCH].split(BATCH):
             changed, target = change(films[numbers], masks[numbers], cycle.strength)
