@@ -59,7 +59,7 @@ def train(
         by_film.setdefault(one.row["image"], []).append(number)
     films = torch.from_numpy(np.stack([one.pixels for one in masked]))[:, None].float() / 255
     masks = torch.from_numpy(np.stack([soft(one.mask) for one in masked]))[:, None]
-    network = (before or LungNetwork()).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = (before or LungNetwork()).train().to(memory_format=torch.channels_last)
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(KEPT), use_buffers=True)
     each = len(by_film) // BATCH
     epochs = -(-cycle.steps // each)

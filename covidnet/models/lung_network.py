@@ -66,7 +66,7 @@ def with_weights(file: Path) -> LungNetwork:
     found: dict[str, Any] = {name: values.float() for name, values in read_safetensors(file).items()}
     counters = {name: value for name, value in network.state_dict().items() if not value.is_floating_point()}
     network.load_state_dict(found | counters)  # BatchNorm counts its batches, which nobody needs
-    return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return network.eval().to(memory_format=torch.channels_last)
 
 
 def _block(before: int, after: int) -> nn.Sequential:
