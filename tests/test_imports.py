@@ -135,6 +135,7 @@ NOT_THERE = [
     "export nowhere",
     "export {file} --check nowhere",
     "labels nowhere",
+    "lungs nowhere --out masks",
     "predict nowhere",
     "predict {file} nowhere.png",
     "predict {file} {file} --out nowhere/found.csv",

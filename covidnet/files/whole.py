@@ -96,11 +96,44 @@ def link_whole(file: Path, name: Path) -> None:
         unfinished.unlink(missing_ok=True)  # two names of one file are not replaced by one another, but left
 
 
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Give a new folder to write in that takes a folder's name when all that lies in it is on the disk.
+
+    What lay there before stays until then, and goes with it. One process at a time may write a folder.
+    """
+    # Hidden, so that nothing in it is taken for an image of a folder above.
+    unfinished, former = (folder.with_name(f".{folder.name}{end}{UNFINISHED}") for end in ("", ".former"))
+    _put_back(former, folder)  # where a process was killed between the two names
+    for left in (unfinished, former):
+        shutil.rmtree(left, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        yield unfinished
+        if hasattr(os, "sync"):  # one for all files
+            os.sync()
+        if folder.exists():
+            folder.rename(former)
+        unfinished.rename(folder)
+    except BaseException:
+        _put_back(former, folder)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    shutil.rmtree(former, ignore_errors=True)
+    _sync(folder.parent)
+
+
 def remove_unfinished(folder: Path) -> None:
     """Remove what a killed process has left half-written anywhere below ``folder``, where no other process writes."""
     for file in folder.rglob(f"*{UNFINISHED}"):
         if file.is_file() or file.is_symlink():
             file.unlink(missing_ok=True)
+
+
+def _put_back(former: Path, folder: Path) -> None:
+    """Give a folder its name again where nothing has it."""
+    if former.is_dir() and not folder.exists():
+        former.rename(folder)
 
 
 def _unfinished(file: Path) -> Path:

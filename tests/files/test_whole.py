@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from covidnet.files.whole import SENT, Ahead, link_whole, remove_unfinished, whole
+from covidnet.files.whole import SENT, Ahead, link_whole, remove_unfinished, whole, whole_folder
 
 
 def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
@@ -95,3 +95,44 @@ def test_a_large_file_sets_off_for_the_disk_before_its_end_and_is_what_was_writt
     assert [start for start, _ in told] == [0, *(start + size for start, size in told[:-1])]
     assert sum(size for _, size in told) > sum(written) - SENT
     assert all(size >= SENT for _, size in told)
+
+
+def test_a_folder_takes_its_name_when_it_is_whole(tmp_path):
+    folder = tmp_path / "masks"
+    for content in ("before", "after"):
+        with whole_folder(folder) as here:
+            (here / content).touch()
+            assert here.name.startswith(".")  # no walk looks into it
+    assert [file.name for file in folder.iterdir()] == ["after"]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("moment", ["writing", "between the two names"])
+def test_a_folder_that_is_not_finished_leaves_the_former(tmp_path, monkeypatch, moment):
+    folder = tmp_path / "masks"
+    with whole_folder(folder) as here:
+        (here / "before").touch()
+    rename = type(folder).rename
+
+    def ended(self, target):
+        if self.name == ".masks.part":
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(type(folder), "rename", ended)
+    after = "after" if moment != "writing" else "no such folder/after"
+    with pytest.raises((KeyboardInterrupt, FileNotFoundError)), whole_folder(folder) as here:
+        (here / after).touch()
+    assert [file.name for file in folder.iterdir()] == ["before"]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_folder_that_a_killed_process_left_between_two_names_is_put_back(tmp_path):
+    folder = tmp_path / "masks"
+    for name in (".masks.former.part", ".masks.part"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    with pytest.raises(KeyboardInterrupt), whole_folder(folder):
+        raise KeyboardInterrupt
+    assert [file.name for file in folder.iterdir()] == [".masks.former.part"]
+    assert list(tmp_path.iterdir()) == [folder]
