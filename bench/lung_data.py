@@ -26,7 +26,7 @@ class Masked:
     row: dict[str, str]
     pixels: NDArray[np.uint8]  # (SIDE, SIDE), grey, of the film
     mask: NDArray[np.bool_]  # at its own size
-    film: int  # equal for files that show one radiograph: some are there under several names
+    film: int  # equal for files that show one radiograph
     group: int  # equal for films of one patient, too
 
     @property

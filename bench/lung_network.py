@@ -163,7 +163,7 @@ def report(own: Sequence[Masked], files: Mapping[str, Path], held: Mapping[str, 
 def tell(name: str, found: Sequence[Judged]) -> None:
     """Print a row: what is said of films, each once, and the rank correlation between Dice and quality.
 
-    A film that has several masks, or is there under several names, has the mean of its masks' numbers.
+    A film that has several masks, or lies there in several files, has the mean of its masks' numbers.
     """
     if not found:
         return
