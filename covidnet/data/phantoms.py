@@ -83,14 +83,13 @@ class Phantoms(Radiographs):
     def list_images(self, root: Path, classes: Sequence[str] | None, key: str) -> Listing:
         """Draw the images of the root, and of a test apart, then list them; another test root is the user's own."""
         if key == "data.root":
-            self._draw(root, SEED, self.shortcut, COUNTS)
+            self._draw(root, SEED, self.shortcut, COUNTS, own=root == self.default_root)
         elif self.test_shortcut is not None:
-            self._draw(root, TEST_SEED, self.test_shortcut, TEST_COUNTS)
+            self._draw(root, TEST_SEED, self.test_shortcut, TEST_COUNTS, own=True)
         return super().list_images(root, classes, key)
 
-    def _draw(self, root: Path, seed: int, shortcut: float, counts: Mapping[str, int]) -> None:
-        own = root == self._drawn_into(seed, shortcut)  # in the cache folder; another one is the user's own
-        if own:
+    def _draw(self, root: Path, seed: int, shortcut: float, counts: Mapping[str, int], *, own: bool) -> None:
+        if own:  # in the cache folder; another one is the user's
             make_plain_folders(self.caches, PHANTOMS)
             refuse_link(root)
         write_phantoms(root, counts, seed, shortcut=shortcut, opacity=self.opacity)

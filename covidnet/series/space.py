@@ -50,7 +50,10 @@ FIXED = {  # those of them that may not
         "data.on_error",
         "data.body_part",
         "data.orientation",
+        "data.masks",
+        "data.opacity",
         "data.shortcut",
+        "data.test_shortcut",
     ),
     "what trials are judged by must be the same for all": (
         "early_stopping.monitor",
