@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from helpers import mistake, paint
+from helpers import mistake, paint, slow
 from made_run import write_run
 from PIL import Image
 
@@ -386,6 +386,7 @@ def test_a_pipe_named_like_an_image_holds_nothing_up(tmp_path):
 # What a run leaves
 
 
+@slow
 def test_no_token_stands_in_what_a_run_leaves(tmp_path, monkeypatch, capfd):
     secrets = {"HF_TOKEN": "hf_secretsecret", "KAGGLE_KEY": "kagglesecret", "AWS_SECRET_ACCESS_KEY": "awssecret"}
     for name, value in secrets.items():

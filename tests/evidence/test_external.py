@@ -55,6 +55,7 @@ def outside(tmp_path):
     return paint(tmp_path / "outside", NAMES, size=30)
 
 
+@slow
 def test_another_part_of_the_body_is_left_out_and_told_unless_that_is_overruled(evaluation_of, outside, capsys):
     pixels = np.add.outer(np.arange(30), np.arange(40)).astype(np.uint8)
     for number in range(3):
@@ -117,6 +118,7 @@ def test_what_is_said_of_each_image_lies_beside_the_report(evaluation_of, traine
     assert not list(trained.glob("external_predictions.csv.*"))
 
 
+@slow
 def test_groups_that_the_table_outside_tells_are_told(evaluation_of, outside):
     files = sorted(outside.rglob("*.png"))
     rows = [f"{file.name},{number},{3 + number % 2 * 40},{number % 3}" for number, file in enumerate(files)]
@@ -234,6 +236,7 @@ def test_one_number_has_one_interval_wherever_it_is_shown(evaluation_of, trained
     assert f"{100 * low:.1f} to {100 * high:.1f}" in page
 
 
+@slow
 def test_sources_come_from_the_table_and_else_from_the_folders_above(evaluation_of, tmp_path):
     root = tmp_path / "all"
     paint(root / "east", NAMES, per_class=4, size=30)
@@ -246,6 +249,7 @@ def test_sources_come_from_the_table_and_else_from_the_folders_above(evaluation_
     assert set(evaluation_of(root, "--metadata=none")["per_source"]) == {"east", "west"}
 
 
+@slow
 def test_images_of_one_patient_widen_the_intervals(evaluation_of, outside):
     def width():
         low, high = evaluation_of(outside)["intervals"]["accuracy"]

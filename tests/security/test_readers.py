@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers import mistake
+from helpers import mistake, slow
 from made_run import write_run
 
 import covidnet
@@ -249,6 +249,7 @@ ODD_YAML = {
 }
 
 
+@slow
 @pytest.mark.parametrize("content", ODD_YAML.values(), ids=ODD_YAML)
 def test_odd_yaml_in_a_run_is_one_sentence(tmp_path, capsys, content):
     run = write_run(tmp_path)

@@ -144,6 +144,7 @@ def test_each_image_is_predicted_once_by_a_run_that_no_image_of_its_patient_trai
     assert "all together" in printed
 
 
+@slow
 def test_seeds_are_runs_of_their_own_whose_mean_is_what_the_image_gets(args, trained):
     main(["crossval", *args, "seeds=[1,3]", "folds=[1,3]"])
     assert trained == [f"crossval_0/fold_{fold}_seed_{seed}" for fold in (1, 3) for seed in (1, 3)]

@@ -75,6 +75,7 @@ def trained(monkeypatch) -> list[str]:
     return done
 
 
+@slow
 def test_each_fold_is_an_ordinary_run_that_reports_unseen_sources(args, root, capsys):
     main(["loso", *args, "report=true", "folds=[1]"])
     run = RUNS / "loso_0" / "fold_1"

@@ -79,6 +79,7 @@ def probabilities(found):
     return np.array([list(one.values()) for one in found])
 
 
+@slow
 @pytest.mark.parametrize("series", ["repeat", "crossval"])
 def test_a_series_says_the_softmax_of_its_mean_logits_in_python_on_the_page_and_elsewhere(
     series, images, trained, request

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from helpers import CLASSES, read_rows
+from helpers import CLASSES, read_rows, slow
 from PIL import Image
 from served import fail_lungs_test, serving, train
 
@@ -76,6 +76,7 @@ def page(browser, served) -> Iterator:
     assert errors == []
 
 
+@slow
 @needs_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("place", ["report", "served"])

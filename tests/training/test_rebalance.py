@@ -138,6 +138,7 @@ def with_sources(tmp_path: Path, source_of: Callable[[str, int], str]) -> Path:
     return run
 
 
+@slow
 def test_a_rebalanced_run_is_a_run_like_any_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = with_sources(tmp_path, lambda name, number: "north" if number % 4 else "south")
     before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}

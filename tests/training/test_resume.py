@@ -114,6 +114,7 @@ def test_a_damaged_checkpoint_is_told_and_not_used(args, capsys):
     assert "cannot be read as a checkpoint: its part" in capsys.readouterr().err
 
 
+@slow
 def test_the_best_score_is_kept_where_the_folder_has_another_name_now(args, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     first = main(args)
