@@ -11,11 +11,12 @@ import argparse
 import csv
 import os
 import shutil
-import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from bench.seeds import each_seed
 from covidnet.commands.main import main as command
 from covidnet.commands.train import main as train
 from covidnet.data.phantom import CLASSES
@@ -83,19 +84,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to work; a folder that goes where left out")
     parser.add_argument("options", nargs="*", help="keys of the training")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = (given.folder or Path(scratch)).absolute()
-        found = []
-        for seed in given.seeds:
-            line = measure(folder / str(seed), seed, given)
-            found.append(line["found"])
-            print(f"seed {seed}: {', '.join(f'{name} {_told(value)}' for name, value in line.items())}", flush=True)
-        os.chdir("/")
-    print(f"found, mean over seeds: {np.mean(found):.3f}")
-
-
-def _told(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+    found = each_seed(given.seeds, given.folder, partial(measure, given=given))
+    print(f"found, mean over seeds: {np.mean([line['found'] for line in found]):.3f}")
 
 
 if __name__ == "__main__":

@@ -10,13 +10,14 @@ their class, the mean over classes, before and after. With `--folder` what is th
 import argparse
 import json
 import os
-import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench.seeds import each_seed
 from covidnet.commands.main import main as command
 from covidnet.commands.train import main as train
 from covidnet.data.phantom import CLASSES, CORNERS
@@ -67,13 +68,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to work; a folder that goes where left out")
     parser.add_argument("options", nargs="*", help="keys of the training")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = (given.folder or Path(scratch)).absolute()
-        found = []
-        for seed in given.seeds:
-            found.append(measure(folder / str(seed), seed, given.shortcut, given.options))
-            print(f"seed {seed}: {', '.join(f'{name} {value:.4g}' for name, value in found[-1].items())}", flush=True)
-        os.chdir("/")
+    found = each_seed(given.seeds, given.folder, partial(measure, shortcut=given.shortcut, options=given.options))
     print(f"lifted, mean over seeds: {np.mean([one['lifted'] for one in found]):.1f} points")
 
 

@@ -12,13 +12,7 @@ from PIL import Image
 from covidnet.data.division.metadata import NAME, write_metadata
 from covidnet.data.listing import Listing
 from covidnet.data.local import local_path
-from covidnet.data.phantom import (
-    CLASSES,
-    CORNERS,
-    VERSION,
-    draw_radiograph,
-    marked_corner,
-)
+from covidnet.data.phantom import CLASSES, CORNERS, VERSION, draw_radiograph, marked_corner
 from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError, require
 from covidnet.files.folders import default_cache_dir, note_use

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from covidnet.evaluation.logistic import of_all_classes
+
 Floats = NDArray[np.float64]
 STEPS = 3000  # of the solver; a weak penalty takes some hundreds
 
@@ -50,7 +52,5 @@ def fit_last_layer(
     middle = shares @ features
     spread = float(np.sqrt(shares @ ((features - middle) ** 2).sum(axis=1))) or 1.0
     fitted = LogisticRegression(C=1 / strength, max_iter=STEPS).fit((features - middle) / spread, labels, shares)
-    weight, bias = fitted.coef_ / spread, fitted.intercept_
-    if len(weight) == 1:  # of two classes scikit-learn keeps the difference
-        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    return LastLayer(weight, bias - weight @ middle)
+    weight, bias = of_all_classes(fitted)
+    return LastLayer(weight / spread, bias - weight / spread @ middle)

@@ -65,7 +65,7 @@ def fit_logistic(train: Labelled, held: Labelled, num_classes: int, strengths: S
         for strength in strengths:
             model.set_params(C=1 / (strength * train.weights.sum()))
             model.fit(features, train.labels, sample_weight=train.weights)
-            weights, bias = _of_all_classes(model, num_classes)
+            weights, bias = of_all_classes(model)
             weights = weights / deviation
             bias = bias - weights @ mean
             losses[strength] = _loss(held, weights, bias)
@@ -77,9 +77,10 @@ def fit_logistic(train: Labelled, held: Labelled, num_classes: int, strengths: S
     return best
 
 
-def _of_all_classes(model: LogisticRegression, num_classes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def of_all_classes(model: LogisticRegression) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return weights (C, F) and biases (C,), of two classes too, for which scikit-learn has one row: of the second."""
     weights, bias = np.asarray(model.coef_, np.float64), np.asarray(model.intercept_, np.float64)
-    if num_classes == 2:  # one row, for the second class
+    if len(weights) == 1:
         return np.concatenate([-weights / 2, weights / 2]), np.concatenate([-bias / 2, bias / 2])
     return weights, bias
 
