@@ -7,7 +7,7 @@ from pathlib import Path
 from covidnet.commands.options import add_body_part, tell_loading
 from covidnet.data.walk import MASKS, is_folder, left_out, radiographs_below
 from covidnet.errors import UserError, some
-from covidnet.inference.mask_names import SHEET, TABLE, refuse_others_files
+from covidnet.inference.mask_files import SHEET, TABLE, refuse_others_files
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from covidnet.data.changes.lungs import MASK_LEVEL, mask_paths
 from covidnet.data.division.split import prefix_of
 from covidnet.data.local import check_places, local_folder
+from covidnet.data.mask_names import possible_names
 from covidnet.data.spelling import one_name
 from covidnet.data.typed import AUTO, BOX, refuse_no_masks
 from covidnet.data.walk import is_folder, names_in, spelt_below, told_by_reason
 from covidnet.errors import UserError, some
 from covidnet.imaging.decode import decode, read
-from covidnet.imaging.kinds import ENDINGS
 from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.machine.parallel import cores, parallel_map
 
@@ -217,17 +217,10 @@ def _named_masks(folder: Path, paths: Sequence[str]) -> list[str | None]:
         if below is None:
             return None
         there = names_of(below)
-        name = next(filter(None, map(there.find, _names_of_mask(path.name))), None)
+        name = next(filter(None, map(there.find, possible_names(path.name))), None)
         return name and (below / name).as_posix()
 
     return [found(PurePosixPath(path)) for path in paths]
-
-
-def _names_of_mask(image: str) -> list[str]:
-    """Return how the mask of an image may be called, the likeliest first."""
-    stem, dot, ending = image.rpartition(".")
-    stem = stem if f"{dot}{ending}".lower() in ENDINGS else image
-    return [f"{image}.png", *(f"{stem}{one}" for one in ENDINGS)]
 
 
 def _refuse_shared(folder: Path, masks: Sequence[str]) -> None:

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from covidnet.data.mask_names import mask_names
 from covidnet.errors import UserError, some
 from covidnet.files.whole import whole_folder
 from covidnet.imaging.decode import open_radiograph, read, resize
 from covidnet.imaging.radiograph import Reading, UnreadableImageError
 from covidnet.inference.lung_masks import BATCH, at_size, lung_maps
 from covidnet.inference.lung_sheet import draw_sheet
-from covidnet.inference.mask_names import COLUMNS, SHEET, TABLE, mask_names, refuse_others_files
+from covidnet.inference.mask_files import COLUMNS, SHEET, TABLE, refuse_others_files
 from covidnet.machine.parallel import progress_bar
 from covidnet.models.lung_network import SIDE
 
@@ -61,7 +62,7 @@ def write_masks(root: Path, paths: Sequence[str], out: Path, reading: Reading) -
 
 def _written(root: Path, paths: Sequence[str], folder: Path, reading: Reading) -> Iterator[Mask]:
     """Yield each mask as it is written; after the first image that cannot be read the others are only looked at."""
-    names = mask_names(paths)
+    names = mask_names(paths, taken=[SHEET, TABLE])
     unreadable: list[str] = []
     with progress_bar(len(paths), "finding lungs") as bar:
         for start in range(0, len(paths), BATCH):

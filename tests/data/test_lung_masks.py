@@ -12,6 +12,7 @@ from made_run import write_run
 from covidnet.commands.train import main
 from covidnet.data.changes.surround import swap_masked_surround, swap_surround
 from covidnet.data.lung_masks import LungMasks
+from covidnet.data.mask_names import mask_names
 from covidnet.data.module import RadiographyDataModule
 from covidnet.data.radiographs import Radiographs
 from covidnet.errors import UserError
@@ -63,6 +64,24 @@ def test_two_images_of_one_stem_have_a_mask_each(tmp_path):
     (tmp_path / names[1]).unlink()
     with pytest.raises(UserError, match=r"each of several images, by their names: x\.png"):
         found(tmp_path, "x.jpg", "x.png")
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ["a/x.jpg", "b/x.png"],
+        ["x.jpg", "x.png"],
+        ["x.jpg", "x.jpg.png"],
+        ["A/x.jpg", "a/x.jpg"],
+        ["1.2", "1.2.png", "y.b.dcm"],
+    ],
+    ids=" ".join,
+)
+def test_each_mask_is_found_by_the_name_under_which_it_is_written(tmp_path, paths):
+    names = mask_names(paths)
+    for name in names:
+        draw_mask(tmp_path / name)
+    assert found(tmp_path, *paths) == names
 
 
 def test_one_mask_that_is_missing_is_told_whatever_is_shown(xray_root, masked):

@@ -9,10 +9,10 @@ from PIL import Image
 
 from covidnet.commands import lungs
 from covidnet.commands.main import main
+from covidnet.data.mask_names import mask_names
 from covidnet.data.phantom import draw_radiograph
 from covidnet.errors import UserError
 from covidnet.inference.lung_masks import dice, lung_masks
-from covidnet.inference.mask_names import mask_names
 from covidnet.models.lung_network import WEIGHTS, lung_network
 
 
@@ -70,10 +70,11 @@ def test_what_is_said_of_an_image_hangs_neither_on_the_others_nor_on_its_exposur
         (["1.2.840.1", "1.2.840.2"], ["1.2.840.1.png", "1.2.840.2.png"]),  # DICOM files that have no ending
         (["x.y.jpeg"], ["x.y.png"]),
         (["Lungs.jpg", "x/lungs.jpg"], ["Lungs.jpg.png", "x/lungs.jpg.png"]),  # the contact sheet is lungs.png
+        (["x.jpg", "x.jpg.png"], ["x.jpg.png", "x.jpg.png.png"]),  # the short name of one is the whole of the other
     ],
 )
 def test_no_two_images_have_one_mask(paths, names):
-    assert mask_names(paths) == names
+    assert mask_names(paths, taken=["lungs.png"]) == names
 
 
 def test_each_image_has_its_mask_a_row_and_its_place_on_the_sheet(folder, tmp_path, capsys):

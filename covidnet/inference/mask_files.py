@@ -1,30 +1,13 @@
-"""What the files in a folder of lung masks are called, and whether all in it are ours; nothing heavy is imported here.
-
-The mask of ``ROOT/a/b/NAME.jpg`` is ``OUT/a/b/NAME.png``, or ``OUT/a/b/NAME.jpg.png`` for all images where two files
-would have one name, or an image has no ending that is known.
-"""
+"""Which files lie in a folder of lung masks, and whether all in it are ours; nothing heavy is imported here."""
 
 import os
-from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from covidnet.data.spelling import folded
 from covidnet.errors import UserError
 from covidnet.files.reading import UNREADABLE, read_table
-from covidnet.imaging.kinds import ENDINGS
 
 TABLE, SHEET = "lungs.csv", "lungs.png"
 COLUMNS = ("path", "mask", "quality", "lung_share")
-ENDING = ".png"
-
-
-def mask_names(paths: Sequence[str]) -> list[str]:
-    """Return the path of each image's mask below the folder of masks: no two are one, on any disk."""
-    stems = [path.with_suffix("") if path.suffix.lower() in ENDINGS else None for path in map(PurePosixPath, paths)]
-    short = [f"{stem}{ENDING}" for stem in stems]
-    if None not in stems and len({SHEET, *map(folded, short)}) == len(paths) + 1:
-        return short
-    return [f"{path}{ENDING}" for path in paths]
 
 
 def refuse_others_files(out: Path) -> None:
