@@ -28,6 +28,7 @@ def run(options: argparse.Namespace) -> None:
     from covidnet.data.radiographs import Radiographs
     from covidnet.evidence.audit import audit, write_table
     from covidnet.evidence.audit_screen import print_audit
+    from covidnet.training.args import typed
 
     default = Radiographs.default_root
     root = download(options.to or default, options.version, options.archive)
@@ -35,4 +36,4 @@ def run(options: argparse.Namespace) -> None:
     _, told = write_table(audited, root, None, force=False)
     print_audit(audited.report, told)
     print(f"Here is {audited.report['release'] or 'a release that is not known'}: {root}")
-    print("Train: python train.py" + ("" if root == default else f' data.root="{root}"'))
+    print(f"Train: {typed('run', [] if root == default else [f'data.root={root}'])}")

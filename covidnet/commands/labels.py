@@ -1,6 +1,7 @@
 """Rank labels by how doubtful they are, by models that had not seen the image; write a table to correct."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from covidnet.commands.options import add_json, refuse_no_place, tell_loading, write_json
@@ -49,7 +50,8 @@ def run(options: argparse.Namespace) -> None:
         raise UserError(f"{error.filename} cannot be written: {error.strerror or error}. Give --out FILE.") from error
     write_json(options.json, found)
     print(f"{table}\n{numbers}")
-    print(f"Correct the column label there, then train as before with data.table={table} beside data.root=FOLDER.")
+    corrected = shlex.quote(f"data.table={table}")
+    print(f"Correct the column label there, then train as before with {corrected} beside data.root=FOLDER.")
     if record_of(folder):
         from covidnet.report.series import write_series_report
 

@@ -1,6 +1,7 @@
 """Find the threshold that gives a class a wanted sensitivity or specificity, and keep it in the model."""
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def _tell_export(folder: Path) -> None:
     from covidnet.inference.export import FOLDER, ONNX
 
     if (folder / FOLDER / ONNX).is_file():
-        print(f"{folder / FOLDER} was written before: covidnet export {folder} writes it anew.")
+        print(f"{folder / FOLDER} was written before: covidnet export {shlex.quote(str(folder))} writes it anew.")
 
 
 def _wish(options: argparse.Namespace) -> tuple[Any, float]:

@@ -13,7 +13,7 @@ from covidnet.data.typed import refuse_missing, refuse_no_data, refuse_no_file, 
 from covidnet.errors import UserError, exit_with
 from covidnet.runs.find import find_checkpoint
 from covidnet.runs.members import record_of
-from covidnet.training.args import NAMES, CommandLine, expand, group_content
+from covidnet.training.args import NAMES, CommandLine, as_called, expand, group_content
 
 READ = "covidnet.data.module.RadiographyDataModule"  # data that are read, and not drawn, so they must be there
 NEWEST = ("last", "auto")  # checkpoints that are found by the folder of runs
@@ -172,5 +172,5 @@ def _after_run(done: Any, folder: Path) -> None:
         if done.alone:
             print_brief(found)
             print()
-            print_next(commands_left(found))
+            print_next(map(as_called, commands_left(found)))
             print_next([file.absolute().as_uri()], "report")

@@ -1,5 +1,6 @@
 """The COVID-19 Radiography Database: hub or archive -> a folder that training reads."""
 
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -48,12 +49,13 @@ def download(target: Path, version: int | None = None, archive: Path | None = No
 def by_hand(target: Path, version: int | None = None) -> str:
     """Return the steps that bring the database to ``target`` without the hub's library."""
     page = f"{PAGE}/versions/{version}" if version else PAGE
+    to, root = shlex.quote(str(target)), shlex.quote(f"data.root={target}")
     return (
         "By hand:\n"
         f"  1. Open {page} and sign in.\n"
         '  2. Press "Download" and take the data set as a ZIP file.\n'
-        f'  3. covidnet download --archive FILE.zip --to "{target}"   (unpacks it there and audits it)\n'
-        f'  4. python train.py data.root="{target}"'
+        f"  3. covidnet download --archive FILE.zip --to {to}   (unpacks it there and audits it)\n"
+        f"  4. covidnet run {root}"
     )
 
 

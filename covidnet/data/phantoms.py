@@ -1,5 +1,6 @@
 """The set of drawn radiographs: written into a folder once, and read from there as any others."""
 
+import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
@@ -173,7 +174,7 @@ def _holds(folder: Path, readme: str, files: list[Path]) -> bool:
         raise UserError(
             f"{folder} holds something other than these phantoms, and stays as it is. Give data.root=FOLDER, a new one "
             "to draw them into, or leave data.root out. To measure a model that was trained on phantoms on these "
-            f"images: covidnet evaluate RUN {folder}"
+            f"images: covidnet evaluate RUN {shlex.quote(str(folder))}"
         )
     if missing := [file for file in files if not (folder / file).is_file()]:
         raise UserError(

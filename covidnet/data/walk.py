@@ -138,7 +138,7 @@ def refuse_no_root(root: Path, key: str) -> None:
         raise UserError(
             f"{short(root)} {_why_no_folder(root)}, but {key} must be a folder that holds one folder of radiographs "
             f"for each class. Give {key}=FOLDER; or get the COVID-19 Radiography Database: covidnet download; or try "
-            "the tool on drawn radiographs: python train.py data=phantom."
+            "the tool on drawn radiographs: covidnet run data=phantom."
         )
 
 

@@ -4,6 +4,7 @@ A and B are each a run, or a series. A repeat stands for the mean of its seeds o
 cross-validation stands, inside, for what it says of each image out of fold.
 """
 
+import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +143,7 @@ def _read(
         elif part == "inside":
             raise UserError(
                 f"{lacking[0]} holds no {PREDICTIONS}. Write it:\n"
-                f"covidnet predict {lacking[0]} --out {lacking[0] / PREDICTIONS}"
+                f"covidnet predict {shlex.join([str(lacking[0]), '--out', str(lacking[0] / PREDICTIONS)])}"
             )
         else:
             command = "evaluate RUN FOLDER" if part == "outside" else "shortcuts RUN"

@@ -4,6 +4,7 @@ Nothing is kept of it but a user's wish: what is fitted to the mean follows from
 are opened, and so is never of other runs than these.
 """
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import cached_property
@@ -139,7 +140,7 @@ class Members:
         try:
             decision = self.decision_for(seen, fitted["temperature"], wish["class"], wish["wish"], wish["wanted"])
         except UserError as error:
-            undo = f"covidnet threshold {self.path} --undo takes it back"
+            undo = f"covidnet threshold {shlex.quote(str(self.path))} --undo takes it back"
             raise UserError(f"{self.path / WISH} tells a wish that cannot be met ({undo}): {error}") from error
         return {**fitted, "decision": decision.plain}
 

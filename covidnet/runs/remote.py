@@ -5,6 +5,7 @@ after each epoch, ``last.ckpt`` after all that it needs and ``results.json`` at 
 machine dies at, the store holds a run that can go on. ``.store.json`` in the run directory knows what was sent.
 """
 
+import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path, PurePath, PurePosixPath
@@ -111,7 +112,8 @@ class RunStore:
         try:
             self.send(run)
         except UserError as error:
-            raise UserError(f"{error} The run lies whole in {run}; to send the rest: covidnet send {run}") from error
+            send = f"covidnet send {shlex.quote(str(run))}"
+            raise UserError(f"{error} The run lies whole in {run}; to send the rest: {send}") from error
 
     def _files_of(self, name: str) -> list[Stored]:
         """Return the files of a run, by their paths below its directory, without what no run would send."""

@@ -13,7 +13,7 @@ from rich.table import Table
 from covidnet.files.whole import write_whole
 from covidnet.runs.files import write_results
 from covidnet.series.study import SharedStudy, best_value
-from covidnet.training.args import GROUPS
+from covidnet.training.args import GROUPS, typed
 
 RECORD, BEST = "search.json", "best.yaml"
 FACTS = ("ended", "epochs", "seconds")  # what is told of each trial besides
@@ -98,8 +98,8 @@ class Outcome:
         return head + yaml.safe_dump(self.configured(best.params), sort_keys=False)
 
     def _again(self) -> str:
-        model = "" if self.model == GROUPS["model"] else f"model={self.model} "
-        return f"python train.py {model}--config {self.folder / BEST}"
+        model = [] if self.model == GROUPS["model"] else [f"model={self.model}"]
+        return typed("run", [*model, "--config", str(self.folder / BEST)])
 
     def _facts(self, trial: FrozenTrial) -> dict[str, Any]:
         known: dict[str, Any] = {key: value for key, value in trial.user_attrs.items() if key in FACTS}

@@ -1,6 +1,7 @@
 """``key=value`` and ``group=name`` -> options of the Lightning command line. Imports nothing heavy."""
 
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -92,7 +93,7 @@ NAMES = ("classes", "header", "columns", "labels", "subgroups")
 VALUELESS = ("--print_config",)
 Help = Literal["", "keys", "all"]
 _HELP: dict[str, Help] = {"-h": "keys", "--help": "keys", "help=all": "all", "--help=all": "all"}
-SCRIPT = "python train.py"  # which runs ``run`` where no command is typed
+SCRIPT = "train.py"  # which runs ``run`` where no command is typed
 
 _PACKAGE = Path(__file__).parents[1]
 # A wheel carries the configs inside the package; a clone has them beside it.
@@ -129,13 +130,12 @@ class CommandLine:
 
     def again(self, ckpt_path: object = None) -> str:
         """Return the command that asks for all this once more, to be copied; from a checkpoint where one is given."""
-        command = [] if self.command == "run" and program() == SCRIPT else [self.command]
         groups = [f"{group}={name}" for group, name in self.groups.items() if group in self.typed_groups]
         configs = [f"--config={path}" for path in self.configs]
         kept = (one for one in self.settings if not (ckpt_path and one.startswith("--ckpt_path=")))
         settings = [one.removeprefix("--") if "=" in one else one for one in kept]
         begun = [f"ckpt_path={ckpt_path}"] if ckpt_path else []
-        return f"{program()} {shlex.join([*command, *groups, *configs, *settings, *begun])}".rstrip()
+        return typed(self.command, [*groups, *configs, *settings, *begun])
 
 
 def expand(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> CommandLine:
@@ -201,11 +201,22 @@ def own_of(command: str, name: str) -> Own:
 
 
 def program() -> str:
-    """Return how this program was called, as one types it again."""
-    script = Path(sys.argv[0])
-    if script.name == "train.py":
-        return SCRIPT
-    return "python -m covidnet" if script.parts[-2:] == ("covidnet", "__main__.py") else "covidnet"
+    """Return how this program was called, as one types it again where one stands."""
+    script, python = Path(sys.argv[0]), shlex.quote(sys.orig_argv[0])
+    if script.name == SCRIPT:
+        return f"{python} {shlex.quote(sys.argv[0])}"
+    return f"{python} -m covidnet" if script.parts[-2:] == ("covidnet", "__main__.py") else "covidnet"
+
+
+def typed(command: str, words: Sequence[str]) -> str:
+    """Return a command of this program with its words, to be copied."""
+    left_out = command == "run" and Path(sys.argv[0]).name == SCRIPT
+    return f"{program()} {shlex.join([*([] if left_out else [command]), *words])}".rstrip()
+
+
+def as_called(command: str) -> str:
+    """Return a command that begins with ``covidnet`` as one types it here, where that may not be on the path."""
+    return command if shutil.which("covidnet") else f"{program()}{command.removeprefix('covidnet')}"
 
 
 def group_names() -> list[str]:

@@ -1,6 +1,5 @@
 """What a training tells while it lasts: data and model, a line an epoch, why it ended. A bar where an epoch is long."""
 
-import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ from covidnet.errors import printable
 from covidnet.machine.parallel import progress_bar
 from covidnet.runs.files import LAST
 from covidnet.runs.screen import duration, print_next, screen
-from covidnet.training.args import TRAINING, CommandLine, program
+from covidnet.training.args import TRAINING, CommandLine, typed
 
 PATIENCE = 5.0  # seconds after which work gets a bar
 LONGEST_NAME = 40  # characters of a folder in the first line
@@ -103,7 +102,7 @@ class TrainingScreen(Callback):
         self._say(trainer, f"stopped after {_counted(trainer.current_epoch, 'epoch')}, {took}: {why}")
         best = getattr(trainer.checkpoint_callback, "best_model_path", "")
         if best and self.line and self.line.command == "fit" and trainer.is_global_zero:
-            print_next([f"{program()} test ckpt_path={shlex.quote(best)}"])
+            print_next([typed("test", [f"ckpt_path={best}"])])
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._begin(trainer, "testing", sum(trainer.num_test_batches))

@@ -4,7 +4,6 @@ import inspect
 import sys
 
 import pytest
-from helpers import ROOT
 
 from covidnet.commands.help import command_help
 from covidnet.commands.keys import GIVEN, keys_of
@@ -15,7 +14,7 @@ from covidnet.models.convnet import ConvNet
 from covidnet.models.encoded import Encoded
 from covidnet.models.inception import InceptionV3
 from covidnet.models.probe import Probe
-from covidnet.training.args import COMMANDS, OWN, expand, program
+from covidnet.training.args import COMMANDS, OWN, as_called, expand, program
 
 NOT_ONES_OWN = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 
@@ -67,16 +66,32 @@ def test_help_is_of_our_keys_or_of_all(words, asked):
 
 
 @pytest.mark.parametrize(
-    ("script", "name"),
+    ("python", "script", "name", "training"),
     [
-        (ROOT / "train.py", "python train.py"),
-        (ROOT / "covidnet" / "__main__.py", "python -m covidnet"),
-        ("/usr/bin/covidnet", "covidnet"),
-        ("covidnet.exe", "covidnet"),
+        ("python3", "train.py", "python3 train.py", "python3 train.py seed_everything=1"),
+        (
+            "python",
+            "../a clone/train.py",
+            "python '../a clone/train.py'",
+            "python '../a clone/train.py' seed_everything=1",
+        ),
+        (
+            "v/bin/python",
+            "covidnet/__main__.py",
+            "v/bin/python -m covidnet",
+            "v/bin/python -m covidnet run seed_everything=1",
+        ),
+        ("/usr/bin/python", "/usr/bin/covidnet", "covidnet", "covidnet run seed_everything=1"),
+        ("python.exe", "covidnet.exe", "covidnet", "covidnet run seed_everything=1"),
     ],
-    ids=["script", "module", "command", "windows"],
+    ids=["script", "elsewhere", "module", "command", "windows"],
 )
-def test_usage_names_the_program_that_was_typed(script, name, monkeypatch):
-    monkeypatch.setattr(sys, "argv", [str(script)])
+def test_commands_name_the_program_as_it_was_typed(python, script, name, training, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [script])
+    monkeypatch.setattr(sys, "orig_argv", [python, script])
     assert program() == name
     assert command_help(expand(["fit"])).startswith(f"usage: {name} fit ")
+    assert expand(["seed_everything=1"] if "train.py" in script else ["run", "seed_everything=1"]).again() == training
+    assert as_called("covidnet card RUN") == "covidnet card RUN"
+    monkeypatch.setenv("PATH", "")
+    assert as_called("covidnet card RUN") == f"{name} card RUN"

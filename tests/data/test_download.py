@@ -185,12 +185,12 @@ def test_a_refusal_of_the_hub_says_what_to_do(hub, tmp_path, capsys, status, say
 def test_without_a_network_the_steps_by_hand_are_told(hub, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("kagglesdk.kaggle_http_client.get_endpoint", lambda _: "http://127.0.0.1:1")
     with pytest.raises(SystemExit) as exit_:
-        main(["download", "--to", str(tmp_path / "db")])
+        main(["download", "--to", str(tmp_path / "a db")])
     assert exit_.value.code == 2
     told = capsys.readouterr().err
     assert "cannot be reached" in told
-    assert f'covidnet download --archive FILE.zip --to "{tmp_path / "db"}"' in told
-    assert f'python train.py data.root="{tmp_path / "db"}"' in told
+    assert f"covidnet download --archive FILE.zip --to '{tmp_path / 'a db'}'   (" in told
+    assert f"covidnet run 'data.root={tmp_path / 'a db'}'\n" in told
 
 
 def test_credentials_that_cannot_be_read_are_told(hub, tmp_path, monkeypatch):
@@ -221,14 +221,14 @@ def test_an_archive_downloaded_by_hand_is_unpacked_audited_and_kept(archive, tmp
     told = capsys.readouterr().out
     assert "Verdict: " in told
     assert f"Here is the small release: {target}" in told
-    assert f'python train.py data.root="{target}"' in told
+    assert f"Train: covidnet run data.root={target}\n" in told
 
 
 def test_by_default_the_data_lies_where_training_looks(archive, capsys):
     assert main(["download", "--archive", str(archive)]) == 0
     told = capsys.readouterr().out
     assert "data/COVID-19 Radiography Database" in told
-    assert "Train: python train.py\n" in told
+    assert "Train: covidnet run\n" in told
 
 
 def test_what_lies_beside_the_class_folders_root_is_not_lost(archive, tmp_path):

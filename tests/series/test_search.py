@@ -69,7 +69,7 @@ def test_trials_are_judged_by_validation_alone(args, capsys):
     assert kept == [f"trial_{found['best']['trial']}"]
     printed = capsys.readouterr().out
     assert "3 trials, 3 whole" in printed
-    assert f"python train.py --config {FOLDER / 'best.yaml'}" in printed
+    assert f"covidnet run --config {FOLDER / 'best.yaml'}" in printed
 
 
 @slow

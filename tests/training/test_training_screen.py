@@ -119,7 +119,7 @@ def test_one_alone_shows_the_epochs(keys, alone, head, epochs, lightnings):
 
 
 def test_ctrl_c_tells_the_whole_command_that_goes_on(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["train.py"])
+    monkeypatch.setattr("sys.argv", ["../clone/train.py"])
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").touch()
     line = expand(["data=phantom", "data.classes=[a,b c]", "ckpt_path=auto", "trainer.max_epochs=9"])
@@ -128,7 +128,7 @@ def test_ctrl_c_tells_the_whole_command_that_goes_on(tmp_path, capsys, monkeypat
     told = capsys.readouterr().err
     assert "Interrupted after 1 whole epoch. To go on:\n" in told
     kept = f"ckpt_path={tmp_path}/checkpoints/last.ckpt"
-    assert told.split("python train.py ")[1] == f"data=phantom 'data.classes=[a, b c]' trainer.max_epochs=9 {kept}\n"
+    assert told.split(" ../clone/train.py ")[1] == f"data=phantom 'data.classes=[a, b c]' trainer.max_epochs=9 {kept}\n"
 
 
 def test_several_runs_tell_which_of_all_they_are_and_the_time_left(monkeypatch):
