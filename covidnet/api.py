@@ -11,8 +11,8 @@ from typing import Any
 from covidnet.commands.train import call
 from covidnet.errors import UserError
 from covidnet.inference.predictor import Predictor
-from covidnet.report.page import render
-from covidnet.report.verdicts import ORDER, Verdict
+from covidnet.report.judged import judge
+from covidnet.report.verdicts import Verdict
 from covidnet.runs.files import REPORT
 from covidnet.runs.run import Run as Files
 from covidnet.runs.screen import result_told
@@ -45,9 +45,8 @@ class Run(Files):
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
-        """What its numbers allow to be said, the worst first; takes the seconds that its report takes."""
-        _, found = render(self)
-        return sorted(found, key=lambda one: ORDER.index(one.level))
+        """What its numbers allow to be said, the worst first; a sample of its test images is looked at."""
+        return judge(self).verdicts
 
     @cached_property
     def test_images(self) -> list[Path]:

@@ -35,6 +35,13 @@ def test_a_training_returns_its_run(run):
     assert [image.parent.name for image in run.test_images] == [run.classes[label] for label in run.predictions.labels]
 
 
+def test_a_run_is_judged_without_a_page(run, monkeypatch):
+    monkeypatch.setattr("covidnet.report.figures.svg", None)
+    assert [one.level for one in covidnet.Run(run.folder).verdicts] == sorted(
+        (one.level for one in run.verdicts), key=["FAIL", "WARN", "NOT RUN", "PASS"].index
+    )
+
+
 def test_a_run_shows_its_result_and_what_is_no_pass(run):
     assert f"{run.folder}" in repr(run)
     assert "9 test images" in repr(run)

@@ -9,23 +9,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from covidnet.__version__ import __version__
-from covidnet.data.radiographs import Radiographs
-from covidnet.errors import UserError
 from covidnet.evaluation.names import OVERALL, POOLED
 from covidnet.files.whole import write_whole
-from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.report import against, figures, verdicts
 from covidnet.report.cells import Cell, Row, cell, drawn, known_of_class, rows
 from covidnet.report.checklist import SPLIT_NAMES, answer, fill
-from covidnet.report.datacard import DataCard, make_data_card
 from covidnet.report.decided import calibrate, decided
-from covidnet.report.facts import MODEL_NAMES, data_of, settings_of, versions_of
-from covidnet.report.gallery import Gallery, make_gallery
-from covidnet.report.groups import SHOWN, attributes_shown, source_by_class
+from covidnet.report.facts import MODEL_NAMES, settings_of, versions_of
+from covidnet.report.groups import SHOWN, attributes_shown
+from covidnet.report.judged import Judged, judge
 from covidnet.report.outside import outside
 from covidnet.report.rebalanced import rebalanced
 from covidnet.report.use import TITLES, use_of
-from covidnet.runs.files import AUDIT, EXTERNAL, REPORT, SHORTCUTS, looks_told
+from covidnet.runs.files import REPORT, looks_told
 from covidnet.runs.run import Run
 
 LUNGS_TEST = {
@@ -51,11 +47,11 @@ def write_report(run: Path) -> Path:
 
 def judged_report(run: Path) -> tuple[Path, list[verdicts.Verdict]]:
     """Write the report, as ``write_report``; return its path and the verdicts that it shows."""
-    file = run / REPORT
-    page, found = render(Run(run))
+    file, opened = run / REPORT, Run(run)
+    judged = judge(opened)
     # Names of files may hold bytes that are no UTF-8; the page shows a question mark for them.
-    write_whole(file, page.encode("utf-8", errors="replace"))
-    return file, found
+    write_whole(file, _render(opened, judged).encode("utf-8", errors="replace"))
+    return file, judged.verdicts
 
 
 def html_templates(package: str, folder: str) -> Environment:
@@ -69,102 +65,65 @@ def html_templates(package: str, folder: str) -> Environment:
     )
 
 
-def render(run: Run) -> tuple[str, list[verdicts.Verdict]]:
-    """Return the page of a run, and its verdicts."""
-    environment = html_templates("covidnet.report", ".")
-    data, problem = data_of(run)
-    card = make_data_card(run.split, run.results.get("counts", {}), run.classes, data)
-    gallery, gallery_problem = _gallery(run, data)
-    optional = {name.removesuffix(".json"): run.read_json(name) for name in (SHORTCUTS, AUDIT, EXTERNAL)}
-    commands = verdicts.commands(run.folder, data.words if data else ["ROOT"])
-    found = _verdicts(run, card, gallery, optional, commands)
-    page = environment.get_template("template.html.j2").render(
-        run=run,
-        classes=run.classes,
-        looks_told=looks_told,
-        name=f"{run.folder.absolute().parent.name} / {run.folder.absolute().name}",
-        notice=run.scores.get("notice", ""),
-        images=sum(values["support"] for values in run.scores["per_class"].values()),
-        verdicts=sorted(found, key=lambda verdict: verdicts.ORDER.index(verdict.level)),
-        worst=verdicts.worst(found),
-        model_names=MODEL_NAMES,
-        headline=[
-            (OVERALL[key].label, cell(run.scores, key))
-            for key in ("accuracy", "balanced_accuracy")
-            if key in run.scores
-        ],
-        overall=rows(OVERALL.values(), list(run.models.values())),
-        per_class_metrics=known_of_class(run.scores["per_class"]),
-        pooled=POOLED.values(),
-        cell=cell,
-        decision=decided(run),
-        rebalanced=rebalanced(run),
-        figures=_figures(run),
-        use_titles=TITLES,
-        use_inside=use_of(run.scores, run.results.get("counts", {}), "inside"),
-        calibration=_calibration(run),
-        prediction_sets=_prediction_sets(run.scores.get("prediction_sets")),
-        always_in_sets=_always_in_sets(run.scores.get("prediction_sets")),
-        gallery=gallery,
-        gallery_problem=gallery_problem or problem,
-        card=card,
-        data=data,
-        shortcuts=optional["shortcuts"],
-        lungs_test=_lungs_test(optional["shortcuts"]),
-        audit=optional["audit"],
-        external=outside(optional["external"], run.results.get("counts", {})) if optional["external"] else None,
-        groups=attributes_shown(run.results),
-        groups_outside=attributes_shown(optional["external"]),
-        group_metrics=SHOWN,
-        split_names=SPLIT_NAMES,
-        source_probe=[
-            (name, drawn("auroc", _auroc(found)), found["by_chance"], found["sources"])
-            for name, found in (run.results.get("source_probe") or {}).items()
-        ],
-        against=against.read_comparison(run),
-        commands={**commands, "against": against.command(run.folder)},
-        settings=settings_of(run),
-        versions=versions_of(run),
-        hashes=run.hashes(),
-        guidelines=fill(answer(run, card, gallery, optional)),
-        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        version=__version__,
-    )
-    return page, found
-
-
-def _gallery(run: Run, data: Radiographs | None) -> tuple[Gallery | None, str | None]:
-    """Return the heat maps of a run, or why there are none."""
-    if data is None:
-        return None, None
-    if run.predictions is None:
-        return None, "predictions.csv is not there, so the test images are not known."
-    try:
-        return make_gallery(run, run.predictions, data), None
-    except UnreadableImageError as error:
-        return None, (
-            f"The images of the test could not be shown: one of them {error}. They were sought below {data.place}; a "
-            "relative path counts from the folder in which the command runs."
+def _render(run: Run, judged: Judged) -> str:
+    """Return the page of a run."""
+    optional = judged.optional
+    return (
+        html_templates("covidnet.report", ".")
+        .get_template("template.html.j2")
+        .render(
+            run=run,
+            classes=run.classes,
+            looks_told=looks_told,
+            name=f"{run.folder.absolute().parent.name} / {run.folder.absolute().name}",
+            notice=run.scores.get("notice", ""),
+            images=sum(values["support"] for values in run.scores["per_class"].values()),
+            verdicts=judged.verdicts,
+            worst=verdicts.worst(judged.verdicts),
+            model_names=MODEL_NAMES,
+            headline=[
+                (OVERALL[key].label, cell(run.scores, key))
+                for key in ("accuracy", "balanced_accuracy")
+                if key in run.scores
+            ],
+            overall=rows(OVERALL.values(), list(run.models.values())),
+            per_class_metrics=known_of_class(run.scores["per_class"]),
+            pooled=POOLED.values(),
+            cell=cell,
+            decision=decided(run),
+            rebalanced=rebalanced(run),
+            figures=_figures(run),
+            use_titles=TITLES,
+            use_inside=use_of(run.scores, run.results.get("counts", {}), "inside"),
+            calibration=_calibration(run),
+            prediction_sets=_prediction_sets(run.scores.get("prediction_sets")),
+            always_in_sets=_always_in_sets(run.scores.get("prediction_sets")),
+            gallery=judged.gallery,
+            gallery_problem=judged.gallery_problem,
+            card=judged.card,
+            data=judged.data,
+            shortcuts=optional["shortcuts"],
+            lungs_test=_lungs_test(optional["shortcuts"]),
+            audit=optional["audit"],
+            external=outside(optional["external"], run.results.get("counts", {})) if optional["external"] else None,
+            groups=attributes_shown(run.results),
+            groups_outside=attributes_shown(optional["external"]),
+            group_metrics=SHOWN,
+            split_names=SPLIT_NAMES,
+            source_probe=[
+                (name, drawn("auroc", _auroc(found)), found["by_chance"], found["sources"])
+                for name, found in (run.results.get("source_probe") or {}).items()
+            ],
+            against=against.read_comparison(run),
+            commands={**judged.commands, "against": against.command(run.folder)},
+            settings=settings_of(run),
+            versions=versions_of(run),
+            hashes=run.hashes(),
+            guidelines=fill(answer(run, judged.card, judged.gallery, optional)),
+            written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            version=__version__,
         )
-    except (UserError, ImportError, AttributeError) as error:
-        return None, str(error)
-
-
-def _verdicts(
-    run: Run, card: DataCard, gallery: Gallery | None, optional: Mapping[str, Any], commands: Mapping[str, str]
-) -> list[verdicts.Verdict]:
-    found = [
-        verdicts.chance_verdict(run.scores, len(run.classes)),
-        verdicts.size_verdict(run.scores),
-        verdicts.leak_verdict(card.links, commands["audit"]),
-        verdicts.source_verdict(source_by_class(run, card), commands["audit"]),
-        verdicts.groups_verdict(run.results.get("subgroups")),
-        verdicts.audit_verdict(optional["audit"], commands["audit"]),
-        verdicts.shortcuts_verdict(optional["shortcuts"], commands["shortcuts"]),
-        verdicts.heat_verdict(gallery.overall if gallery else None),
-        verdicts.external_verdict(optional["external"], commands["external"]),
-    ]
-    return [verdict for verdict in found if verdict]
+    )
 
 
 def _figures(run: Run) -> dict[str, Markup]:
