@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from covidnet.api import Run, train
+    from covidnet.api import Run, lungs, rebalance, train
     from covidnet.errors import DivergedError, MachineError, UserError
     from covidnet.imaging.decode import Interpolation
     from covidnet.imaging.radiograph import BodyPart, Orientation, UnreadableImageError
@@ -27,11 +27,13 @@ __all__ = [
     "UserError",
     "__version__",
     "load",
+    "lungs",
+    "rebalance",
     "train",
 ]
 # Imported where somebody asks for it: torch and Lightning take seconds.
 _PLACES = {
-    "covidnet.api": ("Run", "train"),
+    "covidnet.api": ("Run", "lungs", "rebalance", "train"),
     "covidnet.errors": ("DivergedError", "MachineError", "UserError"),
     "covidnet.imaging.radiograph": ("UnreadableImageError",),
     "covidnet.inference.prediction": ("Prediction",),

@@ -8,14 +8,21 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from covidnet.commands.lungs import images_for
+from covidnet.commands.rebalance import refuse_no_run
 from covidnet.commands.train import call
 from covidnet.errors import UserError
+from covidnet.imaging.radiograph import BodyPart, Reading
+from covidnet.inference.mask_folder import Mask, write_masks
 from covidnet.inference.predictor import Predictor
+from covidnet.report.card import write_card
 from covidnet.report.judged import judge
+from covidnet.report.page import write_report
 from covidnet.report.verdicts import Verdict
 from covidnet.runs.files import REPORT
 from covidnet.runs.run import Run as Files
 from covidnet.runs.screen import result_told
+from covidnet.training.rebalance import rebalance as fit_anew
 
 
 class Run(Files):
@@ -112,6 +119,50 @@ def train(
             raise
         raise UserError("The training ended early; the message above says why.") from ended
     return Run(done.trainer.run_directory)
+
+
+def rebalance(
+    run: Run | str | Path, out: str | Path | None = None, device: str | None = None, *, report: bool = True
+) -> Run:
+    """Fit the last layer of a run anew as ``covidnet rebalance`` does, and return the run that this makes.
+
+    Each class weighs alike in it, and so does each source of a class.
+
+    Args:
+        run: A finished run, or its directory.
+        out: Directory of the new run; the next number beside the other if left out.
+        device: As torch names it; a GPU where there is one, if left out.
+        report: Whether report and card are written.
+
+    Raises:
+        UserError: Where there is nothing to balance, with the sentence that the command prints.
+    """
+    folder = run.folder if isinstance(run, Run) else Path(run).expanduser()
+    refuse_no_run(folder)
+    new, _ = fit_anew(folder, None if out is None else Path(out).expanduser(), device)
+    if report:
+        write_report(new)
+        write_card(new)
+    return Run(new)
+
+
+def lungs(folder: str | Path, out: str | Path, *, body_part: BodyPart = "chest") -> list[Mask]:
+    """Write lung masks for all images of a folder as ``covidnet lungs`` does, and return what is told of each.
+
+    The masks have the attributes ``path`` of the image and ``mask``, each below its folder, ``quality`` from 0 to 1 and
+    ``lung_share``, of the image's pixels.
+
+    Args:
+        folder: Radiographs at any depth.
+        out: Folder of the masks: a new one, or one that was written so.
+        body_part: "any" reads DICOM files too whose header names another part than the chest.
+
+    Raises:
+        UserError: Where an image cannot be read, or the masks cannot lie there; nothing is written then.
+    """
+    images, masks = Path(folder).expanduser(), Path(out).expanduser()
+    paths, _ = images_for(images, masks)
+    return write_masks(images, paths, masks, Reading(body_part=body_part))
 
 
 def _text(key: str, value: object) -> str:

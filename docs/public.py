@@ -19,9 +19,10 @@ from covidnet.evaluation.names import METRICS, Scale
 DOCS = Path(__file__).parent
 # Where each public name is told. Those of Lightning are told by their keys, not by methods.
 PUBLIC: dict[str, list[str]] = {
-    "Train": ["train"],
+    "Train": ["train", "rebalance"],
     "Read a run": ["Run"],
     "Load and predict": ["load", "Predictor", "Prediction"],
+    "Find lungs": ["lungs"],
     "Errors": ["UserError", "MachineError", "DivergedError", "UnreadableImageError"],
     "With a Lightning Trainer of your own": [
         "RadiographyDataModule",
@@ -29,6 +30,7 @@ PUBLIC: dict[str, list[str]] = {
         "Classifier",
         "ConvNet",
         "InceptionV3",
+        "Probe",
         "Joining",
     ],
 }
@@ -36,7 +38,7 @@ MEMBERS = {  # of a class that has more for other rooms; else all
     "Predictor": ["predict", "decode"],
     "Run": ["predictions", "test_images", "predictor", "verdicts", "report", "history", "settings"],
 }
-BY_KEYS = {"RadiographyDataModule", "PhantomDataModule", "Classifier", "ConvNet", "InceptionV3"}
+BY_KEYS = {"RadiographyDataModule", "PhantomDataModule", "Classifier", "ConvNet", "InceptionV3", "Probe"}
 
 
 def metrics_page() -> str:

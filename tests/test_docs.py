@@ -20,6 +20,7 @@ from nbclient import NotebookClient
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
+import covidnet.lightning
 from covidnet.commands.main import TOOLS
 from covidnet.data.phantoms import Phantoms
 from covidnet.data.radiographs import Radiographs
@@ -230,6 +231,8 @@ def test_the_reference_of_python_and_metrics_is_that_of_the_code(monkeypatch):
     monkeypatch.syspath_prepend(DOCS)
     for name, page in script("public").PAGES.items():
         assert (DOCS / name).read_text(encoding="utf-8") == page(), "make reference writes it anew"
+    told = {name for names in script("public").PUBLIC.values() for name in names}
+    assert told == {*covidnet.__all__, *covidnet.lightning.__all__} - {"__version__"}
 
 
 def test_each_command_and_key_is_in_the_reference():

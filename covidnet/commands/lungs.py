@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from covidnet.commands.options import add_body_part, tell_loading
-from covidnet.data.walk import MASKS, is_folder, left_out, radiographs_below
+from covidnet.data.walk import MASKS, Ignored, is_folder, left_out, radiographs_below
 from covidnet.errors import UserError, some
 from covidnet.inference.mask_files import SHEET, TABLE, refuse_others_files
 
@@ -22,17 +22,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Write the masks, say which are doubtful and what to look at."""
     folder, out = options.folder.expanduser(), options.out.expanduser()
-    _refuse_places(folder, out)
-    images, left = radiographs_below(folder)
-    if not images:
-        raise UserError(f"{folder} holds no images. Give a folder of radiographs.")
+    paths, left = images_for(folder, out)
     tell_loading("torch")
     from covidnet.imaging.radiograph import Reading
     from covidnet.inference.mask_folder import DOUBTFUL, write_masks
 
     if left:
         print(f"covidnet: {left_out(left)}", file=sys.stderr)
-    paths = [image.relative_to(folder).as_posix() for image in images]
     masks = write_masks(folder, paths, out, Reading(body_part=options.body_part or "chest"))
     doubtful = sorted((one.quality, one.path) for one in masks if one.quality < DOUBTFUL)
     empty = sum(not one.lung_share for one in masks)
@@ -42,6 +38,19 @@ def run(options: argparse.Namespace) -> None:
     if doubtful:
         print(f"  {some([f'{quality:.2f} {path}' for quality, path in doubtful], between=chr(10) + '  ')}")
     print(f"Look at {out / SHEET}: the worst come first. The quality of each stands in {out / TABLE}.")
+
+
+def images_for(folder: Path, out: Path) -> tuple[list[str], list[Ignored]]:
+    """Return the images of a folder that get masks in another, by their paths below it; and what is left out.
+
+    Raises:
+        UserError: Where there are none, or the masks cannot lie there.
+    """
+    _refuse_places(folder, out)
+    images, left = radiographs_below(folder)
+    if not images:
+        raise UserError(f"{folder} holds no images. Give a folder of radiographs.")
+    return [image.relative_to(folder).as_posix() for image in images], left
 
 
 def _refuse_places(folder: Path, out: Path) -> None:

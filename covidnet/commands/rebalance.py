@@ -19,11 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Rebalance, print what was gained and lost, and write report and card."""
-    runs = finished_runs(options.run)
-    if runs != [options.run]:
-        raise UserError(f"{options.run} holds {len(runs)} runs. Give the directory of one of them, such as {runs[0]}.")
-    refuse_unfinished(options.run)
-    find_best(options.run)
+    refuse_no_run(options.run)
     refuse_no_place(options.json, "--json")
     tell_loading("pytorch_lightning")
     from covidnet.report.card import write_card
@@ -36,3 +32,16 @@ def run(options: argparse.Namespace) -> None:
     write_json(options.json, {**results["rebalanced"], "folder": str(folder)})
     print(write_report(folder))
     print(write_card(folder))
+
+
+def refuse_no_run(folder: Path) -> None:
+    """Refuse what is no directory of one finished run with its best model.
+
+    Raises:
+        UserError: With what to give instead.
+    """
+    runs = finished_runs(folder)
+    if runs != [folder]:
+        raise UserError(f"{folder} holds {len(runs)} runs. Give the directory of one of them, such as {runs[0]}.")
+    refuse_unfinished(folder)
+    find_best(folder)

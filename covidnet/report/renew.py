@@ -1,5 +1,6 @@
 """Report and card of a run, written anew where what the run knows has changed: ``renew(folder)``."""
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,9 +51,9 @@ def _write(run: Path, name: str) -> None:
         mistake = explain(error)
         if mistake is None:
             raise
-        command = "report" if name == REPORT else "card"
+        command = f"covidnet {'report' if name == REPORT else 'card'} {shlex.quote(str(run))}"
         print(
-            f"covidnet: {run / name} could not be written anew: {mistake} covidnet {command} {run} tries again.",
+            f"covidnet: {run / name} could not be written anew: {mistake} {command} tries again.",
             file=sys.stderr,
         )
 

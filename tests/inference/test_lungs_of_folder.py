@@ -7,6 +7,7 @@ import pytest
 from helpers import call, mistake, read_rows
 from PIL import Image
 
+import covidnet
 from covidnet.commands import lungs
 from covidnet.commands.main import main
 from covidnet.data.mask_names import mask_names
@@ -79,8 +80,8 @@ def test_no_two_images_have_one_mask(paths, names):
 
 def test_each_image_has_its_mask_a_row_and_its_place_on_the_sheet(folder, tmp_path, capsys):
     out = tmp_path / "out"
-    for _ in range(2):  # what it has written it may replace
-        call(lungs, folder, "--out", out)
+    call(lungs, folder, "--out", out)
+    told = covidnet.lungs(str(folder), str(out))  # what was written so may be replaced
     assert files_of(out) == ["a/x/one.png", "b/two.png", "lungs.csv", "lungs.png"]
     assert "2 masks" in capsys.readouterr().out
     mask = np.asarray(Image.open(out / "a/x/one.png"))
@@ -88,6 +89,9 @@ def test_each_image_has_its_mask_a_row_and_its_place_on_the_sheet(folder, tmp_pa
     rows = read_rows(out / "lungs.csv")
     assert [(row["path"], row["mask"]) for row in rows] == [("a/x/one.jpg", "a/x/one.png"), ("b/two.PNG", "b/two.png")]
     assert all(0 < float(row["quality"]) <= 1 for row in rows)
+    assert [(row["path"], row["mask"], float(row["quality"])) for row in rows] == [
+        (one.path, one.mask, pytest.approx(one.quality, abs=0.001)) for one in told
+    ]
     height, width, _ = np.asarray(Image.open(out / "lungs.png")).shape
     assert width > height > 96
     assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []

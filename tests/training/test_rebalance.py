@@ -13,6 +13,7 @@ from made_run import CLASSES, write_run, write_table
 from numpy.typing import NDArray
 from torch import nn
 
+import covidnet
 from bench.rebalance import measure
 from covidnet.commands import threshold
 from covidnet.commands.main import main
@@ -194,12 +195,16 @@ def test_what_cannot_be_balanced_is_refused_and_leaves_nothing(
 
 def test_a_class_of_one_source_is_named_and_a_rebalanced_run_is_not_rebalanced_again(tmp_path: Path) -> None:
     run = with_sources(tmp_path, lambda name, number: "south" if name == "NORMAL" and number % 4 == 0 else "north")
-    new, results = rebalance(run, tmp_path / "new", "cpu")
-    assert f"{CLASSES[0]} is of one source, north" in results["rebalanced"]["sentence"]
+    new = covidnet.rebalance(run, tmp_path / "new", "cpu", report=False)
+    assert new.folder == tmp_path / "new"
+    assert new.report is None
+    assert f"{CLASSES[0]} is of one source, north" in new.results["rebalanced"]["sentence"]
     with pytest.raises(UserError, match="must be a new or an empty folder"):
-        rebalance(run, new)
+        covidnet.rebalance(covidnet.Run(run), new.folder)
     with pytest.raises(UserError, match="is rebalanced already"):
-        rebalance(new)
+        covidnet.rebalance(new)
+    with pytest.raises(UserError, match=r"holds no results\.json"):
+        covidnet.rebalance(tmp_path / "xrays")
 
 
 def test_the_lungs_test_rebalances_what_it_trains_where_the_run_was(
