@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 from covidnet.evaluation.confounding import judge
 from covidnet.evaluation.subgroups import gap_sentences
 from covidnet.report.measured import HeatShare, Links
-from covidnet.runs.files import AUDIT, CHECKPOINT, EXTERNAL
+from covidnet.runs.files import AUDIT
 
 Level = Literal["PASS", "WARN", "FAIL", "NOT RUN"]
 ORDER: tuple[Level, ...] = ("FAIL", "WARN", "NOT RUN", "PASS")
@@ -35,8 +35,7 @@ def commands(run: Path, words: Sequence[str]) -> dict[str, str]:
     return {
         "shortcuts": f"covidnet shortcuts {folder}",
         "audit": f"covidnet audit {shlex.join(words)} --json {shlex.quote(str(run / AUDIT))}",
-        "external": f"covidnet evaluate {shlex.quote(str(run / CHECKPOINT))} FOLDER "
-        f"--json {shlex.quote(str(run / EXTERNAL))}",
+        "external": f"covidnet evaluate {folder} FOLDER",
     }
 
 

@@ -65,7 +65,7 @@ def test_numbers_are_those_of_the_best_model_with_their_intervals(run_folder):
 def test_what_was_not_done_is_told_with_its_command(run_folder):
     text = words(card_of(run_folder))
     assert "the lungs test has not been run. The command: `covidnet shortcuts RUN`" in text
-    assert "tested on its own collection only. The command: `covidnet evaluate RUN/checkpoints/best.ckpt" in text
+    assert "tested on its own collection only. The command: `covidnet evaluate RUN FOLDER`" in text
     assert "This run recorded none." in text
     assert "The probabilities have not been calibrated." in text
     assert "not a medical device" in text

@@ -120,7 +120,7 @@ def test_names_are_shown_and_never_run(full: Page) -> None:
 def test_what_has_not_been_run_is_told_with_its_command(plain: tuple[Path, Page]) -> None:
     folder, text = plain[0], plain[1].text
     assert f"covidnet shortcuts {folder}" in text
-    assert f"covidnet evaluate {folder / 'checkpoints' / 'best.ckpt'} FOLDER --json" in text
+    assert f"covidnet evaluate {folder} FOLDER" in text
     assert re.search(r"covidnet audit \S+xrays --json", text)
     assert "This run recorded no intervals" in text
 
