@@ -31,6 +31,7 @@ def run(options: argparse.Namespace) -> None:
         export,
         files_below,
         files_of_test,
+        lacks,
         refuse_missing_libraries,
     )
     from covidnet.inference.predictor import Predictor
@@ -42,6 +43,8 @@ def run(options: argparse.Namespace) -> None:
     print(f"covidnet: {predictor.notice}")
     if predictor.cost:
         print(f"covidnet: {predictor.cost}")
+    if lacking := lacks(predictor):
+        print(f"covidnet: {lacking}")
     examples = Examples(predictor, files)
     written = export(predictor, folder, _under_a_bar(examples))
     print(f"Compared with PyTorch on {examples.told(options.check)}; greatest difference of a probability:")

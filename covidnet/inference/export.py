@@ -73,7 +73,7 @@ def export(predictor: Predictor, folder: Path, examples: Iterable[Example]) -> l
     if shown(predictor.lungs)[1]:
         raise UserError(
             f"{predictor.checkpoint} sees images cut to their lungs, which an exported file cannot find. Use covidnet "
-            "predict, serve or evaluate, or export a model that was trained without data.lungs=crop."
+            "predict, serve or evaluate, which find them, or export a model that was trained without data.lungs=crop."
         )
     unfinished = folder / f"unfinished.{os.getpid()}"
     try:
@@ -288,6 +288,16 @@ def default_folder(predictor: Predictor) -> Path:
     if predictor.run is None:
         raise UserError(f"{predictor.checkpoint} does not lie in its run directory. Give --out FOLDER.")
     return predictor.run / FOLDER
+
+
+def lacks(predictor: Predictor) -> str | None:
+    """Return what the files do not hold of a predictor, and what has it; None where they hold all."""
+    if not predictor.crossed:
+        return None
+    return (
+        "The files hold no prediction sets: those of a crossval take what each member says alone. covidnet predict and "
+        "serve have them; so have the files of one of its runs, for that run alone."
+    )
 
 
 def refuse_missing_libraries() -> None:

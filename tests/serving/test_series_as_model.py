@@ -19,7 +19,7 @@ from covidnet.commands.train import main
 from covidnet.errors import UserError
 from covidnet.evaluation.decision import wished_threshold
 from covidnet.evidence.series_decision import keep_wish_of_series, take_back_of_series
-from covidnet.inference.export import write
+from covidnet.inference.export import lacks, write
 from covidnet.inference.predictions import as_json
 from covidnet.runs.members import members_of
 from covidnet.runs.opened import open_model
@@ -90,6 +90,7 @@ def test_a_series_says_the_softmax_of_its_mean_logits_in_python_on_the_page_and_
     said = model.predict(images)
     np.testing.assert_allclose(probabilities(one.probabilities for one in said), expected, rtol=0, atol=1e-6)
     assert all(one.disagreement > 0 for one in said)
+    assert ("no prediction sets" in str(lacks(model))) == (series == "crossval")
     with serving(folder) as served:
         answers = [served.predict(image.read_bytes(), "?heat=all").json for image in images[:3]]
         assert [*answers[0]["heat"]] == list(CLASSES)
