@@ -1,6 +1,7 @@
 """Write lung masks for all images of a folder, with a quality each and a contact sheet."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -58,6 +59,8 @@ def _refuse_places(folder: Path, out: Path) -> None:
     if not is_folder(folder):
         found = "is a file" if folder.exists() else "does not exist"
         raise UserError(f"{folder} {found}; FOLDER must be a folder of radiographs.")
+    if os.path.lexists(out) and not is_folder(out):
+        raise UserError(f"--out {out} is a file, or a link that leads nowhere. Give a folder: --out FOLDER.")
     here, there = folder.resolve(), out.resolve()
     if here.is_relative_to(there):
         raise UserError(f"--out {out} holds the images of {folder}. Give a folder of its own.")

@@ -100,8 +100,10 @@ def link_whole(file: Path, name: Path) -> None:
 def whole_folder(folder: Path) -> Iterator[Path]:
     """Give a new folder to write in that takes a folder's name when all that lies in it is on the disk.
 
-    What lay there before stays until then, and goes with it. One process at a time may write a folder.
+    What lay there before stays until then, and goes with it. One process at a time may write a folder. Where a link is
+    given, what it leads to is written.
     """
+    folder = folder.resolve()  # a path through the folder itself, as a/../a, would end where it loses its name
     # Hidden, so that nothing in it is taken for an image of a folder above.
     unfinished, former = (folder.with_name(f".{folder.name}{end}{UNFINISHED}") for end in ("", ".former"))
     _put_back(former, folder)  # where a process was killed between the two names

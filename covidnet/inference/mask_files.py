@@ -14,12 +14,10 @@ def refuse_others_files(out: Path) -> None:
     """Refuse a folder that holds what this command has not written there.
 
     Raises:
-        UserError: Naming a file.
+        UserError: Naming a file; or where the command runs in the folder, whose place another takes.
     """
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise UserError(f"--out {out} is a file. Give a folder: --out FOLDER.")
+    if Path.cwd().is_relative_to(out.resolve()):
+        raise UserError(f"--out {out} is or holds the folder in which the command runs. Give a folder of its own.")
     own = {Path(TABLE), Path(SHEET), *_listed(out / TABLE)}
     there = (Path(here, name).relative_to(out) for here, _, names in os.walk(out) for name in names)
     other = next((file for file in there if file not in own), None)

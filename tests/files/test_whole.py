@@ -36,6 +36,18 @@ def test_a_disk_that_is_full_names_the_file(tmp_path, monkeypatch):
     assert error.value.filename == str(tmp_path / "results.json")
 
 
+@pytest.mark.parametrize("given", ["there/../there", "there/inner/..", "link"])
+def test_a_folder_is_one_by_whatever_path_it_is_named(tmp_path, given):
+    folder = tmp_path / "there"
+    (folder / "inner").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("there")
+    with whole_folder(tmp_path / given) as out:
+        (out / "new").touch()
+    assert [file.name for file in folder.iterdir()] == ["new"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["link", "there"]
+    assert (tmp_path / "link").is_symlink()
+
+
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     kept, rest = tmp_path / "checkpoints" / "last.ckpt", tmp_path / "checkpoints" / "last.ckpt.123.part"
     kept.parent.mkdir()

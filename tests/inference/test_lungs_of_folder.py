@@ -117,6 +117,7 @@ def test_a_folder_that_holds_anything_else_is_refused(folder, tmp_path, capsys):
         (folder / "lungs", "would be taken for images"),
         (tmp_path, "holds the images"),
         (folder / "b" / "two.PNG", "is a file"),
+        (".", "in which the command runs"),
     ):
         assert told in mistake(lambda place=place: main(["lungs", str(folder), "--out", str(place)]), capsys)
     call(lungs, folder, "--out", folder / "masks")  # where no image is looked for
