@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 from covidnet.data.spelling import folded
+from covidnet.errors import UserError
 from covidnet.imaging.kinds import ENDINGS
 
 ENDING = ".png"
@@ -20,11 +21,22 @@ def mask_names(paths: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
     Args:
         paths: Of the images below their folder, POSIX.
         taken: Names of other files in the folder of masks.
+
+    Raises:
+        UserError: Where a mask would have one of these; naming the image.
     """
     whole = [f"{path}{ENDING}" for path in paths]
     short = [f"{_stem(path)}{ENDING}" for path in paths]
     all_names = [*whole, *short, *taken]
-    return short if len({folded(name) for name in all_names}) == len(all_names) else whole
+    if len({folded(name) for name in all_names}) == len(all_names):
+        return short
+    others = {folded(name) for name in taken}
+    for path, name in zip(paths, whole, strict=True):
+        if folded(name) in others:
+            raise UserError(
+                f"The mask of {path} would be called {name}, as another file is beside the masks. Rename the image."
+            )
+    return whole
 
 
 def possible_names(path: str) -> list[str]:

@@ -76,6 +76,8 @@ def test_what_is_said_of_an_image_hangs_neither_on_the_others_nor_on_its_exposur
 )
 def test_no_two_images_have_one_mask(paths, names):
     assert mask_names(paths, taken=["lungs.png"]) == names
+    with pytest.raises(UserError, match=r"The mask of Lungs would be called Lungs\.png"):
+        mask_names([*paths, "Lungs"], taken=["lungs.png"])
 
 
 def test_each_image_has_its_mask_a_row_and_its_place_on_the_sheet(folder, tmp_path, capsys):
