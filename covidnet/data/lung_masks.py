@@ -32,13 +32,13 @@ class LungMasks:
 
     Args:
         given: "auto": the masks beside the images where every image has one, else the central box; "box": the box; or
-            a folder of masks, one for each image.
+            a folder of masks, one for each image. Empty is "auto", as other keys that are left empty are left out.
         cache_dir: Where the copy of a folder in a store is kept.
     """
 
     def __init__(self, given: str = AUTO, cache_dir: Path | None = None) -> None:
         check_places({"masks": given})
-        self.given, self.cache_dir = given, cache_dir
+        self.given, self.cache_dir = given or AUTO, cache_dir
 
     @property
     def named(self) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Container, Mapping
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
 from covidnet.errors import UserError
+from covidnet.files.plain import fits, hints_of
 from covidnet.machine.faults import is_out_of_memory
 from covidnet.models.classifier import Classifier
 from covidnet.models.network import Network
@@ -18,6 +20,7 @@ from covidnet.training.processes import started
 
 ODD_STATE = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RuntimeError)  # of a checkpoint
 PAIR = 2  # images that a network is tried on
+LINKED = "num_classes"  # of the model: null until the data tell it
 OBJECTS = ("trainer", "early_stopping", "checkpoint")  # sections that hold keys, whatever the model and the data
 
 
@@ -49,6 +52,22 @@ def check_sections(config: Namespace) -> None:
         value = config[section]
         if not isinstance(value, Namespace):
             raise UserError(f"{section}={value!r} must be keys with values, such as {section}.KEY=VALUE.")
+
+
+def check_given(config: Namespace) -> None:
+    """Refuse null for a key of data or model that must have a value: the parser takes it for any key of a class.
+
+    Raises:
+        UserError: Naming the key.
+    """
+    for section in ("data", "model"):
+        chosen = config[section]
+        hints = hints_of(resolve_name(chosen.class_path))  # which the parser has imported
+        for name, value in (chosen.get("init_args") or Namespace()).items():
+            if value is None and name in hints and name != LINKED and not fits(None, hints[name]):
+                raise UserError(
+                    f"{section}.{name}=null is no value of this key. Give one, or leave {section}.{name} out."
+                )
 
 
 def check_processes(trainer: Namespace) -> None:

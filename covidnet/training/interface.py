@@ -35,6 +35,7 @@ from covidnet.training.args import OWN, TRAINING, CommandLine, program
 from covidnet.training.blame import blame
 from covidnet.training.checks import (
     check_files,
+    check_given,
     check_lungs_test,
     check_network,
     check_processes,
@@ -167,6 +168,7 @@ class CommandLineInterface(OneCommandLine):
                 f"{self.command_line.command} needs the checkpoint to use: ckpt_path=FILE, or ckpt_path=last. "
                 "Without one it would measure random weights."
             )
+        check_given(self.config[command])
         check_processes(self.config[command].trainer)
         check_promises(self.config[command])
 

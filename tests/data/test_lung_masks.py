@@ -55,6 +55,10 @@ def test_a_mask_has_the_name_of_its_image(tmp_path, image, mask):
     assert found(tmp_path, image) == [mask]
 
 
+def test_a_key_that_is_left_empty_is_left_out():
+    assert LungMasks("").given == "auto"
+
+
 def test_two_images_of_one_stem_have_a_mask_each(tmp_path):
     names = ["x.jpg.png", "x.png.png"]
     for name in names:
