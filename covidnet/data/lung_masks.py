@@ -152,7 +152,7 @@ class LungMasks:
             raise UserError(f"{len(unreadable):,} masks of {KEY}={self.given} cannot be read: {told}. Mend them.")
 
     def refuse_no_lungs(self, paths: Sequence[str], thumbnails: NDArray[np.uint8]) -> None:
-        """Refuse files of a named folder that show no lung, or are radiographs.
+        """Refuse files of a named folder that show no lung, nothing but lung, or are radiographs.
 
         Args:
             paths: Of the masks.
@@ -164,13 +164,18 @@ class LungMasks:
         if not self.named:
             return
         grey = (thumbnails > BETWEEN[0]) & (thumbnails < BETWEEN[1])
+        lungs = thumbnails > MASK_LEVEL
         for wrong, told in (
-            (~(thumbnails > MASK_LEVEL).any(axis=(1, 2)), f"show no lung, which is what is lighter than {MASK_LEVEL}"),
+            (~lungs.any(axis=(1, 2)), f"show no lung, which is what is lighter than {MASK_LEVEL}"),
+            ((thumbnails >= BETWEEN[1]).all(axis=(1, 2)), "show nothing but lung, which is what is white"),
             (grey.mean(axis=(1, 2)) > 0.5, "are no masks, black and white, but pictures of many greys"),
         ):
             if wrong.any():
                 names = some([paths[number] for number in np.flatnonzero(wrong).tolist()], 3, ", ")
-                raise UserError(f"{wrong.sum():,} of {len(paths):,} files of {KEY}={self.given} {told}: {names}.")
+                raise UserError(
+                    f"{wrong.sum():,} of {len(paths):,} files of {KEY}={self.given} {told}: {names}. A mask is white "
+                    "(255) in the lungs and black elsewhere. Save them so, or take images without lungs out."
+                )
 
 
 def _greys(mask: Path, size: int) -> NDArray[np.uint8] | str:

@@ -101,10 +101,11 @@ def test_one_mask_that_is_missing_is_told_whatever_is_shown(xray_root, masked):
     [
         (np.zeros((24, 24), np.uint8), "show no lung"),
         ((LEFT > 0).astype(np.uint8), "show no lung"),
+        (np.full((24, 24), 255, np.uint8), "show nothing but lung"),
         (np.random.default_rng(0).integers(60, 200, (24, 24)).astype(np.uint8), "are no masks"),
         (None, "cannot be read"),
     ],
-    ids=["empty", "ones", "radiograph", "broken"],
+    ids=["empty", "ones", "full", "radiograph", "broken"],
 )
 def test_what_is_no_mask_of_lungs_is_named(xray_root, masked, pixels, told):
     file = sorted(masked.rglob("*.png"))[2]
