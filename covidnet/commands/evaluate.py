@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from covidnet.commands.options import add_body_part, add_device, add_masks, tell_loading
+from covidnet.commands.options import add_body_part, add_device, add_masks, refuse_no_place, tell_loading
 from covidnet.data.typed import refuse_no_file, refuse_no_masks
 from covidnet.data.walk import refuse_no_external_root
 from covidnet.errors import UserError
@@ -108,14 +108,13 @@ def _name_and_class(text: str) -> tuple[str, str]:
 
 def _refuse_files(options: argparse.Namespace, runs: int) -> None:
     """Refuse files that cannot be written, now and not after the work."""
-    for file in filter(None, (options.json, options.predictions)):
-        if runs > 1:
+    for option, file in {"--json": options.json, "--predictions": options.predictions}.items():
+        if file and runs > 1:
             raise UserError(
                 f"{file} can hold one run, but {options.checkpoint.expanduser()} holds {runs}: leave it out, as each "
                 f"of them gets its {EXTERNAL} and {EXTERNAL_PREDICTIONS}."
             )
-        if not file.absolute().parent.is_dir():
-            raise UserError(f"{file} cannot be written: there is no folder {file.absolute().parent}.")
+        refuse_no_place(file, option)
 
 
 def _write(evaluation: Any, folder: Path | None, report: Path | None, predictions: Path | None) -> None:

@@ -72,11 +72,13 @@ def refuse_no_place(file: Path | None, option: str) -> None:
     """Refuse a file that could not be written, before the work and not after it.
 
     Raises:
-        UserError: Where its folder is none.
+        UserError: Where its folder is none, or it is one.
     """
     if file and not file.absolute().parent.is_dir():
         folder = file.absolute().parent
         raise UserError(f"{file} cannot be written: there is no folder {folder}. Give another {option} FILE.")
+    if file and file.is_dir():
+        raise UserError(f"{file} cannot be written: it is a folder. Give another {option} FILE.")
 
 
 def write_json(file: Path | None, found: dict[str, Any]) -> None:

@@ -14,8 +14,10 @@ def refuse_others_files(out: Path) -> None:
     """Refuse a folder that holds what this command has not written there.
 
     Raises:
-        UserError: Naming a file; or where the command runs in the folder, whose place another takes.
+        UserError: Naming a file; or where the folder cannot make place for another, as the command runs in it.
     """
+    if os.path.ismount(out):
+        raise UserError(f"--out {out} is where a disk is mounted, which must stay. Give a folder in it.")
     if Path.cwd().is_relative_to(out.resolve()):
         raise UserError(f"--out {out} is or holds the folder in which the command runs. Give a folder of its own.")
     own = {Path(TABLE), Path(SHEET), *_listed(out / TABLE)}

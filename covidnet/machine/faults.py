@@ -59,6 +59,11 @@ def _explain_disk(error: OSError, go_on: str) -> UserError | None:
     if error.errno == errno.EISDIR:
         taken = short(error.filename2) if error.filename2 else file
         return UserError(f"{taken} is a folder, but a file is to be written there. Move it away.{go_on}")
+    if error.errno == errno.EEXIST and error.filename:
+        return UserError(
+            f"{file} is there already, as a file or a link that leads nowhere, but something new is to be made there. "
+            f"Move it away, or give another path.{go_on}"
+        )
     if error.errno in FULL:
         return _full(file, reason, go_on)
     if error.errno in REFUSED:

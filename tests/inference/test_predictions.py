@@ -161,11 +161,12 @@ def test_predict_reads_another_part_of_the_body_where_that_is_insisted_on(traine
         (["nowhere", "x.png"], "nowhere does not exist. Give the directory of a run"),
         (["{run}", "{empty}"], "holds no images"),
         (["{run}", "--out", "x.pdf"], "its ending tells no format"),
+        (["{run}", "--out", "{run}", "--format", "csv"], "cannot be written: it is a folder"),
         (["{run}", "--out", "no/x.csv"], "no/x.csv cannot be written: there is no folder"),
         (["{run}", "--batch-size", "0"], "--batch-size 0 must be 1 image or more"),
         (["{run}", "--device", "abacus"], "--device abacus cannot be used here"),
     ],
-    ids=["path", "checkpoint", "empty", "format", "folder", "batch", "device"],
+    ids=["path", "checkpoint", "empty", "format", "file", "folder", "batch", "device"],
 )
 def test_a_mistake_is_one_message_and_code_2(given, says, trained, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:

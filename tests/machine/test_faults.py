@@ -127,6 +127,13 @@ def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
     assert str(explain(error.value)).startswith(f"{tmp_path / 'split.csv'} is a folder")
 
 
+def test_a_link_that_leads_nowhere_in_the_place_of_a_folder_is_named(tmp_path):
+    (tmp_path / "cache").symlink_to("nothing")
+    with pytest.raises(FileExistsError) as error:
+        (tmp_path / "cache").mkdir(parents=True, exist_ok=True)
+    assert str(explain(error.value)).startswith(f"{tmp_path / 'cache'} is there already, as a file or a link")
+
+
 def test_a_changed_image_is_decoded_anew_and_the_split_stays(args, xray_root):
     main([*args, "trainer.max_epochs=1"])
     first, second = sorted((xray_root / "NORMAL").iterdir())[:2]
