@@ -12,6 +12,7 @@ from covidnet.commands.lungs import images_for
 from covidnet.commands.rebalance import refuse_no_run
 from covidnet.commands.train import call
 from covidnet.errors import UserError
+from covidnet.files.home import at_home
 from covidnet.imaging.radiograph import BodyPart, Reading
 from covidnet.inference.mask_folder import Mask, write_masks
 from covidnet.inference.predictor import Predictor
@@ -42,7 +43,7 @@ class Run(Files):
     """
 
     def __init__(self, folder: str | Path) -> None:
-        super().__init__(Path(folder).expanduser())
+        super().__init__(at_home(folder))
 
     @property
     def report(self) -> Path | None:
@@ -137,9 +138,9 @@ def rebalance(
     Raises:
         UserError: Where there is nothing to balance, with the sentence that the command prints.
     """
-    folder = run.folder if isinstance(run, Run) else Path(run).expanduser()
+    folder = run.folder if isinstance(run, Run) else at_home(run)
     refuse_no_run(folder)
-    new, _ = fit_anew(folder, None if out is None else Path(out).expanduser(), device)
+    new, _ = fit_anew(folder, None if out is None else at_home(out), device)
     if report:
         write_report(new)
         write_card(new)
@@ -160,7 +161,7 @@ def lungs(folder: str | Path, out: str | Path, *, body_part: BodyPart = "chest")
     Raises:
         UserError: Where an image cannot be read, or the masks cannot lie there; nothing is written then.
     """
-    images, masks = Path(folder).expanduser(), Path(out).expanduser()
+    images, masks = at_home(folder), at_home(out)
     paths, _ = images_for(images, masks)
     return write_masks(images, paths, masks, Reading(body_part=body_part))
 

@@ -5,10 +5,19 @@ import re
 from pathlib import Path
 from typing import Any
 
-from covidnet.commands.options import add_body_part, add_json, add_masks, refuse_no_place, tell_loading, write_json
+from covidnet.commands.options import (
+    add_body_part,
+    add_json,
+    add_masks,
+    here,
+    refuse_no_place,
+    tell_loading,
+    write_json,
+)
 from covidnet.data.typed import refuse_missing, value_of
 from covidnet.data.walk import refuse_no_root
 from covidnet.errors import UserError, did_you_mean
+from covidnet.files.home import at_home
 from covidnet.training.args import NAMES, choices, group_content
 
 _SET = "data="
@@ -26,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = "table (path, patient, group, source) to read, or none (default: metadata.csv in FOLDER or its parent)"
     parser.add_argument("--metadata", metavar="FILE", help=text)
     text = "where to write the table (default: FOLDER/metadata.csv)"
-    parser.add_argument("--out", type=Path, metavar="FILE", help=text)
+    parser.add_argument("--out", type=here, metavar="FILE", help=text)
     parser.add_argument("--force", action="store_true", help="overwrite a table that is there")
     add_body_part(parser, "chest")
     add_masks(parser, "auto")
@@ -86,7 +95,7 @@ def _keys(options: argparse.Namespace) -> dict[str, Any]:
         "masks": options.masks,
     }
     keys |= {key: value for key, value in typed.items() if value is not None}
-    return {**keys, **({"root": str(Path(folders[0]).expanduser())} if folders else {})}
+    return {**keys, **({"root": str(at_home(folders[0]))} if folders else {})}
 
 
 def _keys_of_set(name: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from covidnet.commands.options import agreed, say_disk, words_of
 from covidnet.errors import UserError
+from covidnet.files.home import at_home
 
 ACTIONS = ("ls", "clean")
 
@@ -29,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
         raise UserError(f"--older {options.older:g} must be a number of days, 0 or more.")
     from covidnet.files.folders import default_cache_dir
 
-    cache = Path(given).expanduser() if given else default_cache_dir()
+    cache = at_home(given) if given else default_cache_dir()
     if given and not cache.is_dir():
         raise UserError(f"{cache} is no folder. Give that of data.cache_dir, or none for the user's own.")
     from covidnet.data.cache_shelf import busy, shelves

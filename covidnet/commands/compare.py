@@ -1,9 +1,8 @@
 """Tell whether recipe B is better than A on the same images: at home, without lungs, elsewhere."""
 
 import argparse
-from pathlib import Path
 
-from covidnet.commands.options import add_json, refuse_no_place, tell_loading, write_json
+from covidnet.commands.options import add_json, here, refuse_no_place, tell_loading, write_json
 from covidnet.errors import UserError
 from covidnet.runs.find import runs_of_side
 
@@ -13,8 +12,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     # Before A and B, --over would take them too.
     parser.usage = f"{parser.prog} A B [--over CLASS ...] [--ensemble A|B|both] [--json FILE]"
     text = "directory of a run, of a repeat (the mean of its seeds), or of a crossval; comparison.json is written there"
-    parser.add_argument("first", type=Path, metavar="A", help=text)
-    parser.add_argument("second", type=Path, metavar="B", help=text)
+    parser.add_argument("first", type=here, metavar="A", help=text)
+    parser.add_argument("second", type=here, metavar="B", help=text)
     text = "elsewhere, the scores are over these classes and their images only (default: all that are there)"
     parser.add_argument("--over", nargs="+", metavar="CLASS", help=text)
     text = "of a repeat or crossval: its ensemble, one model, in place of the mean of its runs"

@@ -1,9 +1,8 @@
 """Download the COVID-19 Radiography Database, unpack it and audit it."""
 
 import argparse
-from pathlib import Path
 
-from covidnet.commands.options import tell_loading
+from covidnet.commands.options import here, tell_loading
 from covidnet.data.typed import refuse_no_file
 from covidnet.errors import UserError
 
@@ -12,9 +11,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument("--version", type=int, metavar="N", help="of the data set on Kaggle (default: the newest)")
     text = "folder to make, which training then reads (default: where training looks, data.root)"
-    parser.add_argument("--to", type=Path, metavar="FOLDER", help=text)
+    parser.add_argument("--to", type=here, metavar="FOLDER", help=text)
     text = "unpack this file, which was downloaded by hand, and keep it"
-    parser.add_argument("--archive", type=Path, metavar="FILE", help=text)
+    parser.add_argument("--archive", type=here, metavar="FILE", help=text)
 
 
 def run(options: argparse.Namespace) -> None:

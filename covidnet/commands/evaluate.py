@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from covidnet.commands.options import add_body_part, add_device, add_masks, refuse_no_place, tell_loading
+from covidnet.commands.options import add_body_part, add_device, add_masks, here, refuse_no_place, tell_loading
 from covidnet.data.typed import refuse_no_file, refuse_no_masks
 from covidnet.data.walk import refuse_no_external_root
 from covidnet.errors import UserError
@@ -20,8 +20,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "directory of a run (its best.ckpt), or of a repeat or crossval: each of its runs, then the mean of their "
         "models; or a checkpoint"
     )
-    parser.add_argument("checkpoint", type=Path, metavar="RUN", help=text)
-    parser.add_argument("root", type=Path, metavar="FOLDER", help="folder above class folders, at any depth")
+    parser.add_argument("checkpoint", type=here, metavar="RUN", help=text)
+    parser.add_argument("root", type=here, metavar="FOLDER", help="folder above class folders, at any depth")
     text = "what a folder's name means: a class, or skip to leave it out; may be given again"
     parser.add_argument("--map", action="append", default=[], metavar="NAME=CLASS", help=text)
     text = "table (path, patient, group, source), or none (default: metadata.csv in FOLDER or its parent)"
@@ -31,19 +31,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = "a column of the table by whose values the scores are told too, at most 10 of them; may be given again"
     parser.add_argument("--subgroups", action="append", metavar="COLUMN", help=text)
     parser.add_argument("--keep-seen", action="store_true", help="measure on images of its training and validation too")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what external.json holds here too")
+    parser.add_argument("--json", type=here, metavar="FILE", help="write what external.json holds here too")
     text = "write what external_predictions.csv holds here too"
-    parser.add_argument("--predictions", type=Path, metavar="FILE", help=text)
+    parser.add_argument("--predictions", type=here, metavar="FILE", help=text)
     add_device(parser)
     add_body_part(parser)
     add_masks(parser, "covidnet's own lung network, or box as in training; only where the model's images are cut")
-    parser.add_argument("--cache-dir", type=Path, metavar="FOLDER", help="where decoded images are kept")
+    parser.add_argument("--cache-dir", type=here, metavar="FOLDER", help="where decoded images are kept")
     parser.add_argument("--no-cache", action="store_true", help="keep no decoded images")
 
 
 def run(options: argparse.Namespace) -> None:
     """Evaluate, print and write; of a series each run, then their ensemble. Write anew what shows it."""
-    given = options.checkpoint.expanduser()
+    given = options.checkpoint
     checkpoints = [find_best(one) for one in (finished_runs(given) if given.is_dir() else [given])]
     checkpoints += _ensemble_of(given)
     refuse_no_external_root(options.root)
@@ -111,7 +111,7 @@ def _refuse_files(options: argparse.Namespace, runs: int) -> None:
     for option, file in {"--json": options.json, "--predictions": options.predictions}.items():
         if file and runs > 1:
             raise UserError(
-                f"{file} can hold one run, but {options.checkpoint.expanduser()} holds {runs}: leave it out, as each "
+                f"{file} can hold one run, but {options.checkpoint} holds {runs}: leave it out, as each "
                 f"of them gets its {EXTERNAL} and {EXTERNAL_PREDICTIONS}."
             )
         refuse_no_place(file, option)

@@ -2,10 +2,9 @@
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from covidnet.commands.options import add_checkpoint, tell_loading
+from covidnet.commands.options import add_checkpoint, here, tell_loading
 from covidnet.errors import UserError
 from covidnet.runs.members import find_model
 
@@ -14,14 +13,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     add_checkpoint(parser)
     text = "where model.onnx and model.pt2 go (default: the folder export of the run)"
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help=text)
+    parser.add_argument("--out", type=here, metavar="FOLDER", help=text)
     text = "compare with PyTorch on all images below it (default: 32 of the run's test images)"
-    parser.add_argument("--check", type=Path, metavar="FOLDER", help=text)
+    parser.add_argument("--check", type=here, metavar="FOLDER", help=text)
 
 
 def run(options: argparse.Namespace) -> None:
     """Write the files, and tell how near each is to PyTorch."""
-    find_model(options.checkpoint.expanduser())
+    find_model(options.checkpoint)
     if options.check and not options.check.is_dir():
         raise UserError(f"--check {options.check} is no folder. Give a folder of radiographs, or leave --check out.")
     tell_loading("torch")

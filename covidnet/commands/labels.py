@@ -2,9 +2,8 @@
 
 import argparse
 import shlex
-from pathlib import Path
 
-from covidnet.commands.options import add_json, refuse_no_place, tell_loading, write_json
+from covidnet.commands.options import add_json, here, refuse_no_place, tell_loading, write_json
 from covidnet.errors import UserError
 from covidnet.runs.files import LABELS
 from covidnet.runs.find import finished_runs, refuse_unfinished
@@ -16,16 +15,16 @@ SHOWN = 20
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     text = "directory of a crossval: all its images; or of a run or a repeat: the images of its test alone"
-    parser.add_argument("run", type=Path, metavar="RUN", help=text)
+    parser.add_argument("run", type=here, metavar="RUN", help=text)
     text = f"how many of the most doubtful labels to show, and to keep in labels.json (default: {SHOWN})"
     parser.add_argument("--top", type=int, default=SHOWN, metavar="N", help=text)
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where to write the table (default: RUN/labels.csv)")
+    parser.add_argument("--out", type=here, metavar="FILE", help="where to write the table (default: RUN/labels.csv)")
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """Rank the labels, print, write the table and the numbers, and of a series the page that shows its images."""
-    folder = options.run.expanduser()
+    folder = options.run
     for one in finished_runs(folder):
         refuse_unfinished(one)
     if options.top < 0:

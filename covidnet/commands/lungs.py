@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from covidnet.commands.options import add_body_part, tell_loading
+from covidnet.commands.options import add_body_part, here, tell_loading
 from covidnet.data.walk import MASKS, Ignored, is_folder, left_out, radiographs_below
 from covidnet.errors import UserError, some
 from covidnet.inference.mask_files import SHEET, TABLE, refuse_others_files
@@ -14,15 +14,15 @@ from covidnet.inference.mask_files import SHEET, TABLE, refuse_others_files
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     text = "folder with radiographs at any depth; folders in it that are named masks are not looked into"
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help=text)
+    parser.add_argument("folder", type=here, metavar="FOLDER", help=text)
     text = "where the masks go, by the images' own relative names; a new folder, or one that this command has written"
-    parser.add_argument("--out", type=Path, metavar="FOLDER", required=True, help=text)
+    parser.add_argument("--out", type=here, metavar="FOLDER", required=True, help=text)
     add_body_part(parser, "chest")
 
 
 def run(options: argparse.Namespace) -> None:
     """Write the masks, say which are doubtful and what to look at."""
-    folder, out = options.folder.expanduser(), options.out.expanduser()
+    folder, out = options.folder, options.out
     paths, left = images_for(folder, out)
     tell_loading("torch")
     from covidnet.imaging.radiograph import Reading

@@ -9,12 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from covidnet.errors import UserError, did_you_mean
+from covidnet.files.home import at_home
+
+
+def here(text: str) -> Path:
+    """Return the folder or file of this machine that is typed, ``~`` being the user's home."""
+    if not text or "://" in text:
+        raise argparse.ArgumentTypeError(f"'{text}' is no folder or file of this machine")  # Path would take it for one
+    try:
+        return at_home(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def add_run(parser: argparse.ArgumentParser, repeat: str = "") -> None:
     """Add RUN, the directory of a finished run; ``repeat`` says what that of a repeat means."""
     text = f"directory of a finished run, as runs/convnet/version_0{repeat}"
-    parser.add_argument("run", type=Path, metavar="RUN", help=text)
+    parser.add_argument("run", type=here, metavar="RUN", help=text)
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +59,7 @@ def add_masks(parser: argparse.ArgumentParser, left_out: str) -> None:
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add --json, whose file ``write_json`` writes."""
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found there, for programs")
+    parser.add_argument("--json", type=here, metavar="FILE", help="write what was found there, for programs")
 
 
 LIBRARIES = {
@@ -138,4 +149,4 @@ def agreed(question: str, *, yes: bool) -> bool:
 
 
 def _checkpoint(text: str) -> Path:
-    return Path(text.removeprefix("ckpt_path="))
+    return here(text.removeprefix("ckpt_path="))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from covidnet.commands.options import add_body_part, add_checkpoint, add_device, refuse_no_place, tell_loading
+from covidnet.commands.options import add_body_part, add_checkpoint, add_device, here, refuse_no_place, tell_loading
 from covidnet.data.walk import find_images, left_out
 from covidnet.errors import UserError
 from covidnet.imaging.kinds import kind_of
@@ -24,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_checkpoint(parser)
     text = "images, folders of images, patterns such as 'x/**/*.png' (default: the test images of the run)"
     parser.add_argument("paths", nargs="*", metavar="PATH", help=text)
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write there (.csv, .jsonl, .txt), not on the screen")
+    parser.add_argument("--out", type=here, metavar="FILE", help="write there (.csv, .jsonl, .txt), not on the screen")
     text = "default: by the ending of --out; without --out, a table on a terminal, else CSV"
     parser.add_argument("--format", choices=("csv", "jsonl", "table"), help=text)
     add_device(parser)
@@ -36,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Predict; return the exit code."""
     kind = _format(options.format, options.out)
-    find_model(options.checkpoint.expanduser())
+    find_model(options.checkpoint)
     refuse_no_place(options.out, "--out")
     files, left = find_images(options.paths)
     tell_loading("torch")

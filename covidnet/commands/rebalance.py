@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from covidnet.commands.options import add_device, add_json, add_run, refuse_no_place, tell_loading, write_json
+from covidnet.commands.options import add_device, add_json, add_run, here, refuse_no_place, tell_loading, write_json
 from covidnet.errors import UserError
 from covidnet.runs.find import find_best, finished_runs, refuse_unfinished
 
@@ -12,7 +12,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     add_run(parser)
     text = "directory of the new run; the next number beside RUN if left out"
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help=text)
+    parser.add_argument("--out", type=here, metavar="FOLDER", help=text)
     add_json(parser)
     add_device(parser)
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from covidnet.commands.options import agreed, say_disk, words_of, write_json
+from covidnet.files.home import at_home
 from covidnet.training.args import CONFIGS, choices
 
 ACTIONS = ("ls", "clean")
@@ -27,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Print the table, or free room."""
     action, given = words_of(options.words, ACTIONS)
-    folder = Path(given or "runs").expanduser()
+    folder = at_home(given or "runs")
     if action == "clean":
         _clean(folder, cut_off=options.cut_off, yes=options.yes)
         return

@@ -29,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Serve until Ctrl-C or SIGTERM, and let running requests finish."""
-    find_model(options.checkpoint.expanduser())
+    find_model(options.checkpoint)
     tell_loading("torch")
     try:
         from covidnet.serving.server import listen, serve

@@ -1,25 +1,24 @@
 """Write a table of patients, views and ages from DICOM headers, with no name in it."""
 
 import argparse
-from pathlib import Path
 
-from covidnet.commands.options import refuse_no_place, tell_loading
+from covidnet.commands.options import here, refuse_no_place, tell_loading
 from covidnet.errors import UserError
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder with DICOM files at any depth")
+    parser.add_argument("folder", type=here, metavar="FOLDER", help="folder with DICOM files at any depth")
     text = "where to write the table (default: FOLDER/metadata.csv, where training finds it)"
-    parser.add_argument("--out", type=Path, metavar="FILE", help=text)
+    parser.add_argument("--out", type=here, metavar="FILE", help=text)
     parser.add_argument("--force", action="store_true", help="overwrite a table that is there")
     text = "secret that patients and studies are hashed with, made where it does not exist; keep it to yourself"
-    parser.add_argument("--salt", type=Path, metavar="FILE", help=text)
+    parser.add_argument("--salt", type=here, metavar="FILE", help=text)
 
 
 def run(options: argparse.Namespace) -> None:
     """Read the headers, write the table, say what is in it."""
-    folder = options.folder.expanduser()
+    folder = options.folder
     if not folder.is_dir():
         found = "is a file" if folder.exists() else "does not exist"
         raise UserError(f"{folder} {found}; FOLDER must be a folder that holds DICOM files.")

@@ -6,6 +6,7 @@ from pathlib import Path
 from covidnet.data.spelling import SIDES, plain
 from covidnet.data.walk import is_file, is_folder
 from covidnet.errors import UserError, did_you_mean, some
+from covidnet.files.home import at_home
 from covidnet.files.store import is_url
 
 FilesBySide = Mapping[str, str | Sequence[str]]
@@ -50,7 +51,7 @@ def folder_of(files: Collection[str], key: str) -> str | None:
         UserError: Where they lie in two, or are sought in the root that is wanted.
     """
     folders = {
-        file.rpartition("/")[0] if is_url(file) else str(Path(file).expanduser().parent)
+        file.rpartition("/")[0] if is_url(file) else str(at_home(file).parent)
         for file in files
         if not is_below_root(file)
     }

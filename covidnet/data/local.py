@@ -5,6 +5,7 @@ from pathlib import Path
 
 from covidnet.data.division.metadata import NAME as METADATA
 from covidnet.data.walk import spelt_below
+from covidnet.files.home import at_home
 from covidnet.files.mirror import mirror_file, mirror_folder
 from covidnet.files.store import check_url, is_url, split_url
 
@@ -32,7 +33,7 @@ def local_file(given: str | None, cache_dir: Path | None, key: str) -> Path | No
 
 def local_path(text: str | None) -> Path | None:
     """Return a path on this machine, ``~`` being the user's home."""
-    return Path(text).expanduser() if text else None
+    return at_home(text) if text else None
 
 
 def _there(path: Path | None) -> Path | None:

@@ -8,6 +8,7 @@ import yaml
 
 from covidnet.data.walk import DEFAULT_ROOT, is_folder, refuse_no_root
 from covidnet.errors import UserError, did_you_mean
+from covidnet.files.home import at_home
 from covidnet.files.reading import keep_names, parse_yaml
 
 FILES = ("table", "split_lists", "split_file", "metadata")  # keys of the data that name files
@@ -89,7 +90,7 @@ def refuse_no_masks(given: object, key: str) -> None:
 def _here(text: object) -> Path | None:
     """Return the place on this machine that a text names, if it names one."""
     here = isinstance(text, str) and text and not any(mark in text for mark in ELSEWHERE)
-    return Path(str(text)).expanduser() if here else None
+    return at_home(str(text)) if here else None
 
 
 def _is_there(path: Path) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from covidnet.data.spelling import SIDES, Spellings, plain
 from covidnet.errors import UserError, printable, short, some
+from covidnet.files.home import at_home
 from covidnet.imaging.kinds import Kind, kind_of
 
 DEFAULT_ROOT = Path("data", "COVID-19 Radiography Database")  # data.root, where it is left out
@@ -162,7 +163,7 @@ def find_images(given: Sequence[str]) -> tuple[list[Path], list[Ignored]]:
     paths: dict[Path, None] = {}
     left: list[Ignored] = []
     for text in given:
-        path = Path(text).expanduser()
+        path = at_home(text)
         if path.is_dir():
             found, ignored = radiographs_below(path)
             if not found:

@@ -32,6 +32,7 @@ from covidnet.evidence.external_crops import cut_to_lungs
 from covidnet.evidence.external_groups import attributes_outside, groups_outside
 from covidnet.evidence.external_members import of_members, test_of_all
 from covidnet.evidence.external_table import sentence
+from covidnet.files.home import at_home
 from covidnet.imaging.radiograph import BodyPart
 from covidnet.machine.device import find_device
 from covidnet.models.outputs import outputs_of
@@ -285,7 +286,7 @@ def _read_rows(folder: ExternalFolder, given: str | None) -> Mapping[str, Mappin
     """Return the table's rows by path; none where there is no table."""
     if given == "none":
         return {}
-    file = Path(given).expanduser() if given else find_metadata(folder.root)
+    file = at_home(given) if given else find_metadata(folder.root)
     if file is None:
         return {}
     table = read_metadata(file, folder.root, folder.paths, key="--metadata")

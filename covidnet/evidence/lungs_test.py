@@ -17,6 +17,7 @@ from covidnet.data.typed import AUTO, BOX
 from covidnet.errors import UserError
 from covidnet.evaluation.names import OVERALL
 from covidnet.evaluation.survival import surviving_skill
+from covidnet.files.home import at_home
 from covidnet.files.store import is_url
 from covidnet.machine.device import freed_afterwards
 from covidnet.machine.telling import quiet
@@ -132,7 +133,7 @@ def _spelt(masks: str, *, beside: bool) -> str:
     """Return a rule so that two that mean one thing are one text; ``beside``: each image has a mask beside it."""
     if masks in (AUTO, BOX):
         return masks if beside else BOX
-    return masks if is_url(masks) else str(Path(masks).expanduser().resolve())
+    return masks if is_url(masks) else str(at_home(masks).resolve())
 
 
 class _Part(CommandLineInterface):

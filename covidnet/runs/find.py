@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from covidnet.errors import UserError
+from covidnet.files.home import at_home
 from covidnet.runs.files import CHECKPOINT, CONFIG, CROSSVAL, FOLD, LAST, RESULTS, SEED
 
 
@@ -26,7 +27,7 @@ def find_checkpoint(given: str, runs: Path, name: str) -> Path | None:
                 "checkpoint, another model=, or the trainer.default_root_dir that the runs are in."
             )
         return newest
-    checkpoint = Path(given).expanduser()
+    checkpoint = at_home(given)
     if not checkpoint.is_file():
         raise UserError(f"ckpt_path={given} does not exist; give the path of a checkpoint, or last, or auto.")
     return checkpoint

@@ -2,13 +2,13 @@
 
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from covidnet.errors import UserError, did_you_mean
+from covidnet.files.home import at_home
 from covidnet.files.reading import parse_yaml, read_yaml
 
 Space = dict[str, BaseDistribution]
@@ -148,7 +148,7 @@ def corners(space: Space) -> Iterator[dict[str, Any]]:
 
 
 def _read_file(name: str) -> Any:
-    file = Path(name).expanduser()
+    file = at_home(name)
     try:
         content = parse_yaml(name) if name.lstrip().startswith("{") else read_yaml(file)
     except OSError as error:

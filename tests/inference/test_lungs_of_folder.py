@@ -120,6 +120,9 @@ def test_a_folder_that_holds_anything_else_is_refused(folder, tmp_path, capsys):
         (tmp_path, "holds the images"),
         (folder / "b" / "two.PNG", "is a file"),
         (".", "in which the command runs"),
+        ("", "'' is no folder or file of this machine"),
+        ("s3://bucket/masks", "is no folder or file of this machine"),
+        ("~no user of this name/masks", "names the home of a user who is not here"),
     ):
         assert told in mistake(lambda place=place: main(["lungs", str(folder), "--out", str(place)]), capsys)
     call(lungs, folder, "--out", folder / "masks")  # where no image is looked for

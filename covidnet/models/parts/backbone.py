@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from covidnet.errors import UserError, did_you_mean
+from covidnet.files.home import at_home
 from covidnet.files.tensors import read_safetensors, read_tensors
 from covidnet.machine.faults import is_out_of_memory
 from covidnet.models.parts.layouts import for_colours, weights_in
@@ -148,7 +149,7 @@ def _created(made: Architecture, image_size: int | None, *, pretrained: bool, ov
 
 
 def _given(weights: str) -> Path:
-    file = Path(weights).expanduser()
+    file = at_home(weights)
     if not file.is_file():
         raise UserError(f"model.weights={file} does not exist; give a file of weights (.pth or .safetensors).")
     return file

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from covidnet.errors import UserError
+from covidnet.files.home import at_home
 from covidnet.files.plain import is_mapping, is_number
 from covidnet.files.reading import UNREADABLE, read_json
 
@@ -126,7 +127,7 @@ def _found(backbone: str, name: str) -> Path | None:
     """Return a file of a backbone's place, from the hub by way of its cache; None where the place has no such file."""
     source, place = _parted(backbone)
     if source == FOLDER:
-        file = Path(place).expanduser() / name
+        file = at_home(place) / name
         return file if file.is_file() else None
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
