@@ -63,7 +63,7 @@ def check_given(config: Namespace) -> None:
     for section in ("data", "model"):
         chosen = config[section]
         hints = hints_of(resolve_name(chosen.class_path))  # which the parser has imported
-        for name, value in (chosen.get("init_args") or Namespace()).items():
+        for name, value in (chosen.get("init_args") or {}).items():
             if value is None and name in hints and name != LINKED and not fits(None, hints[name]):
                 raise UserError(
                     f"{section}.{name}=null is no value of this key. Give one, or leave {section}.{name} out."
