@@ -82,7 +82,7 @@ def real_data(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
         pytest.skip("COVIDNET_TEST_DATA names no folder of real radiographs; this project holds none")
     shared = tmp_path_factory.getbasetemp()
     monkeypatch.setenv("XDG_CACHE_HOME", str(shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared))
-    for user in ("data.radiographs", "evidence.audit"):
+    for user in ("data.copies", "evidence.audit"):
         monkeypatch.setattr(f"covidnet.{user}.find_duplicates", _find_once)
     return Path(folder).resolve()
 
