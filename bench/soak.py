@@ -250,9 +250,8 @@ def soak(
         arguments = [*arguments, f"data.root={base / 'phantoms'}"]
     try:
         if command != "run":  # which draws its own
-            number = (
-                20 if command == "short" else 33
-            )  # so few are decoded without processes, each of which would load torch
+            # So few images are decoded without processes of their own, each of which would load torch.
+            each = 20 if command == "short" else 33
             write_phantoms(base / "phantoms", dict.fromkeys(CLASSES, each), size=64)
         wait(start(base / "first", arguments))  # draws and decodes the images, for all
         shutil.rmtree(base / "first" / "runs")
