@@ -60,7 +60,7 @@ for name, words in json.load(sys.stdin).items():
 EACH = (
     LISTED
     + """
-import captum.attr, matplotlib.pyplot, scipy.signal, scipy.stats, sklearn.linear_model, timm, torch, torchvision, covidnet
+import captum.attr, matplotlib.pyplot, scipy.signal, scipy.stats, sklearn.linear_model, timm, torch, covidnet
 from covidnet.commands.main import main
 
 def load(run, image):
