@@ -46,7 +46,7 @@ class CommandParser(LightningArgumentParser):
 
     def dump(self, *args: Any, **kwargs: Any) -> str:
         """Return a configuration as text, unchecked: it was checked when it was parsed."""
-        return super().dump(*args, **{**kwargs, "skip_validation": True})
+        return str(super().dump(*args, **{**kwargs, "skip_validation": True}))
 
     def print_help(self, *args: Any, **kwargs: Any) -> None:
         """Print Lightning's help, then the keys of the chosen model and data."""

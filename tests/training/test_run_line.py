@@ -1,6 +1,5 @@
 """Facts about the run of a command line: what Lightning recommends to whoever writes code is not told."""
 
-import io
 import logging
 
 import pytest
@@ -12,13 +11,12 @@ from covidnet.training.run_line import _quieten
 
 
 @pytest.fixture
-def told():
+def told(caplog):
     """What Lightning tells."""
-    logger, lines = logging.getLogger("pytorch_lightning.utilities.rank_zero"), io.StringIO()
-    handler = logging.StreamHandler(lines)
-    logger.addHandler(handler)
-    yield lines
-    logger.removeHandler(handler)
+    logger = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
 
 
 def test_advice_on_the_precision_of_products_is_not_told(monkeypatch, told):
@@ -28,5 +26,5 @@ def test_advice_on_the_precision_of_products_is_not_told(monkeypatch, told):
     _quieten()
     cuda._check_cuda_matmul_precision.__wrapped__(torch.device("cpu"))
     rank_zero_info("what else it says")
-    assert "what else it says" in told.getvalue()
-    assert "Tensor Cores" not in told.getvalue()
+    assert "what else it says" in told.text
+    assert "Tensor Cores" not in told.text
