@@ -1,7 +1,7 @@
 """Kill training runs at random moments and compare what the resumed ones end with, bit by bit.
 
 python -m bench.soak --kills 200 --seed 1
-python -m bench.soak --command crossval --kills 50
+python -m bench.soak --command crossval --kills 50     # or short: a run on few and small images
 
 Each run is `run data=phantom ckpt_path=auto` in a folder of its own. It is ended once or several times: by SIGKILL,
 SIGTERM or SIGINT at a random moment, or by SIGKILL inside the writing of a file (half of its bytes there, all of them
@@ -39,6 +39,7 @@ RUN = Path("runs", "convnet")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 WRITES = ("half-written", "written, not named", "named")
 MOST = 4  # times that one run is ended
+SMALL = "data.root=../phantoms"
 QUICK = (
     "data.image_size=24",
     "data.augment=mild",
@@ -200,8 +201,14 @@ WORK = {
         record,
         40,
     ),
+    "short": Work(  # the same on few and small images
+        ("run", SMALL, "data.test_per_class=6", "data.batch_size=8", "trainer.max_epochs=9", *QUICK, "ckpt_path=auto"),
+        finished,
+        record,
+        40,
+    ),
     "crossval": Work(
-        ("crossval", "k=2", "data.root=../phantoms", "data.batch_size=16", "trainer.max_epochs=4", *QUICK),
+        ("crossval", "k=2", SMALL, "data.batch_size=16", "trainer.max_epochs=4", *QUICK),
         finished_folds,
         record_folds,
         70,
@@ -234,7 +241,7 @@ def soak(
         kills: How often it is ended, in all.
         seed: Of the moments and kinds.
         tell: Is told of each run.
-        command: "run" or "crossval".
+        command: A key of ``WORK``.
     """
     draw, wrong, kinds = random.Random(seed), list[str](), Counter[str]()
     arguments, finished, record, _ = work = WORK[command]
@@ -243,7 +250,9 @@ def soak(
         arguments = [*arguments, f"data.root={base / 'phantoms'}"]
     try:
         if command != "run":  # which draws its own
-            write_phantoms(base / "phantoms", dict.fromkeys(CLASSES, 33), size=64)
+            # So few images are decoded without processes of their own, each of which would load torch.
+            each = 20 if command == "short" else 33
+            write_phantoms(base / "phantoms", dict.fromkeys(CLASSES, each), size=64)
         wait(start(base / "first", arguments))  # draws and decodes the images, for all
         shutil.rmtree(base / "first" / "runs")
         began = time.monotonic()

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 TRAIN = Path(__file__).parent.parent / "train.py"
+DATA = ("data=phantom",)
 ARGUMENTS = (
-    "data=phantom",
     "data.image_size=24",
     "trainer=ddp",
     "trainer.accelerator=cpu",
@@ -25,15 +26,15 @@ ARGUMENTS = (
 )
 
 
-def repeat(runs: int, folder: Path) -> tuple[list[str], list[float]]:
-    """Do ``runs`` runs below ``folder``; return what went wrong, and the seconds of each."""
+def repeat(runs: int, folder: Path, data: Sequence[str] = DATA) -> tuple[list[str], list[float]]:
+    """Do ``runs`` runs below ``folder`` on some data; return what went wrong, and the seconds of each."""
     wrong, seconds = list[str](), list[float]()
     first = b""
     for number in range(runs):
         place, began = folder / str(number), time.monotonic()
         place.mkdir()
         done = subprocess.run(
-            [sys.executable, TRAIN, *ARGUMENTS],
+            [sys.executable, TRAIN, *data, *ARGUMENTS],
             cwd=place,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             capture_output=True,

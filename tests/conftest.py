@@ -5,20 +5,19 @@ import os
 import re
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:  # torch is imported where tests run: what deals them out to the workers does not wait for it
+    import numpy as np
+
+    from covidnet.data.division.duplicates import Duplicates
 
 # The workers, and the commands that they start, share the cores: threads of each would wait for one another. NumPy's
-# library reads it when it is loaded, so it stands before all imports that do so; workers inherit it.
+# library reads it when it is loaded; workers inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-import numpy as np
-import pytest
-import torch
-from helpers import paint
-
-from covidnet.data.division.duplicates import Duplicates, find_duplicates
-
-torch.set_num_threads(1)
-_copies: dict[bytes, Duplicates] = {}  # of real radiographs, by their thumbnails
+_copies: "dict[bytes, Duplicates]" = {}  # of real radiographs, by their thumbnails
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,6 +37,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     return Together(config, log)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that no worker is left with it when the others have nothing more to do."""
+    from helpers import slow
+
+    if "PYTEST_XDIST_WORKER" in os.environ:  # in one process, the tests of a file stay together
+        items.sort(key=lambda item: slow.mark not in item.iter_markers())
+
+
 @cache
 def _unit(file: Path) -> str:
     text = file.read_text(encoding="utf-8")
@@ -47,7 +54,10 @@ def _unit(file: Path) -> str:
 
 @pytest.fixture(autouse=True)
 def _private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep decoded images and runs of a test out of the user's folders."""
+    """Keep decoded images and runs of a test out of the user's folders, and it on one core."""
+    import torch
+
+    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("private")
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
     monkeypatch.chdir(folder)
@@ -59,6 +69,8 @@ def _private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest
 @pytest.fixture
 def xray_root(tmp_path: Path) -> Path:
     """A folder in the first release's layout with 12 tiny images a class."""
+    from helpers import paint
+
     return paint(tmp_path / "xrays")
 
 
@@ -70,12 +82,16 @@ def real_data(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
         pytest.skip("COVIDNET_TEST_DATA names no folder of real radiographs; this project holds none")
     shared = tmp_path_factory.getbasetemp()
     monkeypatch.setenv("XDG_CACHE_HOME", str(shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared))
-    for user in ("data.radiographs", "evidence.audit"):
+    for user in ("data.copies", "evidence.audit"):
         monkeypatch.setattr(f"covidnet.{user}.find_duplicates", _find_once)
     return Path(folder).resolve()
 
 
-def _find_once(thumbnails: np.ndarray) -> Duplicates:
+def _find_once(thumbnails: "np.ndarray") -> "Duplicates":
+    import numpy as np
+
+    from covidnet.data.division.duplicates import find_duplicates
+
     known = hashlib.sha256(np.ascontiguousarray(thumbnails)).digest()
     if known not in _copies:
         _copies[known] = find_duplicates(thumbnails)

@@ -6,7 +6,8 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,6 +29,15 @@ CLASSES = ("COVID-19", "NORMAL", "Viral Pneumonia")
 PER_CLASS = 12
 
 slow = pytest.mark.skipif("COVIDNET_TEST_SLOW" not in os.environ, reason="COVIDNET_TEST_SLOW is not set; CI sets it")
+
+
+def some_of(cases: Mapping[str, Any]) -> list[Any]:
+    """Return alike cases by name as parameters: all of them where slow tests run, each third elsewhere."""
+    marked = zip(cases.items(), cycle([(), slow, slow]))  # the marks never end
+    return [
+        pytest.param(*(case if isinstance(case, tuple) else (case,)), id=name, marks=mark)
+        for (name, case), mark in marked
+    ]
 
 
 def paint(root: Path, classes: Sequence[str] = CLASSES, per_class: int = PER_CLASS, size: int = 24) -> Path:

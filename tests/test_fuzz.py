@@ -3,17 +3,22 @@
 import os
 
 import pytest
+from helpers import slow
 
 from bench.fuzz.configurations import Configuration, run_command_line
 from bench.fuzz.folders import Folder, look_at_folder
 from bench.fuzz.running import fuzz, holds
 from bench.fuzz.targets import TARGETS
+from bench.fuzz.trained import trained
 
 pytestmark = pytest.mark.xdist_group("fuzz")  # some of them read one run
 CASES = 60 if os.environ.get("COVIDNET_TEST_SLOW") else 20
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize(
+    "name",  # to make all that a run may hold takes long
+    [pytest.param(name, marks=slow if target.prepare is trained else ()) for name, target in TARGETS.items()],
+)
 def test_no_traceback_reaches_the_user(name):
     cases = max(1, round(CASES * TARGETS[name].share))
     found = fuzz(TARGETS[name], cases, 0)

@@ -56,11 +56,11 @@ for name, words in json.load(sys.stdin).items():
     apart(name, lambda: main(default="run" if train else None), forbidden)
 """
 )
-# torch takes seconds to import: once for all commands, each of which then goes on in a process of its own.
+# What takes seconds to import, and nothing that trains: once for all commands, each of which then goes on alone.
 EACH = (
     LISTED
     + """
-import torch, covidnet
+import captum.attr, matplotlib.pyplot, scipy.signal, scipy.stats, sklearn.linear_model, timm, torch, covidnet
 from covidnet.commands.main import main
 
 def load(run, image):

@@ -35,6 +35,7 @@ class Pixels:
     gather: Gather
     unreadable: dict[str, str]  # path -> reason
     thumbnails: NDArray[np.uint8]  # (N, THUMBNAIL, THUMBNAIL)
+    folder: Path | None = None  # of their cache
 
 
 def open_pixels(
@@ -52,7 +53,9 @@ def open_pixels(
         verify = cache == "verify"
         pixels, unreadable = open_cache(root, paths, size, interpolation, cache_dir, verify=verify, reading=reading)
         readable = [path for path in paths if path not in unreadable]
-        return Pixels(readable, pixels.index.shape[1], pixels.gather, unreadable, pixels.thumbnails)
+        mapped = getattr(pixels.planes, "filename", None)  # none where no image is readable
+        folder = Path(mapped).parent if mapped else None
+        return Pixels(readable, pixels.index.shape[1], pixels.gather, unreadable, pixels.thumbnails, folder)
     thumbnails, unreadable = check_images(root, paths, size, interpolation, reading)
     readable = [path for path in paths if path not in unreadable]
     return Pixels(readable, 3, Stream(root, readable, size, interpolation, reading), unreadable, thumbnails)
@@ -67,6 +70,7 @@ class Images(NamedTuple):
     gather: Gather
     thumbnails: NDArray[np.uint8]  # (N, THUMBNAIL, THUMBNAIL)
     masks: Gather | None = None  # of the lungs, where they were asked for and the central box does not stand for them
+    folder: Path | None = None  # of the cache of the first of them
 
     @property
     def masked(self) -> "Images":
@@ -144,7 +148,7 @@ def open_images(
         boxes = _crops(regions, len(labels), side)
         gather = CropView(gather, boxes, size, interpolation)
         served = served and CropView(served, boxes, size, "nearest")
-    return Images(pixels.paths, labels, pixels.channels, gather, pixels.thumbnails, served)
+    return Images(pixels.paths, labels, pixels.channels, gather, pixels.thumbnails, served, pixels.folder)
 
 
 def _crops(regions: Gather | None, number: int, side: int) -> list[Box]:
@@ -207,7 +211,8 @@ def join(first: Images, second: Images) -> Images:
     sizes = [len(first.paths), len(second.paths)]
     gather = _Joined([first.gather, second.gather], sizes)
     masks = _Joined([first.masks, second.masks], sizes) if first.masks and second.masks else None
-    return Images([*first.paths, *second.paths], [*first.labels, *second.labels], channels, gather, thumbnails, masks)
+    paths, labels = [*first.paths, *second.paths], [*first.labels, *second.labels]
+    return Images(paths, labels, channels, gather, thumbnails, masks, first.folder)
 
 
 def join_pixels(parts: Mapping[str, Pixels]) -> Pixels:
@@ -221,6 +226,7 @@ def join_pixels(parts: Mapping[str, Pixels]) -> Pixels:
         gather=_Joined([part.gather for part in parts.values()], [len(part.paths) for part in parts.values()]),
         unreadable={prefix + path: why for prefix, part in parts.items() for path, why in part.unreadable.items()},
         thumbnails=np.concatenate([part.thumbnails for part in parts.values()]),
+        folder=first.folder,
     )
 
 

@@ -44,6 +44,10 @@ class CommandParser(LightningArgumentParser):
             super().error(message, ex)
         sys.exit(UserError(self._readable(message)))  # type: ignore[arg-type]  # ``run_line`` tells it
 
+    def dump(self, *args: Any, **kwargs: Any) -> str:
+        """Return a configuration as text, unchecked: it was checked when it was parsed."""
+        return str(super().dump(*args, **{**kwargs, "skip_validation": True}))
+
     def print_help(self, *args: Any, **kwargs: Any) -> None:
         """Print Lightning's help, then the keys of the chosen model and data."""
         super().print_help(*args, **kwargs)

@@ -57,7 +57,7 @@ def test_it_trains_twice_more_on_the_same_split_once_and_says_what_survives(args
 
 @slow
 def test_masks_of_another_rule_are_tested_apart_and_nothing_is_mixed(args, xray_root, capsys):
-    main(args)
+    main([*args, "trainer.max_epochs=2"])
     folder = masks_for(xray_root, Path("lungs"))
     assert tools(["shortcuts", str(RUN)]) == 0
     first = (RUN / "shortcuts.json").read_bytes()

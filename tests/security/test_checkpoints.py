@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from doctored import data_of, doctored, model_of, recipe_of, refused
-from helpers import mistake, paint
+from helpers import mistake, paint, some_of
 from made_run import CLASSES
 from torch import nn
 
@@ -455,7 +455,7 @@ def last_of(trained: Path, tmp_path: Path, change) -> Path:
     return file
 
 
-@pytest.mark.parametrize("change", UNFINISHED.values(), ids=UNFINISHED)
+@pytest.mark.parametrize("change", some_of(UNFINISHED))
 def test_odd_training_states_are_one_sentence(trained, tmp_path, monkeypatch, capsys, change):
     monkeypatch.chdir(tmp_path)
     file = last_of(trained, tmp_path, change)

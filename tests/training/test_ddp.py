@@ -249,8 +249,8 @@ def test_no_rank_outlives_a_killed_rank_0(args):
 
 
 @slow
-def test_two_runs_of_two_processes_end_well_with_the_same_numbers(tmp_path):
-    wrong, _ = repeat(2, tmp_path)
+def test_two_runs_of_two_processes_end_well_with_the_same_numbers(tmp_path, xray_root):
+    wrong, _ = repeat(2, tmp_path, [f"data.root={xray_root}", "data.test_per_class=3", "data.batch_size=4"])
     assert wrong == []
 
 

@@ -21,6 +21,7 @@ from covidnet.training.fitted import MOST, fit_looks, look_at
 
 QUICK = ["trainer=cpu", "trainer.enable_progress_bar=false", "trainer.enable_model_summary=false", "report=false"]
 CPU = torch.device("cpu")
+pytestmark = slow  # hundreds of radiographs are drawn
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +64,10 @@ def test_pixels(trained):
     return data.images.gather(data.datasets["test"].numbers)
 
 
-@slow
 def test_drawn_radiographs_look_like_radiographs(scores_of, test_pixels):
     assert (scores_of(test_pixels) > 1).mean() <= 0.1  # of 120
 
 
-@slow
 def test_what_is_no_radiograph_is_flagged_whatever_it_is(scores_of):
     flagged = {kind: (scores_of(served(images)) > 1).mean() for kind, images in other_images(drawn=30).items()}
     assert {kind: share for kind, share in flagged.items() if share < 0.95} == {}

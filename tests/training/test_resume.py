@@ -56,7 +56,7 @@ def test_a_run_that_was_ended_and_goes_on_has_the_bits_of_one_that_was_not(args,
 def test_runs_that_are_killed_at_random_moments_end_with_the_same_bits():
     """Two kills, in a process of its own: pytest's has threads, which a fork does not survive."""
     done = subprocess.run(
-        [sys.executable, "-m", "bench.soak", "--kills", "2", "--seed", "28"],
+        [sys.executable, "-m", "bench.soak", "--command", "short", "--kills", "2", "--seed", "28"],
         cwd=TRAIN.parent,
         capture_output=True,
         text=True,
