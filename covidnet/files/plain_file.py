@@ -40,18 +40,12 @@ def refuse_link(file: Path) -> None:
     Raises:
         UserError: Where it is a link, a pipe, a device, or a file that has another name too.
     """
-    if not _is_folder(file):
-        refuse_no_file(file)
+    _refuse(file, folders=True)
 
 
 def refuse_no_file(file: Path) -> None:
     """Refuse what is neither missing nor a plain file of one name; else as ``refuse_link``."""
-    try:
-        status = file.lstat()
-    except FileNotFoundError:
-        return
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-        raise _refused(file)
+    _refuse(file, folders=False)
 
 
 def make_plain_folders(top: Path, *names: str) -> Path:
@@ -68,6 +62,18 @@ def make_plain_folders(top: Path, *names: str) -> Path:
         refuse_link(folder)
         folder.mkdir(exist_ok=True)
     return folder
+
+
+def _refuse(file: Path, *, folders: bool) -> None:
+    """Look once: between two looks another process may make the folder."""
+    try:
+        status = file.lstat()
+    except FileNotFoundError:
+        return
+    if folders and stat.S_ISDIR(status.st_mode):
+        return
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        raise _refused(file)
 
 
 def _is_folder(place: Path) -> bool:
