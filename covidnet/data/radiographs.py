@@ -13,7 +13,7 @@ from covidnet.data.attributes import attributes_in, check_bins
 from covidnet.data.changes.kinds import Augmentation, Lungs, Style, shown
 from covidnet.data.copies import copies_among
 from covidnet.data.division.division import NO_SOURCES, Division
-from covidnet.data.division.duplicates import Duplicates
+from covidnet.data.division.duplicates import Duplicates, find_duplicates
 from covidnet.data.division.names import check_pattern
 from covidnet.data.division.split import TEST_PREFIX, Split, write_split
 from covidnet.data.division.views import read_views
@@ -210,8 +210,9 @@ class Radiographs(Located):
     @cached_property
     def copies(self) -> Duplicates:
         """The images that show one radiograph, and what became of them; the same whatever the image size."""
-        wanted = self.images.thumbnails if self.group_duplicates else self.images.thumbnails[:0]
-        return copies_among(wanted, self.images.folder if self.group_duplicates else None)
+        if not self.group_duplicates:
+            return find_duplicates(self.images.thumbnails[:0])
+        return copies_among(self.images.thumbnails, self.images.folder)
 
     @property
     def duplicates(self) -> Numbers:

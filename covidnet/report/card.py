@@ -17,7 +17,7 @@ from covidnet.report.cells import OF_CLASS, Cell, cell, flat, rows
 from covidnet.report.datacard import make_data_card
 from covidnet.report.decided import decided
 from covidnet.report.facts import MODEL_NAMES, data_of, settings_of, versions_of
-from covidnet.report.groups import source_by_class
+from covidnet.report.own import own_verdicts
 from covidnet.report.rebalanced import rebalanced
 from covidnet.runs.files import AUDIT, CARD, CHECKPOINT, EXTERNAL, SHORTCUTS
 from covidnet.runs.run import Run
@@ -67,11 +67,7 @@ def render(run: Run, license: str = UNKNOWN_LICENSE) -> str:
     settings = without_places(settings_of(run))
     model = next(iter(run.models))
     said = [
-        verdicts.chance_verdict(run.scores, len(run.classes)),
-        verdicts.size_verdict(run.scores),
-        verdicts.leak_verdict(card.links, commands["audit"]),
-        verdicts.source_verdict(source_by_class(run, card), commands["audit"]),
-        verdicts.groups_verdict(run.results.get("subgroups")),
+        *own_verdicts(run, card, commands["audit"]),
         verdicts.shortcuts_verdict(shortcuts, commands["shortcuts"]),
         verdicts.external_verdict(external, commands["external"]),
     ]

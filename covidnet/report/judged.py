@@ -11,7 +11,7 @@ from covidnet.report import verdicts
 from covidnet.report.datacard import DataCard, make_data_card
 from covidnet.report.facts import data_of
 from covidnet.report.gallery import Gallery, make_gallery
-from covidnet.report.groups import source_by_class
+from covidnet.report.own import own_verdicts
 from covidnet.report.verdicts import ORDER, Verdict
 from covidnet.runs.files import AUDIT, EXTERNAL, SHORTCUTS
 from covidnet.runs.run import Run
@@ -42,11 +42,7 @@ def judge(run: Run) -> Judged:
     optional = {name.removesuffix(".json"): run.read_json(name) for name in (SHORTCUTS, AUDIT, EXTERNAL)}
     commands = verdicts.commands(run.folder, data.words if data else ["ROOT"])
     found = [
-        verdicts.chance_verdict(run.scores, len(run.classes)),
-        verdicts.size_verdict(run.scores),
-        verdicts.leak_verdict(card.links, commands["audit"]),
-        verdicts.source_verdict(source_by_class(run, card), commands["audit"]),
-        verdicts.groups_verdict(run.results.get("subgroups")),
+        *own_verdicts(run, card, commands["audit"]),
         verdicts.audit_verdict(optional["audit"], commands["audit"]),
         verdicts.shortcuts_verdict(optional["shortcuts"], commands["shortcuts"]),
         verdicts.heat_verdict(gallery.overall if gallery else None),

@@ -86,9 +86,8 @@ class CommandParser(LightningArgumentParser):
         key = self._full(nested[1] if nested else named[-1] if named else "")
         if not key or not expected:
             return re.sub(r"\s+", " ", message)
-        given = (
-            self.typed[key] if key in self.typed else next(iter(re.findall(r"(?:Got|Given) value: (.+)", message)), "")
-        )
+        told = next(iter(re.findall(r"(?:Got|Given) value: (.+)", message)), "")
+        given = self.typed.get(key, told)
         return f"{key}={given} is not accepted: expected {' or '.join(expected)}."
 
     def _full(self, key: str) -> str:
