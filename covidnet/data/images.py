@@ -136,7 +136,7 @@ def open_images(
     masks, gather, regions = masks or LungMasks(), pixels.gather, None
     if lungs != "whole" or masks.named:
         found = masks.of({prefix: (listings[prefix].root, part.paths) for prefix, part in parts.items()})
-        if found and (lungs != "whole" or surround):
+        if found:  # also where a report or the lungs test is all that will ask: a bad mask is told before training
             regions = _open_masks({prefix: opened(*own, "nearest") for prefix, own in found.items()}, masks)
     served = regions if surround and masks.named else None
     if lungs != "whole":

@@ -20,7 +20,6 @@ from covidnet.imaging.decode import decode, read
 from covidnet.imaging.radiograph import UnreadableImageError
 from covidnet.machine.parallel import cores, parallel_map
 
-KEY = "data.masks"
 FEW = 64  # so few masks are decoded sooner than worker processes start
 BETWEEN = (32, 223)  # greys between black and white; a mask has few, a radiograph has little else
 Listed = Mapping[str, tuple[Path, Sequence[str]]]  # what the paths of a root's images begin with -> folder, images
@@ -34,11 +33,12 @@ class LungMasks:
         given: "auto": the masks beside the images where every image has one, else the central box; "box": the box; or
             a folder of masks, one for each image. Empty is "auto", as other keys that are left empty are left out.
         cache_dir: Where the copy of a folder in a store is kept.
+        key: The setting that gave it, for messages.
     """
 
-    def __init__(self, given: str = AUTO, cache_dir: Path | None = None) -> None:
+    def __init__(self, given: str = AUTO, cache_dir: Path | None = None, key: str = "data.masks") -> None:
         check_places({"masks": given})
-        self.given, self.cache_dir = given or AUTO, cache_dir
+        self.given, self.cache_dir, self.key = given or AUTO, cache_dir, key
 
     @property
     def named(self) -> bool:
@@ -52,8 +52,8 @@ class LungMasks:
         Raises:
             UserError: Where it is none.
         """
-        refuse_no_masks(self.given, KEY)
-        found = local_folder(self.given, self.cache_dir, KEY)
+        refuse_no_masks(self.given, self.key)
+        found = local_folder(self.given, self.cache_dir, self.key)
         assert found is not None, "a folder is named"
         return found
 
@@ -85,8 +85,8 @@ class LungMasks:
             below = self.folder / (_Names(self.folder).find(name) or name) if name else self.folder
             if below.resolve() == root.resolve():
                 raise UserError(
-                    f"{KEY}={self.given} is the folder of the images themselves. Give the folder of their masks; those "
-                    f"that lie beside the images are taken by {KEY}=auto."
+                    f"{self.key}={self.given} is the folder of the images themselves. Give the folder of their masks; "
+                    f"those that lie beside the images are taken by {self.key}=auto."
                 )
             masks = _named_masks(below, paths)
             missing += [prefix + path for path, mask in zip(paths, masks, strict=True) if mask is None]
@@ -94,9 +94,10 @@ class LungMasks:
         if missing:
             total = sum(len(paths) for _, paths in listed.values())
             raise UserError(
-                f"{KEY}={self.given} lacks the masks of {len(missing):,} of {total:,} images: "
-                f"{some(missing, 3, ', ')}. The mask of X/NAME.jpg is X/NAME.png in it; covidnet lungs writes one for "
-                f"each image of a folder. Or give {KEY}=box: the central box then stands for the lungs of all images."
+                f"{self.key}={self.given} lacks the masks of {len(missing):,} of {total:,} images: "
+                f"{some(missing, 3, ', ')}. The mask of X/NAME.jpg is X/NAME.png in it; covidnet lungs writes one "
+                f"for each image of a folder. Or give {self.key}=box: the central box then stands for the lungs of all "
+                "images."
             )
         for below, masks_there in found.values():
             _refuse_shared(below, masks_there)
@@ -149,7 +150,7 @@ class LungMasks:
         """
         if unreadable and self.named:
             told = told_by_reason([*unreadable.items()], "; ")
-            raise UserError(f"{len(unreadable):,} masks of {KEY}={self.given} cannot be read: {told}. Mend them.")
+            raise UserError(f"{len(unreadable):,} masks of {self.key}={self.given} cannot be read: {told}. Mend them.")
 
     def refuse_no_lungs(self, paths: Sequence[str], thumbnails: NDArray[np.uint8]) -> None:
         """Refuse files of a named folder that show no lung, nothing but lung, or are radiographs.
@@ -173,8 +174,8 @@ class LungMasks:
             if wrong.any():
                 names = some([paths[number] for number in np.flatnonzero(wrong).tolist()], 3, ", ")
                 raise UserError(
-                    f"{wrong.sum():,} of {len(paths):,} files of {KEY}={self.given} {told}: {names}. A mask is white "
-                    "(255) in the lungs and black elsewhere. Save them so, or take images without lungs out."
+                    f"{wrong.sum():,} of {len(paths):,} files of {self.key}={self.given} {told}: {names}. A mask is "
+                    "white (255) in the lungs and black elsewhere. Save them so, or take images without lungs out."
                 )
 
 

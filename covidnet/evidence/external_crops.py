@@ -32,7 +32,7 @@ def cut_to_lungs(data: Radiographs, root: Path, pixels: Pixels, given: str | Non
             raise UserError(f"--masks={given} is for a model whose images are cut to their lungs. Leave it out.")
         return pixels
     number, side = len(pixels.paths), data.image_size * OVERSIZE
-    masks = LungMasks(given or data.masks.given, data.cache_dir)
+    masks = LungMasks(given, data.cache_dir, "--masks") if given else data.masks
     if given or not data.masks.named:
         files = [*masks.of_split([{"": root}], pixels.paths).values()]
         regions = masks.regions(files, side) if files else None

@@ -116,7 +116,7 @@ def _lungs_of(whole: Run, asked: str | None) -> Lungs:
         *dict.fromkeys([*(row["path"] for row in whole.split), *(whole.predictions.paths if whole.predictions else ())])
     ]
     beside = bool(LungMasks().of_split(data.units, paths))
-    masks = LungMasks(asked or own, data.cache_dir)
+    masks = LungMasks(asked, data.cache_dir, "--masks") if asked else data.masks
     masked = bool(masks.of_split(data.units, paths))
     one, other = (_spelt(rule, beside=beside) for rule in (masks.given, own))
     apart = "" if one == other else f"{LUNGS_APART}{hashlib.sha256(one.encode()).hexdigest()[:8]}"

@@ -104,12 +104,13 @@ def check_monitors(config: Namespace) -> None:
     """
     known = [f"{stage}_{metric}" for stage in ("val", "train") for metric in METRICS]
     own = str(config.model.get("class_path")).startswith("covidnet.")  # another may log more
-    asked = [(f"{key}.", config[key].monitor, config[key].mode) for key in ("early_stopping", "checkpoint")]
+    # the two of each run need one, where a callback of the user's may do without
+    asked = [(f"{key}.", config[key].monitor or "null", config[key].mode) for key in ("early_stopping", "checkpoint")]
     for path, kind, given in _classes(config.trainer.get("callbacks")):
         if isinstance(kind, type) and issubclass(kind, EarlyStopping | ModelCheckpoint):
             asked.append((f"trainer.callbacks: {path}: ", given.get("monitor"), given.get("mode", "min")))
     for where, monitor, mode in asked:
-        if own and monitor is not None and monitor not in known:
+        if monitor == "null" or (own and monitor is not None and monitor not in known):
             raise UserError(
                 f"{where}monitor={monitor} is not measured: give one of {', '.join(known)}."
                 f"{did_you_mean(str(monitor), known)}"

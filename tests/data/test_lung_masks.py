@@ -110,9 +110,10 @@ def test_one_mask_that_is_missing_is_told_whatever_is_shown(xray_root, masked):
 def test_what_is_no_mask_of_lungs_is_named(xray_root, masked, pixels, told):
     file = sorted(masked.rglob("*.png"))[2]
     file.write_bytes(b"") if pixels is None else draw_mask(file, pixels)
-    with pytest.raises(UserError, match=told) as refused:
-        _ = Radiographs(str(xray_root), masks=str(masked), lungs="only").images
-    assert file.name in str(refused.value)
+    for lungs in ("only", "whole"):  # of whole images, a report or the lungs test asks later
+        with pytest.raises(UserError, match=told) as refused:
+            _ = Radiographs(str(xray_root), masks=str(masked), lungs=lungs).images
+        assert file.name in str(refused.value)
     with pytest.raises(UserError, match=told):
         audit_images(Radiographs(str(xray_root), masks=str(masked)))
 

@@ -353,6 +353,8 @@ def test_a_checkpoint_of_another_recipe_is_refused_and_of_the_same_accepted(args
         (["validate", "ckpt_path=nothing.ckpt"], "ckpt_path=nothing.ckpt does not exist"),
         (["validate", "ckpt_path=last"], "ckpt_path=last: there is no"),
         (["--config=nothing.yaml"], "nothing.yaml"),
+        (["checkpoint.monitor=null"], "checkpoint.monitor=null is not measured"),
+        (["early_stopping.monitor=null"], "early_stopping.monitor=null is not measured"),
         (["checkpoint.monitor=val_accuracy"], "checkpoint.mode=max"),
         (["trainer.accelerator=abacus"], "trainer"),
         (["frobnicate"], "neither a command"),
