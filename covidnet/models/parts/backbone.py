@@ -1,5 +1,6 @@
 """timm's networks as feature extractors: at the size of the images, with weights from the hub or from a file."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,8 @@ from covidnet.models.parts.layouts import for_colours, weights_in
 from covidnet.models.parts.sources import Architecture, ask, is_elsewhere, weights_of
 
 STEP = 32  # pixels between two sizes that are tried, where no patch tells: by so much most networks shrink an image
-NOT_ENCODING = ("AuxLogits", "aux", "classifier", "head.", "pooler.")  # what else files of whole networks hold
+# What else files hold: of whole networks, and of those that were trained to paint what was masked.
+NOT_ENCODING = ("AuxLogits", "aux", "classifier", "head.", "pooler.", "mask_token", "decoder", "lm_head.")
 TRIES = 8  # sizes that are tried on each side of one that does not fit
 
 
@@ -151,7 +153,7 @@ def _created(made: Architecture, image_size: int | None, *, pretrained: bool, ov
 def _given(weights: str) -> Path:
     file = at_home(weights)
     if not file.is_file():
-        raise UserError(f"model.weights={file} does not exist; give a file of weights (.pth or .safetensors).")
+        raise UserError(f"model.weights={file} is no file; give a file of weights (.pth or .safetensors).")
     return file
 
 
@@ -193,26 +195,34 @@ def _with_weights(backbone: str, made: Architecture, image_size: int | None, fil
 
 @contextmanager
 def _noted_loading() -> Iterator[list[Any]]:
-    """Note what each loading of weights finds missing and unexpected: timm keeps that to itself.
+    """Note what each loading of weights finds missing and unexpected, and refuse neither: the caller does.
 
-    Only timm knows how the positions of a transformer are fitted to another size, and does so while it loads.
+    Only timm knows how the positions of a transformer are fitted to another size, and does so while it loads. It
+    refuses the classifier of a network that was published without one, and logs each name.
     """
     results: list[Any] = []
     load = nn.Module.load_state_dict
 
-    def noted(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        results.append(load(module, *args, **kwargs))
+    def noted(module: nn.Module, state: Any, strict: bool = True, **options: Any) -> Any:
+        results.append(load(module, state, strict=False, **options))
         return results[-1]
 
     nn.Module.load_state_dict = noted  # type: ignore[method-assign, assignment]
+    loggers = logging.getLogger("timm")
+    level = loggers.level
+    loggers.setLevel(logging.ERROR)
     try:
         yield results
     finally:
         nn.Module.load_state_dict = load  # type: ignore[method-assign]
+        loggers.setLevel(level)
 
 
 def _read_weights(file: Path) -> dict[str, Tensor]:
-    return weights_in(read_safetensors(file) if file.suffix == ".safetensors" else read_tensors(file))
+    with file.open("rb") as content:
+        header = content.read(9)[8:]  # behind its length, where it is of safetensors, whatever the file is called
+    safe = header == b"{" or file.suffix == ".safetensors"
+    return weights_in(read_safetensors(file) if safe else read_tensors(file))
 
 
 def _example(keys: Sequence[str]) -> str:

@@ -1,15 +1,19 @@
 """Weights as other libraries name and shape them -> as timm's networks take them. timm knows more layouts by itself."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-WRAPPERS = ("state_dict", "model", "teacher", "encoder")  # keys below which a training keeps the weights
-# Before an encoder's keys in a larger network's.
-INNER = ("module.", "model.", "backbone.", "dinov2.", "dinov2_with_registers.")
+# Words below which a training keeps the weights, or which stand before an encoder's names in a larger network's. Of two
+# the first counts: an average over the steps before the last step, a teacher before its student.
+WRAPPERS = (
+    *("state_dict_ema", "model_ema", "ema", "teacher", "target_encoder", "student"),
+    *("model_state_dict", "state_dict", "module", "_orig_mod", "model", "net", "timm_model"),
+    *("backbone", "encoder", "base_encoder", "encoder_q", "trunk", "dinov2", "dinov2_with_registers"),
+)
 THRESHOLDS = "op_threshs"  # of torchxrayvision's classifiers
 MARK = "mask_token"  # by which timm knows DINOv2's own layout
 GREY, COLOURS = 1, 3  # channels
@@ -38,15 +42,9 @@ def weights_in(content: Any) -> dict[str, Tensor]:
     Raises:
         ValueError: Where it holds none.
     """
-    for key in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping) or not content or not all(isinstance(one, Tensor) for one in content.values()):
+    weights = _unwrapped(dict(_named(content)))
+    if not weights:
         raise ValueError("it holds no weights by their names")
-    weights: dict[str, Tensor] = dict(content)
-    for prefix in INNER:
-        own = {key.removeprefix(prefix): one for key, one in weights.items() if key.startswith(prefix)}
-        weights = own or weights
     if TRANSFORMERS in weights:
         weights = _of_transformers(weights)
     weights.pop(THRESHOLDS, None)
@@ -63,12 +61,38 @@ def for_colours(weights: dict[str, Tensor], first: Any) -> dict[str, Tensor]:
     Args:
         weights: By name.
         first: Name of the first convolution, as timm has it; where there are several, nothing is changed.
+
+    Raises:
+        ValueError: Where it takes another number of channels.
     """
     name = f"{first}.weight"
     kernel = weights.get(name)
-    if kernel is None or kernel.dim() != 4 or kernel.shape[1] != GREY:
+    if kernel is None or kernel.dim() != 4 or kernel.shape[1] == COLOURS:
         return weights
+    if kernel.shape[1] != GREY:
+        raise ValueError(f"it is made for images of {kernel.shape[1]} channels, not of {GREY} or {COLOURS}")
     return {**weights, name: torch.cat([kernel, *[torch.zeros_like(kernel)] * (COLOURS - GREY)], dim=1)}
+
+
+def _named(content: Any, above: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of a file with their names, those of the mappings that they lie in before them."""
+    for key, value in content.items() if isinstance(content, Mapping) else ():
+        if isinstance(value, Tensor):
+            yield f"{above}{key}", value
+        else:
+            yield from _named(value, f"{above}{key}.")
+
+
+def _unwrapped(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    while TRANSFORMERS not in weights:  # whose layout has an encoder of its own
+        for prefix in (f"{word}." for word in WRAPPERS):
+            own = {key.removeprefix(prefix): one for key, one in weights.items() if key.startswith(prefix)}
+            if own:
+                break
+        else:
+            break
+        weights = own
+    return weights
 
 
 def _of_transformers(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
