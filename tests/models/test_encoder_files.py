@@ -188,7 +188,7 @@ def test_a_folder_that_is_no_encoder_is_one_sentence(tmp_path, config, told):
         features(f"local-dir:{tmp_path}")
 
 
-@pytest.mark.parametrize("name", ["s3:a", "xrv:vgg", "hf-hub:", "xrv:densenet121-res224-all"])
+@pytest.mark.parametrize("name", ["s3:a", "timm/a", "xrv:vgg", "hf-hub:", "xrv:densenet121-res224-all"])
 def test_a_place_that_is_none_is_one_sentence(name):
     with pytest.raises(UserError, match=r"model\.(backbone|weights)="):
         features(name)
@@ -253,8 +253,9 @@ def test_a_folder_as_transformers_saves_dinov2(tmp_path, kind):
     expected.save_pretrained(tmp_path)
     how = {"image_mean": [0.53] * 3, "image_std": [0.26] * 3}  # as RAD-DINO's
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(how))
-    shown = normalised(images(), how["image_mean"], how["image_std"])
-    torch.testing.assert_close(features(f"local-dir:{tmp_path}"), expected(shown).pooler_output, **CLOSE)
+    for size in (56, 42, 84):  # its own, and those to which places are fitted
+        shown = normalised(images(size), how["image_mean"], how["image_std"])
+        torch.testing.assert_close(features(f"local-dir:{tmp_path}", size), expected(shown).pooler_output, **CLOSE)
 
 
 @slow  # torchxrayvision takes seconds to import

@@ -14,7 +14,7 @@ from covidnet.files.home import at_home
 from covidnet.files.tensors import read_safetensors, read_tensors
 from covidnet.machine.faults import is_out_of_memory
 from covidnet.models.parts.layouts import for_colours, weights_in
-from covidnet.models.parts.sources import Architecture, ask, is_elsewhere, weights_of
+from covidnet.models.parts.sources import HUB, Architecture, ask, is_elsewhere, weights_of
 
 STEP = 32  # pixels between two sizes that are tried, where no patch tells: by so much most networks shrink an image
 # What else files hold: of whole networks, and of those that were trained to paint what was masked.
@@ -33,7 +33,9 @@ def architecture_of(backbone: str, told: Mapping[str, Any] | None = None) -> Arc
     architecture = Architecture.of(told) if told else ask(backbone) if is_elsewhere(backbone) else None
     name = architecture.name if architecture else backbone
     if not timm.is_model(name):
-        raise UserError(f"model.backbone={backbone} is no model of timm.{did_you_mean(name, timm.list_models())}")
+        of_hub = f" A hub's is model.backbone={HUB}:{backbone}." if "/" in backbone and not architecture else ""
+        near = of_hub or did_you_mean(name, timm.list_models())
+        raise UserError(f"model.backbone={backbone} is no model of timm.{near}")
     return architecture or Architecture(backbone, {})
 
 
@@ -169,7 +171,7 @@ def _with_weights(backbone: str, made: Architecture, image_size: int | None, fil
     remedy = "Give the weights of that backbone, or change model.backbone."
     try:
         known = timm.get_pretrained_cfg(made.name)
-        weights = for_colours(_read_weights(file), known.first_conv if known else None)
+        weights = for_colours(_read_weights(file, image_size), known.first_conv if known else None)
         with _noted_loading() as loaded:
             model = _created(made, image_size, pretrained=True, overlay={"state_dict": weights})
     # torch, pickle and safetensors each raise their own for a file that is damaged or of another kind.
@@ -218,11 +220,11 @@ def _noted_loading() -> Iterator[list[Any]]:
         loggers.setLevel(level)
 
 
-def _read_weights(file: Path) -> dict[str, Tensor]:
+def _read_weights(file: Path, image_size: int | None) -> dict[str, Tensor]:
     with file.open("rb") as content:
         header = content.read(9)[8:]  # behind its length, where it is of safetensors, whatever the file is called
     safe = header == b"{" or file.suffix == ".safetensors"
-    return weights_in(read_safetensors(file) if safe else read_tensors(file))
+    return weights_in(read_safetensors(file) if safe else read_tensors(file), image_size)
 
 
 def _example(keys: Sequence[str]) -> str:

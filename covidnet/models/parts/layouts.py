@@ -1,28 +1,31 @@
 """Weights as other libraries name and shape them -> as timm's networks take them. timm knows more layouts by itself."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 # Words below which a training keeps the weights, or which stand before an encoder's names in a larger network's. Of two
 # the first counts: an average over the steps before the last step, a teacher before its student.
 WRAPPERS = (
     *("state_dict_ema", "model_ema", "ema", "teacher", "target_encoder", "student"),
     *("model_state_dict", "state_dict", "module", "_orig_mod", "model", "net", "timm_model"),
-    *("backbone", "encoder", "base_encoder", "encoder_q", "trunk", "dinov2", "dinov2_with_registers"),
+    *("backbone", "encoder", "base_encoder", "encoder_q", "visual.trunk", "trunk", "dinov2", "dinov2_with_registers"),
 )
 THRESHOLDS = "op_threshs"  # of torchxrayvision's classifiers
 MARK = "mask_token"  # by which timm knows DINOv2's own layout
+REGISTERS, PLACES, KERNEL = "register_tokens", "pos_embed", "patch_embed.proj.weight"  # of a transformer
 GREY, COLOURS = 1, 3  # channels
 # transformers' DINOv2 -> timm's; queries, keys and values are one tensor there.
 RENAMED = {
     r"embeddings\.cls_token": "cls_token",
     r"embeddings\.mask_token": MARK,
-    r"embeddings\.position_embeddings": "pos_embed",
-    r"embeddings\.register_tokens": "register_tokens",
+    r"embeddings\.position_embeddings": PLACES,
+    r"embeddings\.register_tokens": REGISTERS,
     r"embeddings\.patch_embeddings\.projection": "patch_embed.proj",
     r"encoder\.layer\.(\d+)\.attention\.attention": r"blocks.\1.attn",
     r"encoder\.layer\.(\d+)\.attention\.output\.dense": r"blocks.\1.attn.proj",
@@ -36,8 +39,12 @@ TRANSFORMERS = "embeddings.patch_embeddings.projection.weight"  # the key by whi
 PARTS = ("query", "key", "value")
 
 
-def weights_in(content: Any) -> dict[str, Tensor]:
+def weights_in(content: Any, image_size: int | None = None) -> dict[str, Tensor]:
     """Return the weights of an encoder in what a file holds, by the names that timm knows or converts itself.
+
+    Args:
+        content: Of the file.
+        image_size: Side of the images in pixels, where the network is built for it.
 
     Raises:
         ValueError: Where it holds none.
@@ -47,8 +54,10 @@ def weights_in(content: Any) -> dict[str, Tensor]:
         raise ValueError("it holds no weights by their names")
     if TRANSFORMERS in weights:
         weights = _of_transformers(weights)
+        if image_size is not None and REGISTERS not in weights:
+            weights[PLACES] = _fitted(weights[PLACES], image_size // weights[KERNEL].shape[-1])
     weights.pop(THRESHOLDS, None)
-    if "register_tokens" in weights or any(".mlp.w12." in key for key in weights):
+    if REGISTERS in weights or any(".mlp.w12." in key for key in weights):
         weights.setdefault(MARK, torch.zeros(1))  # not every file has it
     return weights
 
@@ -109,3 +118,16 @@ def _of_transformers(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         parts = [key.replace("query", part) for part in PARTS]
         named[key.replace("query", "qkv")] = torch.cat([named.pop(part) for part in parts])
     return named
+
+
+def _fitted(places: Tensor, side: int) -> Tensor:
+    """Return the places (1, 1 + N, D) of patches for images of side x side, as transformers fits them to other sizes.
+
+    timm smooths them besides, as transformers does where there are registers: then the features are the same.
+    """
+    first, grid = places[:, :1], places[:, 1:]
+    own = math.isqrt(grid.shape[1])
+    if side == own:
+        return places
+    grid = grid.float().unflatten(1, (own, own)).permute(0, 3, 1, 2)
+    return torch.cat([first, interpolate(grid, size=(side, side), mode="bicubic").flatten(2).mT], dim=1)
