@@ -129,5 +129,5 @@ def _fitted(places: Tensor, side: int) -> Tensor:
     own = math.isqrt(grid.shape[1])
     if side == own:
         return places
-    grid = grid.float().unflatten(1, (own, own)).permute(0, 3, 1, 2)
+    grid = grid.float().reshape(1, own, own, -1).permute(0, 3, 1, 2)
     return torch.cat([first, interpolate(grid, size=(side, side), mode="bicubic").flatten(2).mT], dim=1)
