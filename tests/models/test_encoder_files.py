@@ -230,6 +230,13 @@ def test_a_safetensors_file_of_another_name_is_known_by_what_it_holds(tmp_path):
     torch.testing.assert_close(features("test_resnet", 64, tmp_path / "weights.bin"), expected(shown), **CLOSE)
 
 
+def test_weights_of_grey_images_are_refused_where_more_channels_would_change_them(tmp_path):
+    name = "vit_tiny_r_s16_p8_224"
+    torch.save(timm.create_model(name, in_chans=1).state_dict(), tmp_path / "grey.pth")
+    with pytest.raises(UserError, match="made for images of one channel, and the first layer"):
+        features(name, 224, tmp_path / "grey.pth")
+
+
 def test_weights_for_other_channels_are_refused_by_their_number(tmp_path):
     torch.save(timm.create_model("test_resnet", in_chans=4).state_dict(), tmp_path / "four.pth")
     with pytest.raises(UserError, match="made for images of 4 channels, not of 1 or 3"):

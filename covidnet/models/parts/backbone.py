@@ -19,6 +19,7 @@ from covidnet.models.parts.sources import HUB, Architecture, ask, is_elsewhere, 
 STEP = 32  # pixels between two sizes that are tried, where no patch tells: by so much most networks shrink an image
 # What else files hold: of whole networks, and of those that were trained to paint what was masked.
 NOT_ENCODING = ("AuxLogits", "aux", "classifier", "head.", "pooler.", "mask_token", "decoder", "lm_head.")
+STANDARDISING = "timm.layers.std_conv"  # whose convolutions bring their weights to one deviation, of all channels
 TRIES = 8  # sizes that are tried on each side of one that does not fit
 
 
@@ -171,9 +172,13 @@ def _with_weights(backbone: str, made: Architecture, image_size: int | None, fil
     remedy = "Give the weights of that backbone, or change model.backbone."
     try:
         known = timm.get_pretrained_cfg(made.name)
-        weights = for_colours(_read_weights(file, image_size), known.first_conv if known else None)
+        first = known.first_conv if known else None
+        held = _read_weights(file, image_size)
+        weights = for_colours(held, first)
         with _noted_loading() as loaded:
             model = _created(made, image_size, pretrained=True, overlay={"state_dict": weights})
+        if weights is not held and type(model.get_submodule(first)).__module__ == STANDARDISING:
+            raise ValueError("it is made for images of one channel, and the first layer weighs that by all channels")
     # torch, pickle and safetensors each raise their own for a file that is damaged or of another kind.
     except Exception as error:
         if is_out_of_memory(error):
