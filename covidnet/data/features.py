@@ -13,6 +13,7 @@ from covidnet.batch import to_images
 from covidnet.data.cache import LOCK, explain_disk_errors
 from covidnet.data.feature_shelf import FEATURES, Digest, Features, append_rows, digest_of, read_rows
 from covidnet.data.images import Gather, Numbers
+from covidnet.errors import UserError
 from covidnet.files.folders import default_cache_dir, locked
 from covidnet.files.plain_file import make_plain_folders
 from covidnet.machine.parallel import progress_bar
@@ -64,11 +65,11 @@ def features_of(
         batches: What gives pixels instead of ``gather``, ``BLOCK`` a batch: processes that decode, for instance.
 
     Raises:
-        UserError: Where the disk is too small or not writable.
+        UserError: Where the disk is too small or not writable, or features are not finite.
     """
     given = batches or (lambda some: (torch.from_numpy(gather(part)) for part in _blocks(some)))
     if not keep:
-        return torch.cat([torch.from_numpy(part) for part in _computed(encoder, given, numbers, kept="")])
+        return _finite(np.concatenate([*_computed(encoder, given, numbers, kept="")]), encoder)
     digests = [digest_of(pixels) for part in _blocks(numbers) for pixels in gather(part)]
     above = cache_dir or default_cache_dir()
     folder = above / FEATURES / encoder.key
@@ -79,7 +80,18 @@ def features_of(
             new = {digest: number for digest, number in zip(digests, numbers, strict=True) if digest not in found}
             if new:
                 found |= _added(folder, encoder, given, new)
-    return torch.from_numpy(np.stack([found[digest] for digest in digests]))
+    return _finite(np.stack([found[digest] for digest in digests]), encoder)
+
+
+def _finite(features: Features, encoder: Encoder) -> Tensor:
+    odd = int((~np.isfinite(features).all(axis=1)).sum())
+    if odd:
+        raise UserError(
+            f"The features of {odd:,} of {len(features):,} images by {encoder.name} are not finite numbers, so no head "
+            "can be fitted to them. Are its weights whole, and how it normalises images? Give other model.weights, or "
+            "another model.backbone."
+        )
+    return torch.from_numpy(features)
 
 
 def _added(folder: Path, encoder: Encoder, given: Given, new: dict[Digest, Any]) -> dict[Digest, Features]:

@@ -24,7 +24,7 @@ MOST_PARTS = 100_000  # in the ZIP file, one a tensor
 MOST_SHARED = 4  # times the file's size: what tensors that share their bytes may take, each for itself
 SIGNATURE = b"PK\x03\x04"  # what torch takes for a ZIP file
 DATA = "data.pkl"
-PLAIN = "a module of Lightning leaves such values out by save_hyperparameters(ignore=[...])"
+PLAIN = "save tensors alone; a module of Lightning leaves other values out by save_hyperparameters(ignore=[...])"
 LEGACY_PICKLES = 5  # of a file from before torch 1.6, one after the other: three of its format, the content, the keys
 ELEMENT = {  # bytes of a value in a storage, by the names that torch.save has for its types
     "BFloat16Storage": 2,

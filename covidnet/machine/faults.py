@@ -15,6 +15,7 @@ NO_MEMORY = re.compile(r"out of memory|can't allocate memory|STATUS_ALLOC_FAILED
 DEAD_WORKER = re.compile(
     r"DataLoader worker \(pid\(?s?\)? ?([\d, ]+)\) (is killed by signal: [^.]*|exited unexpectedly)"
 )
+ONE_IMAGE = "Expected more than 1 value per channel when training"  # torch's BatchNorm
 IN_WORKER = re.compile(r"Caught \w+ in DataLoader worker process.*\n\S*UserError: ", re.DOTALL)
 
 
@@ -50,6 +51,11 @@ def _explain_one(error: BaseException, batch_size: int | None, go_on: str) -> Us
         return _explain_memory(error, batch_size, go_on)
     if isinstance(error, RuntimeError):
         return _explain_worker(str(error), go_on)
+    if ONE_IMAGE in str(error):
+        return UserError(
+            "A batch of one image is too few for a network with BatchNorm whose last maps are one pixel wide. Give a "
+            f"data.batch_size (now {batch_size}) that leaves more at the end of an epoch, or a larger data.image_size."
+        )
     return None
 
 

@@ -305,7 +305,7 @@ class CommandLineInterface(OneCommandLine):
         self._free_pixels()
         if self.lock:
             self.lock.release()
-        if self.claimed and {path.name for path in self.claimed.iterdir()} <= {LOCK}:
+        if self.claimed and self.claimed.is_dir() and {path.name for path in self.claimed.iterdir()} <= {LOCK}:
             shutil.rmtree(self.claimed)
             if self.runs:
                 self.runs.release(self.claimed)

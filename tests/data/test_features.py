@@ -88,6 +88,14 @@ def test_a_link_in_the_place_of_the_rows_is_refused(tmp_path):
         Asked().of(tmp_path)
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_features_that_are_no_numbers_are_refused_each_time(tmp_path, keep, monkeypatch):
+    monkeypatch.setattr(Asked, "__call__", lambda self, images: torch.log(images.mean(dim=(1, 2)) - 1))
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"37 of 37 images by net are not finite .* model\.weights"):
+            Asked().of(tmp_path, keep=keep)
+
+
 def test_without_a_cache_nothing_is_written(tmp_path):
     torch.testing.assert_close(Asked().of(tmp_path, keep=False), right(range(COUNT)))
     assert not any(tmp_path.iterdir())

@@ -245,6 +245,16 @@ def test_out_of_memory_tells_the_batch_size_to_try(error, what, args, capsys, mo
     assert "data.batch_size=4 (now 8)" in message
 
 
+def test_a_batch_of_one_image_that_is_too_few_names_the_batch_size():
+    layer = torch.nn.BatchNorm2d(2)
+    layer(torch.rand(2, 2, 1, 1))
+    with pytest.raises(ValueError, match="more than 1 value") as raised:
+        layer(torch.rand(1, 2, 1, 1))
+    told = explain(raised.value, batch_size=8)
+    assert told is not None
+    assert "data.batch_size (now 8)" in str(told)
+
+
 @slow
 def test_a_clock_that_jumps_loses_nothing_and_the_newest_run_is_the_newest(args, monkeypatch):
     main([*args, "trainer.max_epochs=1"])

@@ -93,6 +93,29 @@ def test_a_folder_as_timm_saves_it_gives_weights_and_normalisation(tmp_path):
     torch.testing.assert_close(features(f"local-dir:{tmp_path / 'net'}"), expected, **CLOSE)
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("test_resnet", {"in_chans": 1}, {"mean": [0.5], "std": [0.25]}),  # for images of one channel
+        ("vit_small_patch14_dinov2", {**TINY, "num_heads": 3}, {}),  # published without a classifier
+        ("beit_base_patch16_224", {"embed_dim": 48, "depth": 2, "num_heads": 3}, {}),
+    ],
+)
+def test_what_a_folders_weights_have_besides_is_left_out(tmp_path, name, options, told, caplog):
+    expected = stirred(timm.create_model(name, num_classes=7, **options))
+    more = {"decoder.weight": torch.rand(2, 2), "mask_token": torch.rand(1, 1, 2)}
+    save_file({**expected.state_dict(), **more}, tmp_path / "model.safetensors")
+    config = {"architecture": name, "model_args": options, "pretrained_cfg": told, "model_type": "timm_wrapper"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    expected.reset_classifier(0)
+    size = expected.patch_embed.img_size[0] if hasattr(expected, "patch_embed") else 64
+    how = {**expected.pretrained_cfg, **told}
+    channels = slice(0, options.get("in_chans", 3))
+    shown = normalised(images(size)[:, channels], how["mean"], how["std"])
+    torch.testing.assert_close(features(f"local-dir:{tmp_path}", size), expected(shown), **CLOSE)
+    assert not caplog.records
+
+
 def test_the_hub_is_asked_once_and_a_checkpoint_never_asks(tmp_path, monkeypatch):
     expected = saved_by_timm(tmp_path / "net")
     asked = []
@@ -147,7 +170,14 @@ def test_a_strangers_checkpoint_has_no_place_asked(options):
         ('{"num_classes": 3}', "lacks 'architecture'"),
         ('{"architecture": "test_resnet", "model_args": {"checkpoint_path": "a"}}', "sets checkpoint_path"),
         ('{"architecture": "no_such_net"}', "no model of timm"),
-        ('{"architecture": "test_resnet"}', "has no pytorch_model.bin"),
+        ('{"architecture": "test_resnet"}', "has neither model.safetensors nor pytorch_model.bin"),
+        ('{"architecture": "test_resnet", "pretrained_cfg": [1]}', "is not understood"),
+        ('{"architecture": "test_resnet", "std": [0, 1, 1]}', "deviation .* not above 0"),
+        (
+            '{"model_type": "dinov2", "hidden_size": 0, "mlp_ratio": 4, "num_hidden_layers": 2, "num_attention_heads": '
+            '2, "patch_size": 14, "image_size": 56}',
+            "is not understood",
+        ),
         (None, "has no config.json"),
     ],
 )
@@ -158,7 +188,7 @@ def test_a_folder_that_is_no_encoder_is_one_sentence(tmp_path, config, told):
         features(f"local-dir:{tmp_path}")
 
 
-@pytest.mark.parametrize("name", ["s3:a", "xrv:vgg", "hf-hub:", "xrv:densenet121-res224-all"])
+@pytest.mark.parametrize("name", ["s3:a", "timm/a", "xrv:vgg", "hf-hub:", "xrv:densenet121-res224-all"])
 def test_a_place_that_is_none_is_one_sentence(name):
     with pytest.raises(UserError, match=r"model\.(backbone|weights)="):
         features(name)
@@ -172,6 +202,45 @@ def test_weights_of_grey_images_give_the_same_of_three_channels(tmp_path):
     )
     one = images()[:, :1]
     torch.testing.assert_close(coloured[1].eval()(one.expand(-1, 3, -1, -1)), grey(one), **CLOSE)
+
+
+OWN, OTHER = {"a.b": torch.zeros(1)}, {"a.b": torch.ones(1)}
+
+
+@pytest.mark.parametrize(
+    "content",
+    {
+        "with plain values": {**OWN, "epoch": 3},
+        "deep": {"model": {"state_dict": OWN}, "optimizer": {"state": {0: {"exp_avg": torch.ones(1)}}}},
+        "an average": {"state_dict": OTHER, "state_dict_ema": OWN},
+        "a teacher": {"model": {"student.backbone.a.b": torch.ones(1), "teacher.backbone.a.b": torch.zeros(1)}},
+        "prefixes in any order": {"module._orig_mod.encoder.model.a.b": torch.zeros(1), "decoder.a": torch.ones(1)},
+        "no average yet": {"model_ema": None, "model": OWN},
+    }.values(),
+    ids=str.split("plain deep average teacher prefixes none"),
+)
+def test_the_weights_in_a_wrapping(content):
+    assert weights_in(content) == OWN
+
+
+def test_a_safetensors_file_of_another_name_is_known_by_what_it_holds(tmp_path):
+    expected = stirred(timm.create_model("test_resnet", num_classes=0))
+    save_file(expected.state_dict(), tmp_path / "weights.bin")
+    shown = normalised(images(64), expected.pretrained_cfg["mean"], expected.pretrained_cfg["std"])
+    torch.testing.assert_close(features("test_resnet", 64, tmp_path / "weights.bin"), expected(shown), **CLOSE)
+
+
+def test_weights_of_grey_images_are_refused_where_more_channels_would_change_them(tmp_path):
+    name = "vit_tiny_r_s16_p8_224"
+    torch.save(timm.create_model(name, in_chans=1).state_dict(), tmp_path / "grey.pth")
+    with pytest.raises(UserError, match="made for images of one channel, and the first layer"):
+        features(name, 224, tmp_path / "grey.pth")
+
+
+def test_weights_for_other_channels_are_refused_by_their_number(tmp_path):
+    torch.save(timm.create_model("test_resnet", in_chans=4).state_dict(), tmp_path / "four.pth")
+    with pytest.raises(UserError, match="made for images of 4 channels, not of 1 or 3"):
+        features("test_resnet", weights=tmp_path / "four.pth")
 
 
 @pytest.mark.parametrize("content", [{}, {"a": 1}, [torch.zeros(1)], {"state_dict": {"epoch": 1}}])
@@ -191,8 +260,9 @@ def test_a_folder_as_transformers_saves_dinov2(tmp_path, kind):
     expected.save_pretrained(tmp_path)
     how = {"image_mean": [0.53] * 3, "image_std": [0.26] * 3}  # as RAD-DINO's
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(how))
-    shown = normalised(images(), how["image_mean"], how["image_std"])
-    torch.testing.assert_close(features(f"local-dir:{tmp_path}"), expected(shown).pooler_output, **CLOSE)
+    for size in (56, 42, 84):  # its own, and those to which places are fitted
+        shown = normalised(images(size), how["image_mean"], how["image_std"])
+        torch.testing.assert_close(features(f"local-dir:{tmp_path}", size), expected(shown).pooler_output, **CLOSE)
 
 
 @slow  # torchxrayvision takes seconds to import

@@ -161,6 +161,11 @@ def test_a_head_on_stages_sees_their_mean_maps_and_the_end_as_signed_roots():
     assert last_feature_map(model, images).name.startswith("network.1.backbone.")
 
 
+def test_of_a_network_with_fewer_stages_all_are_taken():
+    network = timm.create_model("test_vit", num_classes=0, depth=2).eval()
+    assert Stages(network, "own")(torch.rand(2, 3, 160, 160)).shape == (2, 3 * network.num_features)
+
+
 def test_a_backbone_whose_stages_are_not_known_is_refused_by_name():
     with pytest.raises(UserError, match=r"model.features=stages needs .* model.backbone=own is not"):
         Stages(torch.nn.Identity(), "own")

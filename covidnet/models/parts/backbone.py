@@ -1,5 +1,6 @@
 """timm's networks as feature extractors: at the size of the images, with weights from the hub or from a file."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,10 +14,12 @@ from covidnet.files.home import at_home
 from covidnet.files.tensors import read_safetensors, read_tensors
 from covidnet.machine.faults import is_out_of_memory
 from covidnet.models.parts.layouts import for_colours, weights_in
-from covidnet.models.parts.sources import Architecture, ask, is_elsewhere, weights_of
+from covidnet.models.parts.sources import HUB, Architecture, ask, is_elsewhere, weights_of
 
 STEP = 32  # pixels between two sizes that are tried, where no patch tells: by so much most networks shrink an image
-NOT_ENCODING = ("AuxLogits", "aux", "classifier", "head.", "pooler.")  # what else files of whole networks hold
+# What else files hold: of whole networks, and of those that were trained to paint what was masked.
+NOT_ENCODING = ("AuxLogits", "aux", "classifier", "head.", "pooler.", "mask_token", "decoder", "lm_head.")
+STANDARDISING = "timm.layers.std_conv"  # whose convolutions bring their weights to one deviation, of all channels
 TRIES = 8  # sizes that are tried on each side of one that does not fit
 
 
@@ -31,7 +34,9 @@ def architecture_of(backbone: str, told: Mapping[str, Any] | None = None) -> Arc
     architecture = Architecture.of(told) if told else ask(backbone) if is_elsewhere(backbone) else None
     name = architecture.name if architecture else backbone
     if not timm.is_model(name):
-        raise UserError(f"model.backbone={backbone} is no model of timm.{did_you_mean(name, timm.list_models())}")
+        of_hub = f" A hub's is model.backbone={HUB}:{backbone}." if "/" in backbone and not architecture else ""
+        near = of_hub or did_you_mean(name, timm.list_models())
+        raise UserError(f"model.backbone={backbone} is no model of timm.{near}")
     return architecture or Architecture(backbone, {})
 
 
@@ -151,7 +156,7 @@ def _created(made: Architecture, image_size: int | None, *, pretrained: bool, ov
 def _given(weights: str) -> Path:
     file = at_home(weights)
     if not file.is_file():
-        raise UserError(f"model.weights={file} does not exist; give a file of weights (.pth or .safetensors).")
+        raise UserError(f"model.weights={file} is no file; give a file of weights (.pth or .safetensors).")
     return file
 
 
@@ -167,9 +172,13 @@ def _with_weights(backbone: str, made: Architecture, image_size: int | None, fil
     remedy = "Give the weights of that backbone, or change model.backbone."
     try:
         known = timm.get_pretrained_cfg(made.name)
-        weights = for_colours(_read_weights(file), known.first_conv if known else None)
+        first = known.first_conv if known else None
+        held = _read_weights(file, image_size)
+        weights = for_colours(held, first)
         with _noted_loading() as loaded:
             model = _created(made, image_size, pretrained=True, overlay={"state_dict": weights})
+        if weights is not held and type(model.get_submodule(first)).__module__ == STANDARDISING:
+            raise ValueError("it is made for images of one channel, and the first layer weighs that by all channels")
     # torch, pickle and safetensors each raise their own for a file that is damaged or of another kind.
     except Exception as error:
         if is_out_of_memory(error):
@@ -193,26 +202,34 @@ def _with_weights(backbone: str, made: Architecture, image_size: int | None, fil
 
 @contextmanager
 def _noted_loading() -> Iterator[list[Any]]:
-    """Note what each loading of weights finds missing and unexpected: timm keeps that to itself.
+    """Note what each loading of weights finds missing and unexpected, and refuse neither: the caller does.
 
-    Only timm knows how the positions of a transformer are fitted to another size, and does so while it loads.
+    Only timm knows how the positions of a transformer are fitted to another size, and does so while it loads. It
+    refuses the classifier of a network that was published without one, and logs each name.
     """
     results: list[Any] = []
     load = nn.Module.load_state_dict
 
-    def noted(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        results.append(load(module, *args, **kwargs))
+    def noted(module: nn.Module, state: Any, strict: bool = True, **options: Any) -> Any:
+        results.append(load(module, state, strict=False, **options))
         return results[-1]
 
     nn.Module.load_state_dict = noted  # type: ignore[method-assign, assignment]
+    loggers = logging.getLogger("timm")
+    level = loggers.level
+    loggers.setLevel(logging.ERROR)
     try:
         yield results
     finally:
         nn.Module.load_state_dict = load  # type: ignore[method-assign]
+        loggers.setLevel(level)
 
 
-def _read_weights(file: Path) -> dict[str, Tensor]:
-    return weights_in(read_safetensors(file) if file.suffix == ".safetensors" else read_tensors(file))
+def _read_weights(file: Path, image_size: int | None) -> dict[str, Tensor]:
+    with file.open("rb") as content:
+        header = content.read(9)[8:]  # behind its length, where it is of safetensors, whatever the file is called
+    safe = header == b"{" or file.suffix == ".safetensors"
+    return weights_in(read_safetensors(file) if safe else read_tensors(file), image_size)
 
 
 def _example(keys: Sequence[str]) -> str:

@@ -60,6 +60,8 @@ class Architecture(NamedTuple):
             numbers = isinstance(values, list) and len(values) == 3 and all(is_number(one) for one in values)
             if values is not None and not numbers:
                 raise ValueError(f"the {key} of its architecture is not a number for each of three channels")
+        if fields["deviation"] and min(fields["deviation"]) <= 0:
+            raise ValueError("the deviation of its architecture is not above 0")
         return cls(**fields)
 
 
@@ -80,13 +82,13 @@ def ask(backbone: str) -> Architecture:
         if name is None:
             raise UserError(f"model.backbone={backbone} is none of torchxrayvision's: {', '.join(XRV_NETWORKS)}.")
         return Architecture(name, {}, [0.5] * 3, [0.5 / XRV_RANGE] * 3)
-    config = _read_json(_brought(backbone, CONFIG), backbone)
+    config = _read_json(_told(backbone), backbone)
     try:
-        if "model_type" in config:
+        if "architecture" not in config and "model_type" in config:
             how = _found(backbone, PREPROCESSING)
             return _of_transformers(config, _read_json(how, backbone) if how else {})
         return _of_timm(config)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
         why = f"lacks {error}" if isinstance(error, KeyError) else f"is not understood: {error}"
         raise UserError(
             f"model.backbone={backbone}: its {CONFIG} {why}. Understood are networks as timm saves them, and DINOv2 as "
@@ -106,11 +108,14 @@ def weights_of(backbone: str) -> Path:
             "torchxrayvision is installed (pip install 'covidnet[xrv]') and you trust its files, write them once as "
             "plain tensors (docs/probe.md has the line), and give that file: model.weights=FILE."
         )
-    for name in WEIGHTS[:-1]:
+    for name in WEIGHTS:
         found = _found(backbone, name)
         if found:
             return found
-    return _brought(backbone, WEIGHTS[-1])
+    raise UserError(
+        f"model.backbone={backbone} has neither {' nor '.join(WEIGHTS)} there. Weights in several files are not read: "
+        "save them as one, or give timm's name of the network, and its weights by model.weights=FILE."
+    )
 
 
 def _parted(backbone: str) -> tuple[str, str]:
@@ -152,11 +157,11 @@ def _unanswered(backbone: str, error: Exception) -> UserError:
     )
 
 
-def _brought(backbone: str, name: str) -> Path:
-    found = _found(backbone, name)
+def _told(backbone: str) -> Path:
+    found = _found(backbone, CONFIG)
     if found is None:
         raise UserError(
-            f"model.backbone={backbone} has no {name} there. An encoder's place has a {CONFIG} and {WEIGHTS[0]} or "
+            f"model.backbone={backbone} has no {CONFIG} there. An encoder's place has a {CONFIG} and {WEIGHTS[0]} or "
             f"{WEIGHTS[1]}."
         )
     return found
@@ -174,9 +179,10 @@ def _read_json(file: Path, backbone: str) -> dict[str, Any]:
 
 def _of_timm(config: Mapping[str, Any]) -> Architecture:
     """Return what timm has saved, in its older form too, where all lies on one level."""
-    how = config.get("pretrained_cfg", config)
+    how = config.get("pretrained_cfg") or config
     options = dict(config.get("model_args") or {})
-    options.pop("num_classes", None)
+    for fixed in ("num_classes", "in_chans"):  # its weights are fitted to three channels
+        options.pop(fixed, None)
     return _checked(config["architecture"], options, how.get("mean"), how.get("std"))
 
 
@@ -208,9 +214,8 @@ def _of_transformers(config: Mapping[str, Any], how: Mapping[str, Any]) -> Archi
 
 def _checked(name: Any, options: dict[str, Any], mean: Any, deviation: Any) -> Architecture:
     given = {"mean": mean, "deviation": deviation}
-    return Architecture.of(
-        {"name": name, "options": options, **{key: list(one) if one else None for key, one in given.items()}}
-    )
+    numbers = {key: list(one) * (3 if len(one) == 1 else 1) if one else None for key, one in given.items()}  # of grey
+    return Architecture.of({"name": name, "options": options, **numbers})
 
 
 def _check_options(options: Mapping[str, Any]) -> None:

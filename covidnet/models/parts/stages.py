@@ -34,17 +34,14 @@ class Stages(nn.Module):
                 "Give model.features=top, or another backbone."
             )
         self.backbone = backbone
-
-    @property
-    def width(self) -> int:
-        """The number F of features less those of the pooled top."""
-        info = self.backbone.feature_info
-        stages = info if isinstance(info, list) else info.get_dicts()
-        return sum(int(stage["num_chs"]) for stage in stages[-LAST:])
+        info = backbone.feature_info
+        stages = (info if isinstance(info, list) else info.get_dicts())[-LAST:]
+        self.count = len(stages)  # of a network that has fewer, all
+        self.width = sum(int(stage["num_chs"]) for stage in stages)  # features less those of the pooled top
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the features (B, F)."""
-        end, maps = self.backbone.forward_intermediates(images, indices=LAST)
+        end, maps = self.backbone.forward_intermediates(images, indices=self.count)
         means = [one.mean(dim=(2, 3)) for one in maps]
         features = torch.cat([*means, self.backbone.forward_head(end, pre_logits=True)], dim=1)
         return features / (features.abs() + SMALL).sqrt()
