@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from covidnet.data.walk import JUNK_FILES
 from covidnet.errors import UserError
 from covidnet.files.reading import UNREADABLE, read_table
 
@@ -22,7 +23,7 @@ def refuse_others_files(out: Path) -> None:
         raise UserError(f"--out {out} is or holds the folder in which the command runs. Give a folder of its own.")
     own = {Path(TABLE), Path(SHEET), *_listed(out / TABLE)}
     there = (Path(here, name).relative_to(out) for here, _, names in os.walk(out) for name in names)
-    other = next((file for file in there if file not in own), None)
+    other = next((file for file in there if file not in own and file.name.lower() not in JUNK_FILES), None)
     if other:
         raise UserError(
             f"--out {out} holds {other}, which covidnet lungs has not written: it would be lost. Give a new folder."

@@ -68,7 +68,7 @@ def _explain_disk(error: OSError, go_on: str) -> UserError | None:
         return _full(file, reason, go_on)
     if error.errno in REFUSED:
         return UserError(
-            f"{file} cannot be opened, made or changed: {reason}. Allow it, or give another folder: "
+            f"{file} cannot be opened, made or changed: {reason}. Allow it, or give another folder: --out of a command, "
             f"trainer.default_root_dir for runs, data.cache_dir for decoded images, data.root for radiographs.{go_on}"
         )
     if error.errno in IMPOSSIBLE and error.filename:
@@ -89,8 +89,8 @@ def _explain_disk(error: OSError, go_on: str) -> UserError | None:
 def _full(file: str, reason: str, go_on: str) -> MachineError:
     return MachineError(
         f"{file} cannot be written: {reason}. What was finished is kept, and nothing half-written takes its place. "
-        "Make room there, or give another folder: trainer.default_root_dir for runs, data.cache_dir for decoded "
-        f"images.{go_on}"
+        "Make room there, or give another folder: --out of a command, trainer.default_root_dir for runs, "
+        f"data.cache_dir for decoded images.{go_on}"
     )
 
 

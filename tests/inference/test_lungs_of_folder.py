@@ -83,6 +83,7 @@ def test_no_two_images_have_one_mask(paths, names):
 def test_each_image_has_its_mask_a_row_and_its_place_on_the_sheet(folder, tmp_path, capsys):
     out = tmp_path / "out"
     call(lungs, folder, "--out", out)
+    (out / "b" / ".DS_Store").touch()  # as whoever looks at them in a Mac's Finder leaves
     told = covidnet.lungs(str(folder), str(out))  # what was written so may be replaced
     assert files_of(out) == ["a/x/one.png", "b/two.png", "lungs.csv", "lungs.png"]
     assert "2 masks" in capsys.readouterr().out
