@@ -68,8 +68,9 @@ def _explain_disk(error: OSError, go_on: str) -> UserError | None:
         return _full(file, reason, go_on)
     if error.errno in REFUSED:
         return UserError(
-            f"{file} cannot be opened, made or changed: {reason}. Allow it, or give another folder: --out of a command, "
-            f"trainer.default_root_dir for runs, data.cache_dir for decoded images, data.root for radiographs.{go_on}"
+            f"{file} cannot be opened, made or changed: {reason}. Allow it, or give another folder: --out of a "
+            "command, trainer.default_root_dir for runs, data.cache_dir for decoded images, data.root for "
+            f"radiographs.{go_on}"
         )
     if error.errno in IMPOSSIBLE and error.filename:
         return UserError(f"{file} cannot be opened: {reason}. Give another path.")
