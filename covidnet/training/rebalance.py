@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from covidnet.batch import to_images
-from covidnet.data.division.sources import UNKNOWN, sources_of
+from covidnet.data.division.sources import OTHERS, UNKNOWN, sources_of
 from covidnet.data.radiographs import Radiographs
+from covidnet.data.walk import is_file
 from covidnet.errors import UserError, some
 from covidnet.evaluation.calibration import fit_temperature
 from covidnet.evaluation.comparison import compare_recalls
@@ -86,6 +87,7 @@ def rebalance(folder: Path, out: Path | None = None, device: str | None = None) 
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out} must be a new or an empty folder.")
     data, where = run.open_data(), find_device(device)
+    _refuse_gone(run, data)
     data.tell()
     sources = np.array(_sources(data, folder), dtype=object)
     fitted = _fit(run, data, sources, where)
@@ -123,6 +125,16 @@ def _opened(folder: Path) -> Run:
     if run.results.get("rebalanced"):
         raise UserError(f"{folder} is rebalanced already. Give the run that it was made of.")
     return run
+
+
+def _refuse_gone(run: Run, data: Radiographs) -> None:
+    """Refuse a run whose images are not where they were, before their folder is read: no key of a training helps."""
+    files = [data.image_file(row["path"]) for row in run.split]
+    if gone := [str(file) for file in files if not is_file(file)]:
+        raise UserError(
+            f"{len(gone):,} of {len(files):,} images of {run.folder} are not where they were in its training: "
+            f"{some(gone, 3, ', ')}. The last layer is fitted anew to these images: put them back."
+        )
 
 
 def _sources(data: Radiographs, folder: Path) -> list[str]:
@@ -226,9 +238,8 @@ def _sentence(told: Mapping[str, Any]) -> str:
     ]
     for name in told["one_source"]:
         source = next(group["source"] for group in told["groups"] if group["class"] == name)
-        parts.append(
-            f"{name} is of one source, {source}, and is balanced by class alone: it may still be told by that."
-        )
+        of = f"one source, {source}" if source != OTHERS else f"sources of fewer than {SMALLEST} images each"
+        parts.append(f"{name} is of {of}, and is balanced by class alone: it may still be told by that.")
     for group in told["few"]:
         parts.append(
             f"Of {group['class']}, {group['source']} has {group['images']} images, which weigh as much as any other "

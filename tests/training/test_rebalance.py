@@ -182,13 +182,16 @@ def test_a_rebalanced_run_is_a_run_like_any_other(tmp_path: Path, capsys: pytest
     [
         (lambda name, number: "", "No table names the source"),
         (lambda name, number: name, "Each class of .* is of one source"),
+        (None, r"1 of 72 images of .* are not where they were in its training: .*xrays/NORMAL/NORMAL \(3\)\.png"),
     ],
-    ids=["no source", "one source a class"],
+    ids=["no source", "one source a class", "an image is gone"],
 )
 def test_what_cannot_be_balanced_is_refused_and_leaves_nothing(
-    source_of: Callable[[str, int], str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    source_of: Callable[[str, int], str] | None, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = with_sources(tmp_path, source_of)
+    run = with_sources(tmp_path, source_of or (lambda name, number: "north" if number % 4 else "south"))
+    if source_of is None:
+        (tmp_path / "xrays" / "NORMAL" / "NORMAL (3).png").unlink()
     message = mistake(lambda: main(["rebalance", str(run), "--device=cpu"]), capsys)
     assert re.search(told, message)
     assert not run.with_name("version_1").exists()
