@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from covidnet.commands.options import add_body_part, here, tell_loading
-from covidnet.data.walk import MASKS, Ignored, is_folder, left_out, radiographs_below
+from covidnet.data.walk import MASKS, Ignored, is_folder, left_out, radiographs_below, told_by_reason
 from covidnet.errors import UserError, printable, some
 from covidnet.inference.mask_files import SHEET, TABLE, refuse_others_files
 
@@ -50,7 +50,8 @@ def images_for(folder: Path, out: Path) -> tuple[list[str], list[Ignored]]:
     _refuse_places(folder, out)
     images, left = radiographs_below(folder)
     if not images:
-        raise UserError(f"{folder} holds no images. Give a folder of radiographs.")
+        others = f" ({told_by_reason(left, '; ')})" if left else ""
+        raise UserError(f"{folder} holds no images{others}. Give a folder of radiographs.")
     return [image.relative_to(folder).as_posix() for image in images], left
 
 

@@ -7,9 +7,8 @@ from covidnet.errors import MachineError, UserError, short
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
-IMPOSSIBLE = (errno.ENAMETOOLONG, errno.ELOOP)  # names that the user gave
+IMPOSSIBLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR)  # names that the user gave
 BROKEN = (errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN)
-GONE = (errno.ENOENT, errno.ENOTDIR)
 CUT = re.compile(r"inline_container.*unexpected pos|PytorchStreamWriter failed|iostream error")  # torch on a full disk
 NO_MEMORY = re.compile(r"out of memory|can't allocate memory|STATUS_ALLOC_FAILED")
 DEAD_WORKER = re.compile(
@@ -79,7 +78,7 @@ def _explain_disk(error: OSError, go_on: str) -> UserError | None:
             f"{file} cannot be read or written: {reason}. The disk is failing, or the network folder does not answer. "
             f"What was finished is kept.{go_on}"
         )
-    if error.errno in GONE and error.filename:
+    if error.errno == errno.ENOENT and error.filename:
         return MachineError(
             f"{file} cannot be opened: {reason}. Its folder is missing, or was removed or renamed while the command "
             f"ran.{go_on}"

@@ -52,6 +52,11 @@ ENOUGH = 100  # held-out images of a class and source: where each has as many, t
 FEW = 10  # test images of a class and source: a recall of fewer is no worst one
 KEPT = (CONFIG, SPLIT, METRICS, TESTS)  # files of the run that are the new one's too
 OF_THE_NETWORK = ("classes", "counts", "epochs", "best_epoch", "versions", "seconds", "source_probe")
+_TABLE = "a metadata.csv with the columns path and source (covidnet audit begins one)"
+_REMEDIES = {
+    None: f"Put {_TABLE} into the folder of the images",
+    "none": f"It was trained with data.metadata=none: train without that key, {_TABLE} in the folder of the images",
+}
 TRIED = 4  # images by which the last layer is found
 
 
@@ -84,14 +89,14 @@ def rebalance(folder: Path, out: Path | None = None, device: str | None = None) 
             linear layer.
     """
     run = _opened(folder)
-    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out is not None and out.exists() and (not out.is_dir() or {file.name for file in out.iterdir()} - {str(LOCK)}):
         raise UserError(f"--out {out} must be a new or an empty folder.")
     data, where = run.open_data(), find_device(device)
     _refuse_gone(run, data)
     data.tell()
     sources = np.array(_sources(data, folder), dtype=object)
-    fitted = _fit(run, data, sources, where)
-    with _claimed(folder, out) as new:
+    with _claimed(folder, out) as new:  # before the work: a place that cannot be written is told at once
+        fitted = _fit(run, data, sources, where)
         for name in KEPT:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, new / name)
@@ -149,8 +154,8 @@ def _sources(data: Radiographs, folder: Path) -> list[str]:
     if {source for _, source in known} == {UNKNOWN}:
         raise UserError(
             f"No table names the source of any training or validation image of {folder}, so there is nothing to "
-            "balance. Put a metadata.csv with the columns path and source into the folder of the images (covidnet "
-            "audit begins one), and give the command anew."
+            f"balance. {_REMEDIES.get(data.given_metadata, f'Add a column source to {data.given_metadata}')}, and give "
+            "the command anew."
         )
     if len({label for label, _ in known}) == len(known):
         pairs = [f"{data.classes[label]} from {source}" for label, source in sorted(known)]

@@ -112,7 +112,7 @@ def test_one_image_that_cannot_be_read_is_named_and_earlier_masks_stay(folder, t
     assert sorted(file.name for file in tmp_path.iterdir()) == ["films", "out"]
 
 
-def test_a_folder_that_holds_anything_else_is_refused(folder, tmp_path, capsys):
+def test_a_folder_that_holds_anything_else_is_refused(folder, tmp_path, capsys, monkeypatch):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").touch()
     for place, told in (
@@ -128,6 +128,11 @@ def test_a_folder_that_holds_anything_else_is_refused(folder, tmp_path, capsys):
         assert told in mistake(lambda place=place: main(["lungs", str(folder), "--out", str(place)]), capsys)
     call(lungs, folder, "--out", folder / "masks")  # where no image is looked for
     assert "masks/a/x/one.png" in files_of(folder)
+    with pytest.raises(UserError, match=r"holds no images \(.*notes\.txt is no image"):
+        call(lungs, tmp_path / "out", "--out", tmp_path / "new")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(UserError, match="masks must not be written"):
+        call(lungs, folder, "--out", folder / "masks")
 
 
 def test_real_lungs_are_found(real_data):

@@ -199,6 +199,8 @@ def test_what_cannot_be_balanced_is_refused_and_leaves_nothing(
 
 def test_a_class_of_one_source_is_named_and_a_rebalanced_run_is_not_rebalanced_again(tmp_path: Path) -> None:
     run = with_sources(tmp_path, lambda name, number: "south" if name == "NORMAL" and number % 4 == 0 else "north")
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / ".lock").touch()  # as a killed one leaves it
     new = covidnet.rebalance(run, tmp_path / "new", "cpu", report=False)
     assert new.folder == tmp_path / "new"
     assert new.report is None
