@@ -126,7 +126,8 @@ def _lungs_of(whole: Run, asked: str | None) -> Lungs:
             f"{whole.folder} was trained on images cut by data.masks={own}: its lungs test is by the same masks. Leave "
             "--masks out."
         )
-    return Lungs(masks.given, masks.told(masked), ending, whole.folder / LUNGS_RUNS / apart)
+    rule = own if ending else masks.given  # which mean one thing there; images are not cut by auto
+    return Lungs(rule, masks.told(masked), ending, whole.folder / LUNGS_RUNS / apart)
 
 
 def _spelt(masks: str, *, beside: bool) -> str:

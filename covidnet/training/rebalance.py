@@ -92,9 +92,12 @@ def rebalance(folder: Path, out: Path | None = None, device: str | None = None) 
     if out is not None and out.exists() and (not out.is_dir() or {file.name for file in out.iterdir()} - {str(LOCK)}):
         raise UserError(f"--out {out} must be a new or an empty folder.")
     data, where = run.open_data(), find_device(device)
-    _refuse_gone(run, data)
-    data.tell()
-    sources = np.array(_sources(data, folder), dtype=object)
+    try:
+        data.tell()
+        sources = np.array(_sources(data, folder), dtype=object)
+    except UserError:
+        _refuse_gone(run, data)
+        raise
     with _claimed(folder, out) as new:  # before the work: a place that cannot be written is told at once
         fitted = _fit(run, data, sources, where)
         for name in KEPT:
@@ -133,7 +136,7 @@ def _opened(folder: Path) -> Run:
 
 
 def _refuse_gone(run: Run, data: Radiographs) -> None:
-    """Refuse a run whose images are not where they were, before their folder is read: no key of a training helps."""
+    """Refuse a run whose images are not where they were, for which other messages name keys that a training takes."""
     files = [data.image_file(row["path"]) for row in run.split]
     if gone := [str(file) for file in files if not is_file(file)]:
         raise UserError(

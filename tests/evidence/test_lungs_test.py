@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from helpers import QUICK, RUN, masks_for, slow, untold_keys
 from made_run import write_run
 
@@ -82,6 +83,10 @@ def test_runs_of_one_rule_lie_together_however_it_is_spelt(tmp_path, monkeypatch
     assert places[None] == places["auto"] == places["box"] == run.folder / "shortcuts"
     assert places["lungs"] == places[str(tmp_path / "lungs")]
     assert places["lungs"].parent == places[None]
+    checkpoint = torch.load(run.checkpoint, weights_only=True)
+    checkpoint["covidnet"]["data"]["init_args"] |= {"lungs": "crop", "masks": "box"}
+    torch.save(checkpoint, run.checkpoint)
+    assert _lungs_of(Run(run.folder), "auto").masks == "box"  # auto cuts none
     next(Path("lungs").rglob("*.png")).unlink()
     with pytest.raises(UserError, match=r"--masks=.* lacks the masks of 1 of 10 images"):
         _lungs_of(run, "lungs")
