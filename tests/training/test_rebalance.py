@@ -106,6 +106,13 @@ def test_what_calibrates_a_layer_was_said_by_layers_that_had_not_seen_the_image(
     assert unseen.mean() < 0.8
 
 
+def test_patients_of_two_classes_leave_images_of_each_class_to_fit_to() -> None:
+    patients, labels = np.array([0, 0, 3, 3, 6]), np.array([0, 1, 0, 0, 1])
+    sources = np.full(5, "north", dtype=object)
+    material = Material.of(np.eye(5, dtype=np.float32), labels, sources, patients, np.full(5, True))
+    assert np.isfinite(material.out_of_fold(1.0, training=False)).all()
+
+
 def test_small_sources_are_one_group_and_classes_of_one_source_are_found() -> None:
     labels = np.repeat([0, 1, 2], 20)
     sources = np.array(["a"] * 14 + ["b"] * 3 + ["c"] * 3 + ["a"] * 20 + ["d"] * 10 + ["a"] * 10, dtype=object)
