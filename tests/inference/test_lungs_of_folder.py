@@ -71,6 +71,7 @@ def test_what_is_said_of_an_image_hangs_neither_on_the_others_nor_on_its_exposur
         (["1.2.840.1", "1.2.840.2"], ["1.2.840.1.png", "1.2.840.2.png"]),  # DICOM files that have no ending
         (["x.y.jpeg"], ["x.y.png"]),
         (["Lungs.jpg", "x/lungs.jpg"], ["Lungs.jpg.png", "x/lungs.jpg.png"]),  # the contact sheet is lungs.png
+        (["x.jpg", "x.png/y.jpg"], ["x.jpg.png", "x.png/y.jpg.png"]),  # a folder
         (["x.jpg", "x.jpg.png"], ["x.jpg.png", "x.jpg.png.png"]),  # the short name of one is the whole of the other
     ],
 )
