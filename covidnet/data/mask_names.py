@@ -35,7 +35,8 @@ def mask_names(paths: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
     for path, name in zip(paths, whole, strict=True):
         if folded(name) in others:
             raise UserError(
-                f"The mask of {path} would be called {name}, as another file or folder is beside the masks. Rename the image."
+                f"The mask of {path} would be called {name}, as another file or folder is beside the masks. Rename "
+                "the image."
             )
     return whole
 
