@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from covidnet.commands.options import add_body_part, here, tell_loading
-from covidnet.data.walk import MASKS, Ignored, is_folder, left_out, radiographs_below
-from covidnet.errors import UserError, some
+from covidnet.data.walk import MASKS, Ignored, is_folder, left_out, radiographs_below, told_by_reason
+from covidnet.errors import UserError, printable, some
 from covidnet.inference.mask_files import SHEET, TABLE, refuse_others_files
 
 
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> None:
     from covidnet.inference.mask_folder import DOUBTFUL, write_masks
 
     if left:
-        print(f"covidnet: {left_out(left)}", file=sys.stderr)
+        print(f"covidnet: {printable(left_out(left))}", file=sys.stderr)
     masks = write_masks(folder, paths, out, Reading(body_part=options.body_part or "chest"))
     doubtful = sorted((one.quality, one.path) for one in masks if one.quality < DOUBTFUL)
     empty = sum(not one.lung_share for one in masks)
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> None:
         f"{len(masks):,} masks in {out}, {len(doubtful):,} of a quality below {DOUBTFUL}, {empty:,} without any lung."
     )
     if doubtful:
-        print(f"  {some([f'{quality:.2f} {path}' for quality, path in doubtful], between=chr(10) + '  ')}")
+        print(f"  {some([printable(f'{quality:.2f} {path}') for quality, path in doubtful], between=chr(10) + '  ')}")
     print(f"Look at {out / SHEET}: the worst come first. The quality of each stands in {out / TABLE}.")
 
 
@@ -50,7 +50,8 @@ def images_for(folder: Path, out: Path) -> tuple[list[str], list[Ignored]]:
     _refuse_places(folder, out)
     images, left = radiographs_below(folder)
     if not images:
-        raise UserError(f"{folder} holds no images. Give a folder of radiographs.")
+        others = f" ({told_by_reason(left, '; ')})" if left else ""
+        raise UserError(f"{folder} holds no images{others}. Give a folder of radiographs.")
     return [image.relative_to(folder).as_posix() for image in images], left
 
 

@@ -73,7 +73,8 @@ def decode_file(root: Path, path: str, size: int, interpolation: Interpolation, 
         identity = file_identity(root / path)
         content = read(root / path)
     except (OSError, UnreadableImageError) as error:
-        return Decoded(path, (0, 0, 0, 0), "", None, reason=str(error))
+        reason = f"cannot be opened: {error.strerror}" if isinstance(error, OSError) else str(error)
+        return Decoded(path, (0, 0, 0, 0), "", None, reason=reason)
     digest = digest_of(content)
     try:
         image = open_radiograph(content, reading).image

@@ -88,6 +88,12 @@ class RadiographFolder(ImageFolder):  # type: ignore[misc]  # torchvision has no
         root = Path(directory)
         names = names_in(root)
         folders = sorted((name for name in names if not is_junk(name) and is_folder(root / name)), key=by_name)
+        if self.wanted is None and IMAGES not in folders:  # beside that they are of a class of the later release
+            masks = [name for name in folders if name.lower() in MASKS]
+            folders = [name for name in folders if name not in masks]
+            self._ignore(
+                root, [(root / name, "is called as folders of lung masks are, and is no class") for name in masks]
+            )
         self._contents = {name: _images_of_class(root / name) for name in folders}
         self._read_divided(root)
         held = [name for name in folders if self._contents[name][0]]

@@ -79,7 +79,7 @@ class LungMasks:
             beside = {prefix: (root, mask_paths(root, paths)) for prefix, (root, paths) in listed.items()}
             return beside if all(len(beside[prefix][1]) == len(paths) for prefix, (_, paths) in listed.items()) else {}
         found: Found = {}
-        missing = []
+        missing: dict[str, list[str]] = {}  # folder in the named one -> images
         for prefix, (root, paths) in listed.items():
             name = prefix.rstrip("/:")
             below = self.folder / (_Names(self.folder).find(name) or name) if name else self.folder
@@ -89,15 +89,17 @@ class LungMasks:
                     f"those that lie beside the images are taken by {self.key}=auto."
                 )
             masks = _named_masks(below, paths)
-            missing += [prefix + path for path, mask in zip(paths, masks, strict=True) if mask is None]
+            if lacking := [prefix + path for path, mask in zip(paths, masks, strict=True) if mask is None]:
+                missing[f"{self.given.rstrip('/')}/{name}" if name else self.given] = lacking
             found[prefix] = below, [mask for mask in masks if mask is not None]
         if missing:
             total = sum(len(paths) for _, paths in listed.values())
+            images = [image for lacking in missing.values() for image in lacking]
             raise UserError(
-                f"{self.key}={self.given} lacks the masks of {len(missing):,} of {total:,} images: "
-                f"{some(missing, 3, ', ')}. The mask of X/NAME.jpg is X/NAME.png in it; covidnet lungs writes one "
-                f"for each image of a folder. Or give {self.key}=box: the central box then stands for the lungs of all "
-                "images."
+                f"{self.key}={self.given} lacks the masks of {len(images):,} of {total:,} images: "
+                f"{some(images, 3, ', ')}. The mask of X/NAME.jpg is sought as X/NAME.png in {' or '.join(missing)}; "
+                f"covidnet lungs writes one for each image of a folder. Or give {self.key}=box: the central box then "
+                "stands for the lungs of all images."
             )
         for below, masks_there in found.values():
             _refuse_shared(below, masks_there)

@@ -27,14 +27,16 @@ def mask_names(paths: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
     """
     whole = [f"{path}{ENDING}" for path in paths]
     short = [f"{_stem(path)}{ENDING}" for path in paths]
-    all_names = [*whole, *short, *taken]
-    if len({folded(name) for name in all_names}) == len(all_names):
+    above = {str(folder) for path in paths for folder in PurePosixPath(path).parents}
+    others = {folded(name) for name in (*taken, *above)}
+    names = {folded(name) for name in (*whole, *short)}
+    if len(names) == 2 * len(paths) and not names & others:
         return short
-    others = {folded(name) for name in taken}
     for path, name in zip(paths, whole, strict=True):
         if folded(name) in others:
             raise UserError(
-                f"The mask of {path} would be called {name}, as another file is beside the masks. Rename the image."
+                f"The mask of {path} would be called {name}, as another file or folder is beside the masks. Rename "
+                "the image."
             )
     return whole
 

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from covidnet.data.walk import DEFAULT_ROOT, is_folder, refuse_no_root
-from covidnet.errors import UserError, did_you_mean
+from covidnet.errors import UserError, did_you_mean, short
 from covidnet.files.home import at_home
 from covidnet.files.reading import keep_names, parse_yaml
 
@@ -82,8 +82,8 @@ def refuse_no_masks(given: object, key: str) -> None:
     if here and not is_folder(here):
         found = "is no folder" if _is_there(here) else "does not exist"
         raise UserError(
-            f"{key}={given} {found}.{did_you_mean(str(given), [AUTO, BOX])} Give auto, box, or a folder of lung masks "
-            "with the names of the images."
+            f"{key}={short(given)} {found}.{did_you_mean(str(given), [AUTO, BOX])} Give auto, box, or a folder of lung "
+            "masks with the names of the images."
         )
 
 

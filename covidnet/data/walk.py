@@ -19,7 +19,7 @@ _SIDE = re.compile(rf"\d*{_FILLING}(?P<side>{'|'.join(SIDES)}){_FILLING}")
 MOST_CLASSES = 1_000  # the parser of a command line takes some milliseconds for each
 LONGEST_CLASS = 255  # characters
 JUNK_FOLDERS = ("__macosx", "__pycache__", "lost+found")
-JUNK_FILES = ("thumbs.db", "desktop.ini")
+JUNK_FILES = (".ds_store", "thumbs.db", "desktop.ini")
 TABLES = (".csv", ".tsv", ".xlsx")
 
 Ignored = tuple[Path, str]  # a file or folder that is left out, and the reason

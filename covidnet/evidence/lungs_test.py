@@ -18,6 +18,7 @@ from covidnet.errors import UserError
 from covidnet.evaluation.names import OVERALL
 from covidnet.evaluation.survival import surviving_skill
 from covidnet.files.home import at_home
+from covidnet.files.reading import read_yaml
 from covidnet.files.store import is_url
 from covidnet.machine.device import freed_afterwards
 from covidnet.machine.telling import quiet
@@ -108,6 +109,7 @@ def _lungs_of(whole: Run, asked: str | None) -> Lungs:
     """Return where the lungs of a run's images lie, by the rule that is asked for.
 
     What was trained by the run's own rule lies where the lungs test always put it, by another in a folder of its own.
+    So it does where masks came to lie beside the images since the box stood there for the lungs.
     """
     assert whole.recipe is not None
     data = whole.open_data()
@@ -119,14 +121,15 @@ def _lungs_of(whole: Run, asked: str | None) -> Lungs:
     masks = LungMasks(asked, data.cache_dir, "--masks") if asked else data.masks
     masked = bool(masks.of_split(data.units, paths))
     one, other = (_spelt(rule, beside=beside) for rule in (masks.given, own))
-    apart = "" if one == other else f"{LUNGS_APART}{hashlib.sha256(one.encode()).hexdigest()[:8]}"
+    boxed = one == AUTO and _trained_by(whole.folder / LUNGS_RUNS) == BOX
+    apart = f"{LUNGS_APART}{hashlib.sha256(one.encode()).hexdigest()[:8]}" if one != other or boxed else ""
     ending = f"_{CROP}" if data.lungs == CROP else ""
     if ending and apart:
         raise UserError(
             f"{whole.folder} was trained on images cut by data.masks={own}: its lungs test is by the same masks. Leave "
             "--masks out."
         )
-    return Lungs(masks.given, masks.told(masked), ending, whole.folder / LUNGS_RUNS / apart)
+    return Lungs(BOX if one == BOX else masks.given, masks.told(masked), ending, whole.folder / LUNGS_RUNS / apart)
 
 
 def _spelt(masks: str, *, beside: bool) -> str:
@@ -134,6 +137,12 @@ def _spelt(masks: str, *, beside: bool) -> str:
     if masks in (AUTO, BOX):
         return masks if beside else BOX
     return masks if is_url(masks) else str(at_home(masks).resolve())
+
+
+def _trained_by(runs: Path) -> Any:
+    """Return by which rule a lungs test was trained that lies there, None where there is none."""
+    done = newest_run(runs / LUNGS["lungs_covered"])
+    return read_yaml(done / CONFIG)["data"]["init_args"].get("masks") if done else None
 
 
 class _Part(CommandLineInterface):

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from covidnet.errors import UserError
+from covidnet.files.in_use import in_use, share
 from covidnet.files.plain_file import open_plain
 
 UNFINISHED = ".part"  # ends the name of a file that is being written
@@ -30,9 +32,7 @@ def whole(file: Path, mode: str = "w", **options: Any) -> Iterator[IO[Any]]:
             os.fsync(out.fileno())  # else a power cut may leave the name with nothing behind it
         unfinished.replace(file)
     except BaseException as error:
-        cause = error if isinstance(error, OSError) else error.__context__  # behind which torch puts its own
-        if isinstance(cause, OSError) and cause.filename is None:  # a write knows no name
-            cause.filename = str(file)
+        _name(error, file)
         unfinished.unlink(missing_ok=True)
         raise
     _sync(file.parent)
@@ -100,24 +100,33 @@ def link_whole(file: Path, name: Path) -> None:
 def whole_folder(folder: Path) -> Iterator[Path]:
     """Give a new folder to write in that takes a folder's name when all that lies in it is on the disk.
 
-    What lay there before stays until then, and goes with it. One process at a time may write a folder. Where a link is
-    given, what it leads to is written.
+    What lay there before stays until then, and goes with it. Where a link is given, what it leads to is written.
+
+    Raises:
+        UserError: Where another process writes the folder now.
     """
     folder = folder.resolve()  # a path through the folder itself, as a/../a, would end where it loses its name
     # Hidden, so that nothing in it is taken for an image of a folder above.
     unfinished, former = (folder.with_name(f".{folder.name}{end}{UNFINISHED}") for end in ("", ".former"))
+    mark = unfinished / UNFINISHED
+    if in_use(mark):
+        raise UserError(f"Another process writes {folder} now. Wait until it has ended, or give another folder.")
     _put_back(former, folder)  # where a process was killed between the two names
     for left in (unfinished, former):
         shutil.rmtree(left, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
-        yield unfinished
-        if hasattr(os, "sync"):  # one for all files
-            os.sync()
+        with open_plain(mark, "x") as opened:
+            share(opened)
+            yield unfinished
+            if hasattr(os, "sync"):  # one for all files
+                os.sync()
+        mark.unlink()
         if folder.exists():
             folder.rename(former)
         unfinished.rename(folder)
-    except BaseException:
+    except BaseException as error:
+        _name(error, folder)
         _put_back(former, folder)
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
@@ -136,6 +145,13 @@ def _put_back(former: Path, folder: Path) -> None:
     """Give a folder its name again where nothing has it."""
     if former.is_dir() and not folder.exists():
         former.rename(folder)
+
+
+def _name(error: BaseException, place: Path) -> None:
+    """Have an error of the disk say where it is: a write knows no name."""
+    cause = error if isinstance(error, OSError) else error.__context__  # behind which torch puts its own
+    if isinstance(cause, OSError) and cause.filename is None:
+        cause.filename = str(place)
 
 
 def _unfinished(file: Path) -> Path:

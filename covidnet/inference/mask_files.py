@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from covidnet.data.walk import JUNK_FILES
 from covidnet.errors import UserError
 from covidnet.files.reading import UNREADABLE, read_table
 
@@ -20,9 +21,11 @@ def refuse_others_files(out: Path) -> None:
         raise UserError(f"--out {out} is where a disk is mounted, which must stay. Give a folder in it.")
     if Path.cwd().is_relative_to(out.resolve()):
         raise UserError(f"--out {out} is or holds the folder in which the command runs. Give a folder of its own.")
+    if out.exists() and not os.access(out, os.W_OK):  # a system lets a folder be replaced that must not be changed
+        raise UserError(f"--out {out} must not be written: allow it, or give a new folder.")
     own = {Path(TABLE), Path(SHEET), *_listed(out / TABLE)}
     there = (Path(here, name).relative_to(out) for here, _, names in os.walk(out) for name in names)
-    other = next((file for file in there if file not in own), None)
+    other = next((file for file in there if file not in own and file.name.lower() not in JUNK_FILES), None)
     if other:
         raise UserError(
             f"--out {out} holds {other}, which covidnet lungs has not written: it would be lost. Give a new folder."

@@ -16,7 +16,7 @@ from covidnet.imaging.radiograph import Reading, UnreadableImageError
 from covidnet.machine.parallel import progress_bar
 from covidnet.runs.checkpoint import Preprocessing
 
-NO_LUNGS = "shows no lungs that could be found, to which its model has images cut: is it a chest radiograph?"
+NO_LUNGS = "shows no lungs that could be found, to which its model has images cut; perhaps it is no chest radiograph"
 CHUNK = 32  # images whose lungs are sought at once
 
 

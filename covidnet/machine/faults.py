@@ -7,9 +7,8 @@ from covidnet.errors import MachineError, UserError, short
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
-IMPOSSIBLE = (errno.ENAMETOOLONG, errno.ELOOP)  # names that the user gave
+IMPOSSIBLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR)  # names that the user gave
 BROKEN = (errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN)
-GONE = (errno.ENOENT, errno.ENOTDIR)
 CUT = re.compile(r"inline_container.*unexpected pos|PytorchStreamWriter failed|iostream error")  # torch on a full disk
 NO_MEMORY = re.compile(r"out of memory|can't allocate memory|STATUS_ALLOC_FAILED")
 DEAD_WORKER = re.compile(
@@ -74,8 +73,9 @@ def _explain_disk(error: OSError, go_on: str) -> UserError | None:
         return _full(file, reason, go_on)
     if error.errno in REFUSED:
         return UserError(
-            f"{file} cannot be opened, made or changed: {reason}. Allow it, or give another folder: "
-            f"trainer.default_root_dir for runs, data.cache_dir for decoded images, data.root for radiographs.{go_on}"
+            f"{file} cannot be opened, made or changed: {reason}. Allow it, or give another folder: --out of a "
+            "command, trainer.default_root_dir for runs, data.cache_dir for decoded images, data.root for "
+            f"radiographs.{go_on}"
         )
     if error.errno in IMPOSSIBLE and error.filename:
         return UserError(f"{file} cannot be opened: {reason}. Give another path.")
@@ -84,7 +84,7 @@ def _explain_disk(error: OSError, go_on: str) -> UserError | None:
             f"{file} cannot be read or written: {reason}. The disk is failing, or the network folder does not answer. "
             f"What was finished is kept.{go_on}"
         )
-    if error.errno in GONE and error.filename:
+    if error.errno == errno.ENOENT and error.filename:
         return MachineError(
             f"{file} cannot be opened: {reason}. Its folder is missing, or was removed or renamed while the command "
             f"ran.{go_on}"
@@ -95,8 +95,8 @@ def _explain_disk(error: OSError, go_on: str) -> UserError | None:
 def _full(file: str, reason: str, go_on: str) -> MachineError:
     return MachineError(
         f"{file} cannot be written: {reason}. What was finished is kept, and nothing half-written takes its place. "
-        "Make room there, or give another folder: trainer.default_root_dir for runs, data.cache_dir for decoded "
-        f"images.{go_on}"
+        "Make room there, or give another folder: --out of a command, trainer.default_root_dir for runs, "
+        f"data.cache_dir for decoded images.{go_on}"
     )
 
 

@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from covidnet.batch import to_images
-from covidnet.data.division.sources import UNKNOWN, sources_of
+from covidnet.data.division.sources import OTHERS, UNKNOWN, sources_of
 from covidnet.data.radiographs import Radiographs
+from covidnet.data.walk import is_file
 from covidnet.errors import UserError, some
 from covidnet.evaluation.calibration import fit_temperature
 from covidnet.evaluation.comparison import compare_recalls
@@ -51,6 +52,11 @@ ENOUGH = 100  # held-out images of a class and source: where each has as many, t
 FEW = 10  # test images of a class and source: a recall of fewer is no worst one
 KEPT = (CONFIG, SPLIT, METRICS, TESTS)  # files of the run that are the new one's too
 OF_THE_NETWORK = ("classes", "counts", "epochs", "best_epoch", "versions", "seconds", "source_probe")
+_TABLE = "a metadata.csv with the columns path and source (covidnet audit begins one)"
+_REMEDIES = {
+    None: f"Put {_TABLE} into the folder of the images",
+    "none": f"It was trained with data.metadata=none: train without that key, {_TABLE} in the folder of the images",
+}
 TRIED = 4  # images by which the last layer is found
 
 
@@ -83,13 +89,17 @@ def rebalance(folder: Path, out: Path | None = None, device: str | None = None) 
             linear layer.
     """
     run = _opened(folder)
-    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out is not None and out.exists() and (not out.is_dir() or {file.name for file in out.iterdir()} - {str(LOCK)}):
         raise UserError(f"--out {out} must be a new or an empty folder.")
     data, where = run.open_data(), find_device(device)
-    data.tell()
-    sources = np.array(_sources(data, folder), dtype=object)
-    fitted = _fit(run, data, sources, where)
-    with _claimed(folder, out) as new:
+    try:
+        data.tell()
+        sources = np.array(_sources(data, folder), dtype=object)
+    except UserError:
+        _refuse_gone(run, data)
+        raise
+    with _claimed(folder, out) as new:  # before the work: a place that cannot be written is told at once
+        fitted = _fit(run, data, sources, where)
         for name in KEPT:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, new / name)
@@ -125,6 +135,16 @@ def _opened(folder: Path) -> Run:
     return run
 
 
+def _refuse_gone(run: Run, data: Radiographs) -> None:
+    """Refuse a run whose images are not where they were, for which other messages name keys that a training takes."""
+    files = [data.image_file(row["path"]) for row in run.split]
+    if gone := [str(file) for file in files if not is_file(file)]:
+        raise UserError(
+            f"{len(gone):,} of {len(files):,} images of {run.folder} are not where they were in its training: "
+            f"{some(gone, 3, ', ')}. The last layer is fitted anew to these images: put them back."
+        )
+
+
 def _sources(data: Radiographs, folder: Path) -> list[str]:
     """Return the source of each image.
 
@@ -137,8 +157,8 @@ def _sources(data: Radiographs, folder: Path) -> list[str]:
     if {source for _, source in known} == {UNKNOWN}:
         raise UserError(
             f"No table names the source of any training or validation image of {folder}, so there is nothing to "
-            "balance. Put a metadata.csv with the columns path and source into the folder of the images (covidnet "
-            "audit begins one), and give the command anew."
+            f"balance. {_REMEDIES.get(data.given_metadata, f'Add a column source to {data.given_metadata}')}, and give "
+            "the command anew."
         )
     if len({label for label, _ in known}) == len(known):
         pairs = [f"{data.classes[label]} from {source}" for label, source in sorted(known)]
@@ -226,9 +246,8 @@ def _sentence(told: Mapping[str, Any]) -> str:
     ]
     for name in told["one_source"]:
         source = next(group["source"] for group in told["groups"] if group["class"] == name)
-        parts.append(
-            f"{name} is of one source, {source}, and is balanced by class alone: it may still be told by that."
-        )
+        of = f"one source, {source}" if source != OTHERS else f"sources of fewer than {SMALLEST} images each"
+        parts.append(f"{name} is of {of}, and is balanced by class alone: it may still be told by that.")
     for group in told["few"]:
         parts.append(
             f"Of {group['class']}, {group['source']} has {group['images']} images, which weigh as much as any other "

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from covidnet.errors import printable
 from covidnet.runs.screen import in_brackets, result_told
 
 
@@ -32,5 +33,5 @@ def print_rebalanced(results: Mapping[str, Any], folder: Path) -> None:
         table.add_section()
         table.add_row("worst group", "", "", *shares, gained)
     Console().print(table)
-    print(found["sentence"])
+    print(printable(found["sentence"]))
     print(result_told({key: value for key, value in results.items() if key != "best_epoch"}))

@@ -157,13 +157,22 @@ class Material:
         What is fitted to them, as a temperature, is then no better than what new images get.
         """
         numbers = np.flatnonzero(self.held)
-        labels, patients = self.labels[numbers], self.patients[numbers]
         logits = np.empty((len(numbers), len(np.unique(self.labels))))
-        folds = StratifiedGroupKFold(min(FOLDS, *self.held_patients()), shuffle=True, random_state=0)
-        for _, out in folds.split(numbers, labels, patients):
-            rows = self.usable(training=training) & ~np.isin(self.patients, patients[out])
+        for out in self._dealt(self.labels[numbers], self.patients[numbers]):
+            rows = self.usable(training=training) & ~np.isin(self.patients, self.patients[numbers[out]])
             logits[out] = self.fit(rows, strength).logits(self.features[numbers[out]])
         return logits
+
+    def _dealt(self, labels: NDArray[np.int64], patients: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Return the held-out images dealt into parts by patient; all classes are there without any of the parts.
+
+        Where that cannot be by dealing, as of few patients some of whom are of two classes, each patient is a part.
+        """
+        folds = StratifiedGroupKFold(min(FOLDS, *self.held_patients()), shuffle=True, random_state=0)
+        parts = [out for _, out in folds.split(labels, labels, patients)]
+        if all(len(np.unique(np.delete(labels, out))) == len(np.unique(labels)) for out in parts):
+            return parts
+        return [np.flatnonzero(patients == one) for one in np.unique(patients)]
 
     def held_patients(self) -> list[int]:
         """Return of how many patients the held-out images of each class are."""

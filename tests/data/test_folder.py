@@ -57,6 +57,12 @@ def test_masks_beside_loose_radiographs_are_no_samples(tmp_path, masks):
     assert RadiographFolder(tmp_path).paths == ["A/1.png", "B/1.png"]
 
 
+def test_masks_beside_the_classes_are_no_class(tmp_path):
+    folder = RadiographFolder(lay(tmp_path, "A/1.png", "B/1.png", "Masks/A/1.png", "Masks/B/1.png"))
+    assert folder.paths == ["A/1.png", "B/1.png"]
+    assert folder.ignored == [("Masks", "is called as folders of lung masks are, and is no class")]
+
+
 @pytest.mark.parametrize("name", ["A\x1b[2J", "A\nB", "A\u202egnp", "A\u2028"])
 def test_a_class_whose_name_controls_a_screen_is_refused(tmp_path, name):
     root = lay(tmp_path / "xrays", "NORMAL/1.png", f"{name}/1.png")

@@ -104,12 +104,17 @@ def test_one_mask_that_is_missing_is_told_whatever_is_shown(xray_root, masked):
         (np.full((24, 24), 255, np.uint8), "show nothing but lung"),
         (np.random.default_rng(0).integers(60, 200, (24, 24)).astype(np.uint8), "are no masks"),
         (None, "cannot be read"),
+        ("gone", r"\.png cannot be opened: No such file or directory\. Mend"),
     ],
-    ids=["empty", "ones", "full", "radiograph", "broken"],
+    ids=["empty", "ones", "full", "radiograph", "broken", "a link that leads nowhere"],
 )
 def test_what_is_no_mask_of_lungs_is_named(xray_root, masked, pixels, told):
     file = sorted(masked.rglob("*.png"))[2]
-    file.write_bytes(b"") if pixels is None else draw_mask(file, pixels)
+    file.unlink()
+    if isinstance(pixels, str):
+        file.symlink_to(pixels)
+    else:
+        file.touch() if pixels is None else draw_mask(file, pixels)
     for lungs in ("only", "whole"):  # of whole images, a report or the lungs test asks later
         with pytest.raises(UserError, match=told) as refused:
             _ = Radiographs(str(xray_root), masks=str(masked), lungs=lungs).images
@@ -134,6 +139,9 @@ def test_several_roots_and_a_test_root_have_a_folder_each(tmp_path):
     assert [*files] == data.images.paths
     assert files[data.images.paths[0]] == folder / "FAR" / data.images.paths[0].removeprefix("far/")
     given = {"test_root": str(apart), "image_size": SIZE, "lungs": "covered"}
+    near = masks_for(sites["near"], tmp_path / "masks of near")
+    with pytest.raises(UserError, match=r"sought as X/NAME\.png in .*masks of near/test;"):
+        _ = Radiographs(str(sites["near"]), masks=str(near), **given).images
     masks_for(apart, masks_for(sites["near"], folder) / "test")
     images = Radiographs(str(sites["near"]), masks=str(folder), **given).images
     assert not images.gather(np.arange(len(images.paths)))[..., : SIZE // 2].any()

@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers import QUICK, RUN, masks_for, slow, untold_keys
+import torch
+from helpers import QUICK, RUN, draw_mask, masks_for, slow, untold_keys
 from made_run import write_run
 
 from covidnet.commands.main import main as tools
@@ -71,7 +72,7 @@ def test_masks_of_another_rule_are_tested_apart_and_nothing_is_mixed(args, xray_
     assert _file(RUN, "lungs_covered").is_relative_to(RUN / outcome["runs"])
     assert tools(["shortcuts", str(RUN), "--masks", "box"]) == 0  # which auto means here
     again = json.loads((RUN / "shortcuts.json").read_text())
-    assert {**again, "masks": "auto"} == json.loads(first)
+    assert again == json.loads(first)
 
 
 def test_runs_of_one_rule_lie_together_however_it_is_spelt(tmp_path, monkeypatch):
@@ -82,6 +83,19 @@ def test_runs_of_one_rule_lie_together_however_it_is_spelt(tmp_path, monkeypatch
     assert places[None] == places["auto"] == places["box"] == run.folder / "shortcuts"
     assert places["lungs"] == places[str(tmp_path / "lungs")]
     assert places["lungs"].parent == places[None]
+    trained = places[None] / "covered" / "convnet" / "version_0"
+    shutil.copytree(run.folder, trained)
+    recipe = read_yaml(trained / "config.yaml")
+    recipe["data"]["init_args"]["masks"] = "box"
+    (trained / "config.yaml").write_text(json.dumps(recipe))
+    beside = [draw_mask(file.parent / "masks" / file.name) for file in [*(tmp_path / "xrays").rglob("*.png")]]
+    assert _lungs_of(run, None).runs.parent == places[None]  # what the box told stays apart
+    beside[0].unlink()
+    assert _lungs_of(run, None).runs == places[None]
+    checkpoint = torch.load(run.checkpoint, weights_only=True)
+    checkpoint["covidnet"]["data"]["init_args"] |= {"lungs": "crop", "masks": "box"}
+    torch.save(checkpoint, run.checkpoint)
+    assert _lungs_of(Run(run.folder), "auto").masks == "box"  # auto cuts none
     next(Path("lungs").rglob("*.png")).unlink()
     with pytest.raises(UserError, match=r"--masks=.* lacks the masks of 1 of 10 images"):
         _lungs_of(run, "lungs")

@@ -3,6 +3,7 @@ import os
 
 import pytest
 
+from covidnet.errors import UserError
 from covidnet.files.whole import SENT, Ahead, link_whole, remove_unfinished, whole, whole_folder
 
 
@@ -117,6 +118,18 @@ def test_a_folder_takes_its_name_when_it_is_whole(tmp_path):
             assert here.name.startswith(".")  # no walk looks into it
     assert [file.name for file in folder.iterdir()] == ["after"]
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_one_process_at_a_time_writes_a_folder_and_a_full_disk_names_it(tmp_path):
+    folder = tmp_path / "masks"
+    with whole_folder(folder) as here:
+        (here / "first").touch()
+        with pytest.raises(UserError, match=r"Another process writes .*masks now"), whole_folder(folder):
+            pass
+    assert [file.name for file in folder.iterdir()] == ["first"]
+    with pytest.raises(OSError, match="No space left") as error, whole_folder(folder):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert error.value.filename == str(folder)
 
 
 @pytest.mark.parametrize("moment", ["writing", "between the two names"])

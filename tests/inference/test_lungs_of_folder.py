@@ -71,6 +71,7 @@ def test_what_is_said_of_an_image_hangs_neither_on_the_others_nor_on_its_exposur
         (["1.2.840.1", "1.2.840.2"], ["1.2.840.1.png", "1.2.840.2.png"]),  # DICOM files that have no ending
         (["x.y.jpeg"], ["x.y.png"]),
         (["Lungs.jpg", "x/lungs.jpg"], ["Lungs.jpg.png", "x/lungs.jpg.png"]),  # the contact sheet is lungs.png
+        (["x.jpg", "x.png/y.jpg"], ["x.jpg.png", "x.png/y.jpg.png"]),  # a folder
         (["x.jpg", "x.jpg.png"], ["x.jpg.png", "x.jpg.png.png"]),  # the short name of one is the whole of the other
     ],
 )
@@ -83,6 +84,7 @@ def test_no_two_images_have_one_mask(paths, names):
 def test_each_image_has_its_mask_a_row_and_its_place_on_the_sheet(folder, tmp_path, capsys):
     out = tmp_path / "out"
     call(lungs, folder, "--out", out)
+    (out / "b" / ".DS_Store").touch()  # as whoever looks at them in a Mac's Finder leaves
     told = covidnet.lungs(str(folder), str(out))  # what was written so may be replaced
     assert files_of(out) == ["a/x/one.png", "b/two.png", "lungs.csv", "lungs.png"]
     assert "2 masks" in capsys.readouterr().out
@@ -111,7 +113,7 @@ def test_one_image_that_cannot_be_read_is_named_and_earlier_masks_stay(folder, t
     assert sorted(file.name for file in tmp_path.iterdir()) == ["films", "out"]
 
 
-def test_a_folder_that_holds_anything_else_is_refused(folder, tmp_path, capsys):
+def test_a_folder_that_holds_anything_else_is_refused(folder, tmp_path, capsys, monkeypatch):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").touch()
     for place, told in (
@@ -127,6 +129,11 @@ def test_a_folder_that_holds_anything_else_is_refused(folder, tmp_path, capsys):
         assert told in mistake(lambda place=place: main(["lungs", str(folder), "--out", str(place)]), capsys)
     call(lungs, folder, "--out", folder / "masks")  # where no image is looked for
     assert "masks/a/x/one.png" in files_of(folder)
+    with pytest.raises(UserError, match=r"holds no images \(.*notes\.txt is no image"):
+        call(lungs, tmp_path / "out", "--out", tmp_path / "new")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(UserError, match="masks must not be written"):
+        call(lungs, folder, "--out", folder / "masks")
 
 
 def test_real_lungs_are_found(real_data):

@@ -106,6 +106,13 @@ def test_what_calibrates_a_layer_was_said_by_layers_that_had_not_seen_the_image(
     assert unseen.mean() < 0.8
 
 
+def test_patients_of_two_classes_leave_images_of_each_class_to_fit_to() -> None:
+    patients, labels = np.array([0, 0, 3, 3, 6]), np.array([0, 1, 0, 0, 1])
+    sources = np.full(5, "north", dtype=object)
+    material = Material.of(np.eye(5, dtype=np.float32), labels, sources, patients, np.full(5, True))
+    assert np.isfinite(material.out_of_fold(1.0, training=False)).all()
+
+
 def test_small_sources_are_one_group_and_classes_of_one_source_are_found() -> None:
     labels = np.repeat([0, 1, 2], 20)
     sources = np.array(["a"] * 14 + ["b"] * 3 + ["c"] * 3 + ["a"] * 20 + ["d"] * 10 + ["a"] * 10, dtype=object)
@@ -182,13 +189,16 @@ def test_a_rebalanced_run_is_a_run_like_any_other(tmp_path: Path, capsys: pytest
     [
         (lambda name, number: "", "No table names the source"),
         (lambda name, number: name, "Each class of .* is of one source"),
+        (None, r"1 of 72 images of .* are not where they were in its training: .*xrays/NORMAL/NORMAL \(3\)\.png"),
     ],
-    ids=["no source", "one source a class"],
+    ids=["no source", "one source a class", "an image is gone"],
 )
 def test_what_cannot_be_balanced_is_refused_and_leaves_nothing(
-    source_of: Callable[[str, int], str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    source_of: Callable[[str, int], str] | None, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = with_sources(tmp_path, source_of)
+    run = with_sources(tmp_path, source_of or (lambda name, number: "north" if number % 4 else "south"))
+    if source_of is None:
+        (tmp_path / "xrays" / "NORMAL" / "NORMAL (3).png").unlink()
     message = mistake(lambda: main(["rebalance", str(run), "--device=cpu"]), capsys)
     assert re.search(told, message)
     assert not run.with_name("version_1").exists()
@@ -196,6 +206,8 @@ def test_what_cannot_be_balanced_is_refused_and_leaves_nothing(
 
 def test_a_class_of_one_source_is_named_and_a_rebalanced_run_is_not_rebalanced_again(tmp_path: Path) -> None:
     run = with_sources(tmp_path, lambda name, number: "south" if name == "NORMAL" and number % 4 == 0 else "north")
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / ".lock").touch()  # as a killed one leaves it
     new = covidnet.rebalance(run, tmp_path / "new", "cpu", report=False)
     assert new.folder == tmp_path / "new"
     assert new.report is None
