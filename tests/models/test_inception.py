@@ -62,7 +62,7 @@ def test_weights_come_from_a_file_and_its_classifier_is_left_out(tmp_path, name)
 
 
 def test_wrong_weights_files_are_refused(tmp_path):
-    with pytest.raises(UserError, match=r"model\.weights=.* does not exist"):
+    with pytest.raises(UserError, match=r"model\.weights=.* is no file"):
         small(weights=str(tmp_path / "none.pth"))
     (tmp_path / "text.pth").write_text("no weights")
     with pytest.raises(UserError, match="does not fit"):
