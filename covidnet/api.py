@@ -13,6 +13,7 @@ from covidnet.commands.rebalance import refuse_no_run
 from covidnet.commands.train import call
 from covidnet.errors import UserError
 from covidnet.files.home import at_home
+from covidnet.files.plain import refuse_misfits
 from covidnet.imaging.radiograph import BodyPart, Reading
 from covidnet.inference.mask_folder import Mask, write_masks
 from covidnet.inference.predictor import Predictor
@@ -161,6 +162,7 @@ def lungs(folder: str | Path, out: str | Path, *, body_part: BodyPart = "chest")
     Raises:
         UserError: Where an image cannot be read, or the masks cannot lie there; nothing is written then.
     """
+    refuse_misfits(lungs, locals())
     images, masks = at_home(folder), at_home(out)
     paths, _ = images_for(images, masks)
     return write_masks(images, paths, masks, Reading(body_part=body_part))

@@ -9,6 +9,7 @@ from helpers import QUICK, ROOT, paint
 
 import covidnet
 from covidnet.inference.prediction import Prediction
+from covidnet.lightning import ConvNet, Probe, RadiographyDataModule
 
 SIZES = {"data.image_size": 12, "data.test_per_class": 3, "data.batch_size": 8, "trainer.max_epochs": np.int64(2)}
 
@@ -123,3 +124,26 @@ def test_the_script_of_the_docs_trains_by_lightning_alone(tmp_path, monkeypatch,
     told = capsys.readouterr().out
     assert "test_loss" in told
     assert "Prediction(predicted=" in told
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: RadiographyDataModule("x", augment="stron"), "data.augment='stron' .* Did you mean 'strong'"),
+        (lambda: RadiographyDataModule("x", image_size="50"), "data.image_size='50' must be a whole number"),
+        (lambda: RadiographyDataModule("x", cache=1), "data.cache=1 must be true or false or verify"),
+        (lambda: ConvNet(3, schedule="linear"), "model.schedule='linear' must be constant or cosine"),
+        (lambda: Probe(3, backbone_lr="slow"), "model.backbone_lr='slow' must be a number or null"),
+        (lambda: covidnet.load("x", body_part="knee"), "body_part='knee' must be chest or any or null"),
+        (lambda: covidnet.lungs("x", "y", body_part="knee"), "body_part='knee' must be chest or any"),
+    ],
+    ids=range(7),
+)
+def test_what_is_no_word_or_number_that_an_argument_takes_is_refused(make, told):
+    with pytest.raises(covidnet.UserError, match=told):
+        make()
+
+
+def test_numbers_of_numpy_are_numbers():
+    data = RadiographyDataModule("x", image_size=np.int64(50), val_fraction=np.float32(0.25), augment=np.str_("mild"))
+    assert data.image_size == 50

@@ -30,6 +30,7 @@ from covidnet.data.told import counted_told, told_of, warned_of
 from covidnet.data.typed import AUTO
 from covidnet.data.walk import DEFAULT_ROOT
 from covidnet.errors import require, some
+from covidnet.files.plain import refuse_misfits
 from covidnet.imaging.decode import Interpolation
 from covidnet.imaging.radiograph import BodyPart, Orientation, Reading
 from covidnet.machine.telling import tell, warn
@@ -149,6 +150,7 @@ class Radiographs(Located):
         cache_dir: str | None = None,
         on_error: Literal["raise", "skip"] = "raise",
     ) -> None:
+        refuse_misfits(Radiographs, locals(), "data.")
         super().__init__()  # the data modules are Radiographs that Lightning serves
         tables, lists = by_side(table, "data.table"), by_side(split_lists, "data.split_lists")
         roots = check_roots(roots, root)
@@ -172,9 +174,7 @@ class Radiographs(Located):
         self.wanted_views, self.wanted_subgroups, self.age_bins = read_views(views), subgroups, age_bins
         self.image_size, self.batch_size = image_size, batch_size
         self.wanted_classes = [*map(composed, classes)] if classes is not None else None
-        self.seed = seed
-        self.val_fraction = val_fraction
-        self.test_per_class = test_per_class
+        self.seed, self.val_fraction, self.test_per_class = seed, val_fraction, test_per_class
         self.given_test_root = test_root
         self.use_split, self.use_val = use_split, use_val
         self.given_split_file = split_file

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from covidnet.errors import UserError, did_you_mean
+
 MOST_VALUES = 1_000_000  # counted as often as they are met; the rows of a very long training are a tenth
 DEEPEST = 64  # lists within lists: what this program writes has ten
 LONGEST = 100_000  # characters of one text; config.yaml and the model card are no single values
@@ -103,6 +105,27 @@ def misfit(call: Callable[..., Any], arguments: Mapping[str, Any]) -> str | None
     return None
 
 
+def refuse_misfits(call: Callable[..., Any], arguments: Mapping[str, Any], section: str = "") -> None:
+    """Refuse an argument that is a number or one of some words, and was given something else: Python looks at no type.
+
+    Args:
+        call: What says what each argument may be.
+        arguments: By name. Those that ``call`` does not know, or that may be texts or lists, are left alone.
+        section: What stands before the names, as ``"data."``.
+
+    Raises:
+        UserError: Naming the argument, its value and what was expected.
+    """
+    hints = hints_of(call)
+    for name, value in arguments.items():
+        kinds = _kinds(hints.get(name))
+        given = str(value) if isinstance(value, str) else value.item() if getattr(value, "ndim", None) == 0 else value
+        if None not in kinds and not fits(given, hints[name]):
+            words = [kind for kind in kinds if kind and " " not in kind]
+            near = did_you_mean(given, words) if isinstance(given, str) else ""
+            raise UserError(f"{section}{name}={_shown(given)} must be {' or '.join(map(str, kinds))}.{near}")
+
+
 def hints_of(call: Callable[..., Any]) -> dict[str, Any]:
     """Return the type of each argument of a function, or of a class and its parents."""
     return {name: hint for name, (hint, _) in _arguments_of(call).items()}
@@ -151,6 +174,21 @@ def fits(value: Any, hint: Any) -> bool:
         NoneType: lambda one: one is None,
     }
     return plain[hint](value) if hint in plain else True
+
+
+def _kinds(hint: Any) -> list[str | None]:
+    """Return what a type of numbers and words takes, in words; None for what may be something else."""
+    if get_origin(hint) in (Union, UnionType):
+        return [kind for one in get_args(hint) for kind in _kinds(one)]
+    if get_origin(hint) is Literal:
+        return [str(word) for word in get_args(hint)]
+    plain: dict[Any, list[str | None]] = {
+        bool: ["true", "false"],
+        NoneType: ["null"],
+        int: ["a whole number"],
+        float: ["a number"],
+    }
+    return plain.get(hint, [None])
 
 
 def _name(hint: Any) -> str:

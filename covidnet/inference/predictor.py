@@ -19,6 +19,7 @@ from covidnet.evaluation.decision import Decision, decide
 from covidnet.evaluation.ensembles import disagreement
 from covidnet.evaluation.novelty import novelty_scores
 from covidnet.files.home import at_home
+from covidnet.files.plain import refuse_misfits
 from covidnet.imaging.arrays import Scale
 from covidnet.imaging.decode import Interpolation
 from covidnet.imaging.radiograph import BodyPart, Reading, UnreadableImageError
@@ -69,6 +70,7 @@ class Predictor:
         body_part: BodyPart | None = None,
         told: Told | None = None,
     ) -> None:
+        refuse_misfits(Predictor, locals())
         read_once = open_model(at_home(checkpoint), told)
         self.checkpoint = read_once.path
         self.recipe: dict[str, Any] = read_once.recipe

@@ -15,6 +15,7 @@ from torchmetrics import MetricCollection
 
 from covidnet.batch import PADDING, Batch, TrainingBatch
 from covidnet.errors import DivergedError, UserError, require
+from covidnet.files.plain import refuse_misfits
 from covidnet.machine.telling import tell
 from covidnet.models.network import Network
 from covidnet.models.parts.capture import CapturedModule, is_fused_adam
@@ -70,6 +71,7 @@ class Classifier(CapturedModule):
         average_mirrored: bool = False,
         capture: bool | Literal["auto"] = "auto",
     ) -> None:
+        refuse_misfits(Classifier, locals(), "model.")
         super().__init__(capture)
         self.model = Network(
             network,

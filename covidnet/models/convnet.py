@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from covidnet.files.plain import refuse_misfits
 from covidnet.models.classifier import Classifier
 from covidnet.models.networks.convnet import convnet
 
@@ -25,5 +26,6 @@ class ConvNet(Classifier):
         dropout: float = 0.5,
         **options: Any,
     ) -> None:
+        refuse_misfits(ConvNet, locals() | options, "model.")
         super().__init__(convnet(num_classes, image_size, dropout), num_classes, **options)
         self.save_hyperparameters(logger=False)

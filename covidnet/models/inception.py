@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from covidnet.files.plain import refuse_misfits
 from covidnet.models.encoded import Encoded, asked
 from covidnet.models.networks.inception import inceptionv3
 from covidnet.models.parts.sources import Told
@@ -36,6 +37,7 @@ class InceptionV3(Encoded):
         architecture: Told | None = None,
         **options: Any,
     ) -> None:
+        refuse_misfits(InceptionV3, locals() | options, "model.")
         architecture = asked(backbone, architecture)
         network = inceptionv3(num_classes, backbone, pretrained, weights, dropout, image_size, architecture)
         super().__init__(network, num_classes, **options)

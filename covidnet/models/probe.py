@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from covidnet.batch import TrainingBatch
+from covidnet.files.plain import refuse_misfits
 from covidnet.models.encoded import Encoded, asked
 from covidnet.models.networks.probe import probe
 from covidnet.models.parts.heads import Head
@@ -50,6 +51,7 @@ class Probe(Encoded):
         features: Features = "stages",
         **options: Any,
     ) -> None:
+        refuse_misfits(Probe, locals() | options, "model.")
         architecture = asked(backbone, architecture)
         network = probe(num_classes, backbone, pretrained, weights, head, dropout, image_size, architecture, features)
         super().__init__(network, num_classes, freeze_backbone=freeze_backbone, **options)
