@@ -1,4 +1,4 @@
-"""Plain values from a file of a stranger: how many they are, how deep, and whether they are what is asked for."""
+"""Plain values, from a file of a stranger or a caller: how many, how deep, and whether they are what is asked for."""
 
 import inspect
 import math
@@ -13,6 +13,7 @@ DEEPEST = 64  # lists within lists: what this program writes has ten
 LONGEST = 100_000  # characters of one text; config.yaml and the model card are no single values
 WIDEST = 128  # bits of an integer: a file's number on any disk, and no float overflows
 LARGEST = 2**63  # of an integer that a key takes
+OTHER = "something else"
 
 
 def measure(
@@ -119,11 +120,11 @@ def refuse_misfits(call: Callable[..., Any], arguments: Mapping[str, Any], secti
     hints = hints_of(call)
     for name, value in arguments.items():
         kinds = _kinds(hints.get(name))
-        given = str(value) if isinstance(value, str) else value.item() if getattr(value, "ndim", None) == 0 else value
-        if None not in kinds and not fits(given, hints[name]):
-            words = [kind for kind in kinds if kind and " " not in kind]
-            near = did_you_mean(given, words) if isinstance(given, str) else ""
-            raise UserError(f"{section}{name}={_shown(given)} must be {' or '.join(map(str, kinds))}.{near}")
+        given = value.item() if getattr(value, "ndim", None) == 0 else value  # a number of numpy's or torch's
+        given = str(given) if isinstance(given, str) else given  # a text of numpy's
+        if OTHER not in kinds and not fits(given, hints[name]):
+            near = did_you_mean(given, kinds) if isinstance(given, str) else ""
+            raise UserError(f"{section}{name}={_shown(given)} must be {' or '.join(kinds)}.{near}")
 
 
 def hints_of(call: Callable[..., Any]) -> dict[str, Any]:
@@ -176,19 +177,14 @@ def fits(value: Any, hint: Any) -> bool:
     return plain[hint](value) if hint in plain else True
 
 
-def _kinds(hint: Any) -> list[str | None]:
-    """Return what a type of numbers and words takes, in words; None for what may be something else."""
+def _kinds(hint: Any) -> list[str]:
+    """Return what a type of numbers and words takes, in words; ``OTHER`` among them where it takes more."""
     if get_origin(hint) in (Union, UnionType):
         return [kind for one in get_args(hint) for kind in _kinds(one)]
     if get_origin(hint) is Literal:
         return [str(word) for word in get_args(hint)]
-    plain: dict[Any, list[str | None]] = {
-        bool: ["true", "false"],
-        NoneType: ["null"],
-        int: ["a whole number"],
-        float: ["a number"],
-    }
-    return plain.get(hint, [None])
+    plain = {bool: ["true", "false"], NoneType: ["null"], int: ["a whole number"], float: ["a number"]}
+    return plain.get(hint, [OTHER])
 
 
 def _name(hint: Any) -> str:
